@@ -1,0 +1,136 @@
+import { isUtf8 } from 'node:buffer'
+import fastifyJwt, { type JWT } from '@fastify/jwt'
+import type { FastifyInstance } from 'fastify'
+import { InvalidClaimsError, SessionEndedError } from './errors.js'
+import type { ResolvedOptions } from './options/resolve-options.js'
+import { isPlainObject } from './plain-object.js'
+import type { Session } from './session.js'
+import { isSessionId } from './session-id.js'
+import { isUserId } from './user.js'
+
+/** What a valid token says: which session, and whose. */
+export interface AccessTokenClaims {
+  sessionId: string
+  userId: string
+}
+
+export interface AccessTokens {
+  /**
+   * A token that names the session and ends with it.
+   * @throws {InvalidClaimsError} `jwt.claims` is at fault
+   */
+  sign(session: Session): string
+  /**
+   * What the token claims: every claim checked, and none before the signature (OWASP ASVS 9.1.1).
+   * @throws {SessionEndedError} `expired` for a token of ours at or past its `exp`, else `invalid_token`
+   */
+  verify(token: string): AccessTokenClaims
+}
+
+const HEADER = { alg: 'HS256', typ: 'at+jwt' } as const
+const MAX_TOKEN_LENGTH = 8_192
+const MAX_CLOCK_SKEW_SECONDS = 30
+
+/**
+ * The exact spelling of a token of ours. The header is the one that sign() writes, to the byte: no other algorithm or
+ * type, no `crit` and no key reference is ever read (RFC 8725 3.1, 3.11). Base64url has one spelling only, whole groups
+ * of four or an end without stray bits (RFC 4648 3.5), so a 32-byte MAC ends in one of sixteen characters.
+ */
+const TOKEN = new RegExp(
+  `^${Buffer.from(JSON.stringify(HEADER)).toString('base64url')}` +
+    String.raw`\.((?:[\w-]{4})*(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?)` +
+    String.raw`\.[\w-]{42}[AEIMQUYcgkosw048]$`
+)
+
+/** Signs with the first secret and verifies with each of them, so that a secret can be replaced without a logout. */
+export async function createAccessTokens(
+  fastify: FastifyInstance,
+  { jwt: { secrets, issuer, audience, claims }, ttlSeconds }: Pick<ResolvedOptions, 'jwt' | 'ttlSeconds'>
+): Promise<AccessTokens> {
+  const keys = await registerKeys(fastify, secrets)
+
+  /** The payload, of whatever type it is, of a token that one of the secrets has signed. */
+  function verifySignature(token: string): unknown {
+    for (const key of keys) {
+      try {
+        return key.verify(token)
+      } catch {
+        // Another secret may have signed it. Why this one did not is nobody's business.
+      }
+    }
+    return undefined
+  }
+
+  function readClaims({ sub, jti, iat, exp, nbf, iss, aud }: Record<string, unknown>): AccessTokenClaims {
+    const now = Date.now() / 1_000
+    const hasRequiredClaims = isUserId(sub) && isSessionId(jti) && isFiniteNumber(iat) && isFiniteNumber(exp)
+    if (!hasRequiredClaims || iat > now + MAX_CLOCK_SKEW_SECONDS || exp - iat > ttlSeconds) throw invalidToken()
+    if (nbf !== undefined && !(isFiniteNumber(nbf) && nbf <= now)) throw invalidToken()
+    if (issuer !== undefined && iss !== issuer) throw invalidToken()
+    if (audience !== undefined && aud !== audience) throw invalidToken()
+    if (exp <= now) throw new SessionEndedError('expired')
+    return { sessionId: jti, userId: sub }
+  }
+
+  return {
+    sign({ id, user, expiresAt }) {
+      // Whole seconds, rounded up: the record knows the millisecond. So `iat` may be up to a second ahead.
+      const exp = Math.ceil(expiresAt / 1_000)
+      const registered = {
+        iss: issuer,
+        sub: user.id,
+        aud: audience,
+        exp,
+        nbf: undefined,
+        iat: exp - ttlSeconds,
+        jti: id
+      }
+      try {
+        const extra = claims(user)
+        if (!isPlainObject(extra)) throw new TypeError('Not an object')
+        const token = keys[0].sign({ ...extra, ...registered })
+        if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('Too long')
+        return token
+      } catch (error) {
+        throw new InvalidClaimsError(error)
+      }
+    },
+
+    verify(token) {
+      const encodedPayload = token.length <= MAX_TOKEN_LENGTH ? TOKEN.exec(token)?.[1] : undefined
+      if (encodedPayload === undefined) throw invalidToken()
+      const payload = verifySignature(token)
+      // Malformed UTF-8 reads as U+FFFD, so two different payloads could look alike (RFC 7515 5.2).
+      if (!isPlainObject(payload) || !isUtf8(Buffer.from(encodedPayload, 'base64url'))) throw invalidToken()
+      return readClaims(payload)
+    }
+  }
+}
+
+/**
+ * One registration of @fastify/jwt for each secret, in a scope of its own: neither the host's `app.jwt` nor another
+ * registration of this plugin sees it. Times are left to readClaims(), the only place that knows the rules.
+ */
+async function registerKeys(fastify: FastifyInstance, secrets: readonly Buffer[]): Promise<[JWT, ...JWT[]]> {
+  const keys: Record<string, JWT> = {}
+  await fastify.register(async (scope) => {
+    scope.decorate('jwt', keys as unknown as JWT)
+    for (const [index, secret] of secrets.entries()) {
+      await scope.register(fastifyJwt, {
+        namespace: `fastifyJwtSession${index}`,
+        secret,
+        sign: { algorithm: HEADER.alg, header: HEADER },
+        verify: { algorithms: [HEADER.alg], ignoreExpiration: true, ignoreNotBefore: true }
+      })
+    }
+  })
+  return Object.values(keys) as [JWT, ...JWT[]]
+}
+
+function invalidToken(): SessionEndedError {
+  return new SessionEndedError('invalid_token')
+}
+
+function isFiniteNumber(value: unknown): value is number {
+  return Number.isFinite(value)
+}

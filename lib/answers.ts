@@ -1,0 +1,52 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import {
+  type JwtSessionError,
+  SessionEndedError,
+  type SessionEndReason,
+  StoreUnavailableError,
+  UpstreamBusyError
+} from './errors.js'
+
+const CHALLENGE = 'Bearer realm="session"'
+
+export interface Answers {
+  /** Sends an error: status, headers and body. Logs it without anything the client or the upstream wrote. */
+  sendError(request: FastifyRequest, reply: FastifyReply, error: JwtSessionError): FastifyReply
+  /** Adds the headers that make the client delete its stores and log the user out. */
+  setClearSignal(reply: FastifyReply, reason: SessionEndReason): void
+}
+
+/** @param clearSiteData the header's value, such as `"storage"`, or null to leave the header out */
+export function createAnswers(clearSiteData: string | null): Answers {
+  function setClearSignal(reply: FastifyReply, reason: SessionEndReason): void {
+    if (clearSiteData !== null) reply.header('clear-site-data', clearSiteData)
+    reply.header('session-ended', reason)
+    // Added to what a CORS plugin has set: without it a page of another origin cannot read the header.
+    const exposed = reply.getHeader('access-control-expose-headers')
+    reply.header('access-control-expose-headers', [exposed ?? [], 'Session-Ended'].flat().join(', '))
+  }
+
+  function setErrorHeaders(reply: FastifyReply, error: JwtSessionError): void {
+    reply.header('cache-control', 'no-store')
+    if (error instanceof SessionEndedError) {
+      reply.header('www-authenticate', `${CHALLENGE}, error="invalid_token"`)
+      setClearSignal(reply, error.reason)
+    } else if (error.statusCode === 401) {
+      reply.header('www-authenticate', CHALLENGE)
+    } else if (error instanceof StoreUnavailableError) {
+      reply.header('retry-after', '1')
+    } else if (error instanceof UpstreamBusyError && error.retryAfter !== undefined) {
+      reply.header('retry-after', error.retryAfter)
+    }
+  }
+
+  return {
+    setClearSignal,
+    sendError(request, reply, error) {
+      const cause = error.cause instanceof Error ? error.cause.message : undefined
+      request.log[error.statusCode < 500 ? 'info' : 'error']({ code: error.code, cause }, error.message)
+      setErrorHeaders(reply, error)
+      return reply.code(error.statusCode).send(error.toJSON())
+    }
+  }
+}

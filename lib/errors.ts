@@ -1,0 +1,184 @@
+import { STATUS_CODES } from 'node:http'
+
+/** Why a session is over; sent as `reason` in the body and in the `Session-Ended` header. */
+export type SessionEndReason = 'invalid_token' | 'expired' | 'logged_out' | 'revoked' | 'replaced' | 'unknown'
+
+/**
+ * Every error this package throws. `code` and `statusCode` are stable; `message` is for people and may change.
+ *
+ * None of them can carry a secret into a log: there is no stack trace, and `cause` is what is left of a foreign error
+ * once its message, stack and arguments are gone (ioredis keeps the command's arguments, undici the host).
+ */
+export abstract class JwtSessionError extends Error {
+  /** `FST_JWT_SESSION_…` */
+  readonly code: string
+  /** The HTTP status it is answered with. */
+  readonly statusCode: number
+
+  constructor(code: string, statusCode: number, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause: withoutDetails(cause) })
+    this.name = new.target.name
+    this.code = code
+    this.statusCode = statusCode
+    this.stack = `${this.name}: ${message}`
+  }
+
+  /** The body of the answer. */
+  toJSON(): { statusCode: number; code: string; error: string; message: string; reason?: SessionEndReason } {
+    const error = STATUS_CODES[this.statusCode] ?? 'Error'
+    return { statusCode: this.statusCode, code: this.code, error, message: this.message }
+  }
+}
+
+/** What may be kept of an error that is not ours: the name of its class and a code, or the first word Redis said. */
+function withoutDetails(error: unknown): Error & { code: string } {
+  const { name, code, message }: NodeJS.ErrnoException = error instanceof Error ? error : new Error()
+  const redisCode = name === 'ReplyError' ? message.split(' ', 1)[0] : undefined
+  const safeCode = [code, redisCode].find((word) => typeof word === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(word))
+  const cause = Object.assign(new Error(safeCode ?? name), { name, code: safeCode ?? 'UNKNOWN' })
+  cause.stack = `${name}: ${cause.message}`
+  return cause
+}
+
+// The developer
+
+/** An option is wrong, unknown or contradicts another; thrown by `register()`. */
+export class InvalidOptionError extends JwtSessionError {
+  /** The option's path, such as `jwt.secret`. */
+  readonly option: string
+
+  /** @param rule completes the sentence "The `option` option …" and never repeats the value */
+  constructor(option: string, rule: string, cause?: unknown) {
+    super('FST_JWT_SESSION_INVALID_OPTION', 500, `The \`${option}\` option ${rule}`, cause)
+    this.option = option
+  }
+}
+
+/** `request.session` is already somebody else's, or this scope has the plugin already. */
+export class AlreadyDecoratedError extends JwtSessionError {
+  constructor(name: string) {
+    super(
+      'FST_JWT_SESSION_ALREADY_DECORATED',
+      500,
+      `\`${name}\` is taken in this scope: by @fastify/session, or by a second registration of fastify-jwt-session. ` +
+        'Register each in a scope of its own.'
+    )
+  }
+}
+
+/** The imported `verifySession` guards a route in whose scope the plugin was never registered. */
+export class NotRegisteredError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_NOT_REGISTERED', 500, 'fastify-jwt-session is not registered in the scope of this route')
+  }
+}
+
+/** `sessions.create()` was given a user that does not match `userSchema`. */
+export class InvalidUserError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_INVALID_USER', 500, 'The user does not match `userSchema`')
+  }
+}
+
+/** `jwt.claims` threw, gave something that is not a JSON object, or made the token longer than 8 KB. */
+export class InvalidClaimsError extends JwtSessionError {
+  constructor(cause?: unknown) {
+    super('FST_JWT_SESSION_INVALID_CLAIMS', 500, '`jwt.claims` must return a JSON object of a few KB at most', cause)
+  }
+}
+
+// The client
+
+/** Fastify's own refusal of a body (`FST_ERR_…`: 400, 413, 415), without its stack trace. */
+export class InvalidBodyError extends JwtSessionError {
+  constructor({ code, statusCode, message }: { code: string; statusCode: number; message: string }) {
+    super(code, statusCode, message)
+  }
+}
+
+/** The client hung up before it could be answered. Nobody receives this; it is what the log says. */
+export class ClientGoneError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_CLIENT_GONE', 400, 'The client has gone')
+  }
+}
+
+/** The request has no bearer token. */
+export class SessionMissingError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_MISSING', 401, 'Authentication is required')
+  }
+}
+
+/** A token was sent and there is no session behind it. The only error that carries the clear signal. */
+export class SessionEndedError extends JwtSessionError {
+  readonly reason: SessionEndReason
+
+  constructor(reason: SessionEndReason) {
+    super('FST_JWT_SESSION_ENDED', 401, 'The session has ended')
+    this.reason = reason
+  }
+
+  override toJSON() {
+    return { ...super.toJSON(), reason: this.reason }
+  }
+}
+
+/** The upstream did not accept the credentials. Says nothing about why, on purpose (OWASP ASVS 6.3.8). */
+export class CredentialsRejectedError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_CREDENTIALS_REJECTED', 401, 'The credentials were not accepted')
+  }
+}
+
+/** The upstream did not accept a registration: 400 malformed, 409 taken, 422 not acceptable. */
+export class RegistrationRejectedError extends JwtSessionError {
+  constructor(statusCode: 400 | 409 | 422) {
+    super('FST_JWT_SESSION_REGISTRATION_REJECTED', statusCode, 'The registration was not accepted')
+  }
+}
+
+// The upstream
+
+/** The upstream asks to slow down. */
+export class UpstreamBusyError extends JwtSessionError {
+  /** Seconds or an HTTP date, ready for a `Retry-After` header; anything else that is passed in is dropped. */
+  readonly retryAfter: string | undefined
+
+  constructor(retryAfter?: string) {
+    super('FST_JWT_SESSION_UPSTREAM_BUSY', 429, 'Too many requests')
+    this.retryAfter = retryAfter !== undefined && RETRY_AFTER.test(retryAfter) ? retryAfter : undefined
+  }
+}
+
+const RETRY_AFTER = /^(?:\d{1,9}|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT)$/
+
+/** The upstream could not be reached, or its answer is not one that can be trusted. */
+export class UpstreamInvalidError extends JwtSessionError {
+  constructor(cause?: unknown) {
+    super('FST_JWT_SESSION_UPSTREAM_INVALID', 502, 'The user service gave no valid answer', cause)
+  }
+}
+
+/** The upstream says that it is down. */
+export class UpstreamUnavailableError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_UPSTREAM_UNAVAILABLE', 503, 'The user service is unavailable')
+  }
+}
+
+/** The upstream did not answer in time. */
+export class UpstreamTimeoutError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_UPSTREAM_TIMEOUT', 504, 'The user service did not answer in time')
+  }
+}
+
+// The store
+
+/** The session store could not be asked or told. Says nothing about the session: never a reason to log somebody out. */
+export class StoreUnavailableError extends JwtSessionError {
+  constructor(cause?: unknown) {
+    super('FST_JWT_SESSION_STORE_UNAVAILABLE', 503, 'The session store is unavailable', cause)
+  }
+}

@@ -1,0 +1,66 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { createAccessTokens } from './access-token.js'
+import { createAnswers } from './answers.js'
+import { AlreadyDecoratedError } from './errors.js'
+import type { JwtSessionOptions } from './options/options.js'
+import { resolveOptions } from './options/resolve-options.js'
+import { createRoutes } from './routes/index.js'
+import type { Session } from './session.js'
+import { createSessions, type Sessions } from './sessions.js'
+import { openStore } from './store/open-store.js'
+import { openUpstream } from './upstream/open-upstream.js'
+import { createUserParser } from './user.js'
+import { createVerifySession, type VerifySession } from './verify-session.js'
+
+const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions) => {
+  const options = resolveOptions(rawOptions)
+  checkDecorators(fastify)
+
+  const users = createUserParser(options.userSchema)
+  const accessTokens = await createAccessTokens(fastify, options)
+  const store = await openStore(fastify, options)
+  const upstream = openUpstream(fastify, options.upstream)
+  const sessions = createSessions({ ...options, store, users, accessTokens })
+  const answers = createAnswers(options.clearSiteData)
+
+  fastify.decorateRequest('session', null as unknown as Session)
+  fastify.decorate('sessions', sessions)
+  fastify.decorate('verifySession', createVerifySession(accessTokens, sessions, answers))
+  await fastify.register(createRoutes({ options, upstream, users, accessTokens, sessions, answers }), {
+    prefix: options.routes.prefix
+  })
+}
+
+function checkDecorators(fastify: FastifyInstance): void {
+  if (fastify.hasRequestDecorator('session')) throw new AlreadyDecoratedError('request.session')
+  for (const name of ['sessions', 'verifySession']) {
+    if (fastify.hasDecorator(name)) throw new AlreadyDecoratedError(`app.${name}`)
+  }
+}
+
+/** Registers login, logout and register routes, `app.verifySession`, `app.sessions` and `request.session`. */
+export const fastifyJwtSession = fp(plugin, { fastify: '5.x', name: 'fastify-jwt-session' })
+export default fastifyJwtSession
+
+export * from './errors.js'
+export type * from './options/options.js'
+export type { Session, SessionTypes, User } from './session.js'
+export type { SessionDetails, Sessions } from './sessions.js'
+export { createMemoryStore } from './store/memory-store.js'
+export { createRedisStore, type RedisClient } from './store/redis-store.js'
+export type { SessionStore } from './store/session-store.js'
+export type { UpstreamClient, UpstreamContext } from './upstream/upstream-client.js'
+export { type VerifySession, verifySession } from './verify-session.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The guard of private routes: `{ preHandler: app.verifySession }`. */
+    verifySession: VerifySession
+    sessions: Sessions
+  }
+  interface FastifyRequest {
+    /** The session behind a `verifySession`. On a route that is not guarded it is null, which this type leaves out. */
+    session: Session
+  }
+}

@@ -1,0 +1,50 @@
+import { InvalidOptionError } from '../errors.js'
+import { isPlainObject } from '../plain-object.js'
+
+// Each returns what it checked, with its type, and throws an InvalidOptionError that never repeats the value.
+
+/** Node's timers and Redis both count in 31 bits. */
+const MAX_COUNT = 2 ** 31 - 1
+
+/** An object literal without unknown keys. `parent` is empty for the options themselves. */
+export function checkFields<T extends object>(parent: string, value: T, known: readonly string[]): T {
+  if (!isPlainObject(value)) throw new InvalidOptionError(parent || 'options', 'must be an object')
+  const unknown = Object.keys(value).find((key) => !known.includes(key))
+  if (unknown !== undefined) throw new InvalidOptionError(parent ? `${parent}.${unknown}` : unknown, 'is not known')
+  return value
+}
+
+/** A positive integer, or the default. */
+export function checkCount(option: string, value: unknown, byDefault: number): number {
+  if (value === undefined) return byDefault
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > MAX_COUNT) {
+    throw new InvalidOptionError(option, `must be an integer from 1 to ${MAX_COUNT}`)
+  }
+  return value
+}
+
+export function checkOptionalText(option: string, value: unknown): string | undefined {
+  if (value === undefined || (typeof value === 'string' && value !== '')) return value
+  throw new InvalidOptionError(option, 'must be a string that is not empty')
+}
+
+// biome-ignore lint/complexity/noBannedTypes: what it takes is its caller's to say
+export function checkOptionalFunction<T extends Function>(option: string, value: T | undefined): T | undefined {
+  if (value === undefined || typeof value === 'function') return value
+  throw new InvalidOptionError(option, 'must be a function')
+}
+
+/** A path that means the same to everybody: no empty, `.` or `..` segment, no escape, no parameter, no query. */
+export function checkPath(option: string, value: unknown, byDefault?: string): string {
+  const path = value ?? byDefault
+  if (typeof path === 'string' && PATH.test(path)) return path
+  throw new InvalidOptionError(option, 'must be a path like `/user/login`, of letters, digits, `-`, `.`, `_` and `~`')
+}
+
+const PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-]+)+$/
+
+/** Whether the value has methods of these names: how a client that was injected is told from options. */
+export function hasMethods<T>(value: unknown, ...names: (keyof T & string)[]): value is T {
+  if (typeof value !== 'object' || value === null) return false
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
+}

@@ -1,0 +1,122 @@
+import type { TObject } from 'typebox'
+import type { Dispatcher } from 'undici'
+import type { SessionTypes, User } from '../session.js'
+import type { RedisClient } from '../store/redis-store.js'
+import type { SessionStore } from '../store/session-store.js'
+import type { UpstreamClient } from '../upstream/upstream-client.js'
+
+/**
+ * The options of the plugin. A wrong, unknown or contradictory one fails `register()` with
+ * `FST_JWT_SESSION_INVALID_OPTION`; nothing falls back silently, and no option is changed.
+ */
+export interface JwtSessionOptions {
+  jwt: JwtOptions
+  /**
+   * Where sessions live: an ioredis `Redis` or `Cluster` such as `app.redis`, used as it is and never closed; or
+   * `{ url, …ioredis options }`, opened with settings fit for a request path and closed with the app. Without `redis`
+   * and `store` sessions live in this process's memory.
+   */
+  redis?: RedisClient | RedisOptions | undefined
+  /** A store of your own, instead of `redis`. */
+  store?: SessionStore | undefined
+  /** The API that knows the users: where it is, or a client of your own for it. */
+  upstream: HttpUpstreamOptions | UpstreamClient
+  /**
+   * Which fields of the upstream's user a session keeps; everything else is dropped. Must have a required string `id`.
+   * An integer id becomes its decimal string. Default: `{ id: string }`.
+   */
+  userSchema?: DeclaredUserSchema | undefined
+  session?:
+    | {
+        /** Seconds from login to the end of the session and of its token: 1 or more. Default 43 200, 12 hours. */
+        ttlSeconds?: number | undefined
+      }
+    | undefined
+  /** The same as `routes.prefix`, spelled as Fastify spells it. */
+  prefix?: string
+  routes?: RoutesOptions | undefined
+  /**
+   * Milliseconds that one operation of the store may take, whatever the client's own settings; then the answer is 503.
+   * 1 or more. Default 500.
+   */
+  storeTimeoutMs?: number | undefined
+  /**
+   * What `Clear-Site-Data` tells the browser to delete on the plugin's origin when a session has ended, or false for no
+   * such header. Default `['storage']`. `Session-Ended` is sent in any case.
+   */
+  clearSiteData?: readonly ClearSiteDataDirective[] | false | undefined
+}
+
+export type ClearSiteDataDirective = 'cache' | 'clientHints' | 'cookies' | 'executionContexts' | 'storage' | '*'
+
+/** The schema declared in {@link SessionTypes}, or any object schema as long as none is declared. */
+type DeclaredUserSchema = SessionTypes extends { userSchema: infer Schema } ? Schema : TObject
+
+export interface JwtOptions {
+  /**
+   * The HMAC secret, at least 32 bytes of randomness; `randomBytes(32).toString('base64')` makes one. Of several the
+   * first signs and every one verifies: to rotate, put the new one in front, and take the old one off after
+   * `session.ttlSeconds`. Text that looks like a public key is refused (RFC 8725 2.1).
+   */
+  secret: Secret | readonly Secret[]
+  /** `iss` of every token; then required, and compared exactly. Default: none. */
+  issuer?: string | undefined
+  /** `aud` of every token; then required, and compared exactly. Default: none. */
+  audience?: string | undefined
+  /**
+   * Claims of your own for other readers of the token, called once at login. They are signed, not encrypted: the client
+   * can read them. `iss`, `sub`, `aud`, `exp`, `nbf`, `iat` and `jti` stay the plugin's.
+   */
+  claims?: ((user: User) => Record<string, unknown>) | undefined
+}
+
+type Secret = string | Buffer
+
+/** Options for ioredis. One of `url`, `host`, `path` and `sentinels` says where Redis is. */
+export interface RedisOptions {
+  /** `redis://…`, `rediss://…` or the path of a unix socket. */
+  url?: string | undefined
+  [ioredisOption: string]: unknown
+}
+
+export interface HttpUpstreamOptions {
+  /** `http:` or `https:` origin, with a path if need be, in front of the paths below. No credentials, query or hash. */
+  baseUrl: string
+  /** An undici `Agent`, `Pool`, `MockAgent`, … to send with; never closed. Default: a pool of the plugin's own. */
+  dispatcher?: Pick<Dispatcher, 'request'> | undefined
+  /** Default `/user/login`. */
+  loginPath?: string | undefined
+  /** Default `/user/register`. */
+  registerPath?: string | undefined
+  /** Where `{ user }` is posted after a logout. Default: nowhere. */
+  logoutPath?: string | undefined
+  /** Milliseconds from the call to the last byte of the answer: 1 or more. Default 5 000. */
+  timeoutMs?: number | undefined
+  /** The largest answer that is read, in bytes: 1 or more. Default 65 536. */
+  maxResponseBytes?: number | undefined
+  /**
+   * Names of the client's headers to pass on, such as `accept-language`. Credentials, hop-by-hop, content and forwarding
+   * headers are refused. Default: none.
+   */
+  forwardHeaders?: readonly string[] | undefined
+  /** Finds the user in the upstream's JSON. Default `(body) => body.user`. */
+  // biome-ignore lint/suspicious/noExplicitAny: it is what JSON.parse gave, and the result is checked by `userSchema`
+  selectUser?: ((body: any) => unknown) | undefined
+}
+
+export interface RoutesOptions {
+  /** In front of every route of the plugin. Default `/user`. */
+  prefix?: string | undefined
+  /** Default path `/login`, body `{ username, password }`. False: no such route. */
+  login?: BodyRouteOptions | false | undefined
+  /** Default path `/register`, body `{ username, password, email? }`. False: no such route. */
+  register?: BodyRouteOptions | false | undefined
+  /** Default path `/logout`. False: no such route. */
+  logout?: { path?: string | undefined } | false | undefined
+}
+
+export interface BodyRouteOptions {
+  path?: string | undefined
+  /** What the body must look like; sent to the upstream as it came, so close it with `additionalProperties: false`. */
+  schema?: TObject | undefined
+}

@@ -1,0 +1,177 @@
+import { IsObject, IsString, type TObject } from 'typebox'
+import { InvalidOptionError } from '../errors.js'
+import { isPlainObject } from '../plain-object.js'
+import { defaultLoginSchema, defaultRegisterSchema, defaultUserSchema } from '../schemas.js'
+import type { User } from '../session.js'
+import type { RedisClient } from '../store/redis-store.js'
+import type { SessionStore } from '../store/session-store.js'
+import type { UpstreamClient } from '../upstream/upstream-client.js'
+import { checkCount, checkFields, checkOptionalFunction, checkOptionalText, checkPath, hasMethods } from './checks.js'
+import type { BodyRouteOptions, ClearSiteDataDirective, JwtSessionOptions, RedisOptions } from './options.js'
+import { resolveSecrets } from './resolve-secrets.js'
+import { type ResolvedHttpUpstream, resolveHttpUpstream } from './resolve-upstream.js'
+
+/** The options after every check, with every default, and independent of the object they came in. */
+export interface ResolvedOptions {
+  jwt: {
+    /** One or more; the first one signs. */
+    secrets: readonly Buffer[]
+    issuer: string | undefined
+    audience: string | undefined
+    claims: (user: User) => Record<string, unknown>
+  }
+  store: StoreChoice
+  storeTimeoutMs: number
+  upstream: UpstreamChoice
+  userSchema: TObject
+  ttlSeconds: number
+  routes: {
+    prefix: string
+    login: BodyRoute | false
+    register: BodyRoute | false
+    logout: { path: string } | false
+  }
+  /** The header's value, or null for no header. */
+  clearSiteData: string | null
+}
+
+export type StoreChoice =
+  | { kind: 'memory' }
+  | { kind: 'custom'; store: SessionStore }
+  | { kind: 'redis-client'; client: RedisClient }
+  | { kind: 'redis-options'; options: RedisOptions }
+
+export type UpstreamChoice =
+  | { kind: 'custom'; client: UpstreamClient }
+  | { kind: 'http'; options: ResolvedHttpUpstream }
+
+export interface BodyRoute {
+  path: string
+  schema: TObject
+}
+
+/** @throws {InvalidOptionError} naming the option and the rule, never the value */
+export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
+  const options = checkFields('', input, OPTIONS)
+  const jwt = checkFields('jwt', options.jwt, ['secret', 'issuer', 'audience', 'claims'])
+  const session = checkFields('session', options.session ?? {}, ['ttlSeconds'])
+  const upstream = resolveUpstream(options.upstream)
+  return {
+    jwt: {
+      secrets: resolveSecrets(jwt.secret),
+      issuer: checkOptionalText('jwt.issuer', jwt.issuer),
+      audience: checkOptionalText('jwt.audience', jwt.audience),
+      claims: checkOptionalFunction('jwt.claims', jwt.claims) ?? (() => ({}))
+    },
+    store: resolveStore(options),
+    storeTimeoutMs: checkCount('storeTimeoutMs', options.storeTimeoutMs, 500),
+    upstream,
+    userSchema: resolveUserSchema(options.userSchema),
+    ttlSeconds: checkCount('session.ttlSeconds', session.ttlSeconds, 43_200),
+    routes: resolveRoutes(options, upstream),
+    clearSiteData: resolveClearSiteData(options.clearSiteData ?? ['storage'])
+  }
+}
+
+const OPTIONS: (keyof JwtSessionOptions | 'logLevel' | 'logSerializers')[] = [
+  'jwt',
+  'redis',
+  'store',
+  'upstream',
+  'userSchema',
+  'session',
+  'routes',
+  'storeTimeoutMs',
+  'clearSiteData',
+  'prefix',
+  // Fastify's own, which arrive with ours.
+  'logLevel',
+  'logSerializers'
+]
+
+function resolveStore({ redis, store }: JwtSessionOptions): StoreChoice {
+  if (redis !== undefined && store !== undefined) throw new InvalidOptionError('store', 'contradicts `redis`: give one')
+  if (store !== undefined) {
+    if (hasMethods<SessionStore>(store, 'create', 'find', 'delete')) return { kind: 'custom', store }
+    throw new InvalidOptionError('store', 'must have the methods `create`, `find` and `delete`')
+  }
+  if (redis === undefined) return { kind: 'memory' }
+  if (hasMethods<RedisClient>(redis, 'set', 'get', 'del')) return { kind: 'redis-client', client: redis }
+  return { kind: 'redis-options', options: checkRedisOptions(redis) }
+}
+
+function checkRedisOptions(redis: RedisOptions): RedisOptions {
+  if (!isPlainObject(redis) || !['url', 'host', 'path', 'sentinels'].some((key) => redis[key] !== undefined)) {
+    throw new InvalidOptionError(
+      'redis',
+      'must be an ioredis client, or options with a `url`, `host`, `path` or `sentinels`'
+    )
+  }
+  // @fastify/redis would take these for its own.
+  const reserved = ['client', 'closeClient', 'namespace'].find((key) => key in redis)
+  if (reserved !== undefined) throw new InvalidOptionError(`redis.${reserved}`, 'is not known')
+  return { ...redis }
+}
+
+function resolveUpstream(upstream: JwtSessionOptions['upstream']): UpstreamChoice {
+  if (hasMethods<UpstreamClient>(upstream, 'login')) return { kind: 'custom', client: upstream }
+  return { kind: 'http', options: resolveHttpUpstream(upstream) }
+}
+
+function resolveUserSchema(schema: TObject = defaultUserSchema): TObject {
+  if (!IsObject(schema)) throw new InvalidOptionError('userSchema', 'must be a TypeBox object schema')
+  const { properties, required } = schema
+  if (!IsString(properties.id) || !required?.includes('id')) {
+    throw new InvalidOptionError('userSchema', 'must have a required string `id`')
+  }
+  return schema
+}
+
+function resolveClearSiteData(directives: readonly ClearSiteDataDirective[] | false): string | null {
+  if (directives === false) return null
+  if (!Array.isArray(directives) || directives.length === 0 || !directives.every((name) => DIRECTIVES.includes(name))) {
+    throw new InvalidOptionError('clearSiteData', `must be false or list some of ${DIRECTIVES.join(', ')}`)
+  }
+  return directives.map((name) => `"${name}"`).join(', ')
+}
+
+const DIRECTIVES = ['cache', 'clientHints', 'cookies', 'executionContexts', 'storage', '*']
+
+function resolveRoutes(options: JwtSessionOptions, upstream: UpstreamChoice): ResolvedOptions['routes'] {
+  const routes = checkFields('routes', options.routes ?? {}, ['prefix', 'login', 'register', 'logout'])
+  const canRegister = upstream.kind === 'http' || upstream.client.register !== undefined
+  if (routes.register && !canRegister) {
+    throw new InvalidOptionError('routes.register', 'needs an upstream with a `register` method')
+  }
+  const resolved = {
+    prefix: resolvePrefix(options.prefix, routes.prefix),
+    login: resolveBodyRoute('login', routes.login, defaultLoginSchema),
+    register: canRegister && resolveBodyRoute('register', routes.register, defaultRegisterSchema),
+    logout: resolveRoute('logout', routes.logout)
+  }
+  const paths = [resolved.login, resolved.register, resolved.logout].flatMap((route) => (route ? [route.path] : []))
+  if (new Set(paths).size < paths.length) throw new InvalidOptionError('routes', 'must have different paths')
+  return resolved
+}
+
+function resolvePrefix(fastifyPrefix: string | undefined, prefix: string | undefined): string {
+  if (fastifyPrefix !== undefined && prefix !== undefined && fastifyPrefix !== prefix) {
+    throw new InvalidOptionError('routes.prefix', 'contradicts `prefix`: give one')
+  }
+  const chosen = prefix ?? fastifyPrefix ?? '/user'
+  return chosen === '' || chosen === '/' ? '' : checkPath('routes.prefix', chosen)
+}
+
+function resolveRoute(name: string, route: { path?: string | undefined } | false = {}, known = ['path']) {
+  if (route === false) return false as const
+  const option = `routes.${name}`
+  return { path: checkPath(`${option}.path`, checkFields(option, route, known).path, `/${name}`) }
+}
+
+function resolveBodyRoute(name: string, route: BodyRouteOptions | false = {}, byDefault: TObject): BodyRoute | false {
+  const resolved = resolveRoute(name, route, ['path', 'schema'])
+  if (!resolved || !route) return false
+  const { schema = byDefault } = route
+  if (!IsObject(schema)) throw new InvalidOptionError(`routes.${name}.schema`, 'must be a TypeBox object schema')
+  return { ...resolved, schema }
+}

@@ -1,0 +1,46 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { ClientGoneError, UpstreamInvalidError } from '../errors.js'
+import type { BodyRoute } from '../options/resolve-options.js'
+import { errorAnswers } from '../schemas.js'
+import { callUpstream, createUpstreamContext } from './call-upstream.js'
+import { presentedClaims } from './presented-claims.js'
+import type { RouteParts } from './route-parts.js'
+
+/** `POST /user/login`: asks the upstream, ends the session that the request came with, and opens a new one. */
+export function mountLogin(
+  scope: FastifyInstance,
+  { path, schema }: BodyRoute,
+  { options: { ttlSeconds, userSchema }, upstream, users, accessTokens, sessions }: RouteParts
+): void {
+  const ok = Type.Object(
+    {
+      access_token: Type.String({ description: 'Send it as `Authorization: Bearer <token>`' }),
+      token_type: Type.Literal('Bearer'),
+      expires_in: Type.Integer({ description: 'Seconds until the session ends' }),
+      user: userSchema
+    },
+    { description: 'The session is open' }
+  )
+  const response = { 200: ok, ...errorAnswers(400, 401, 413, 415, 429, 502, 503, 504) }
+
+  scope.post(path, { schema: { summary: 'Log in', body: schema, response } }, async (request, reply) => {
+    const context = createUpstreamContext(request, reply)
+    const user = users.parse(await callUpstream(context, () => upstream.login(request.body, context)))
+    if (user === null) throw new UpstreamInvalidError()
+
+    const presented = presentedClaims(request, accessTokens)
+    if (presented !== null) await sessions.revoke(presented.sessionId)
+
+    const { token, session } = await sessions.create(user, detailsOf(request))
+    if (context.signal.aborted) {
+      await sessions.revoke(session.id)
+      throw new ClientGoneError()
+    }
+    return { access_token: token, token_type: 'Bearer', expires_in: ttlSeconds, user: session.user }
+  })
+}
+
+function detailsOf({ ip, headers }: FastifyRequest) {
+  return { ip, userAgent: headers['user-agent'] }
+}

@@ -1,0 +1,47 @@
+import type { TObject } from 'typebox'
+import { Compile } from 'typebox/compile'
+import Value from 'typebox/value'
+import { isPlainObject } from './plain-object.js'
+import type { User } from './session.js'
+
+/** Turns what an upstream calls a user into one that fits `userSchema`, and recognises one that was stored. */
+export interface UserParser {
+  /** A copy with the fields of the schema and nothing else, or null when it is not a valid user. */
+  parse(value: unknown): User | null
+  /** Whether a stored user still fits the schema. */
+  accepts(value: unknown): value is User
+}
+
+export function createUserParser(userSchema: TObject): UserParser {
+  const validator = Compile(userSchema)
+
+  function accepts(value: unknown): value is User {
+    return isPlainObject(value) && isUserId(value.id) && validator.Check(value)
+  }
+
+  return {
+    accepts,
+    parse(value) {
+      const copy = cloneJson(value)
+      if (!isPlainObject(copy)) return null
+      // 9007199254740993 arrives as …992: an id that JSON.parse rounded could be somebody else's.
+      if (Number.isSafeInteger(copy.id)) copy.id = String(copy.id)
+      const user = Value.Clean(userSchema, copy)
+      return accepts(user) ? user : null
+    }
+  }
+}
+
+/** Whether this can be a user id: 1 to 256 characters of well-formed Unicode, any of them. */
+export function isUserId(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= 256 && value.isWellFormed()
+}
+
+/** The value as it will be read back from the store, or undefined when JSON cannot hold it. */
+function cloneJson(value: unknown): unknown {
+  try {
+    return JSON.parse(JSON.stringify(value))
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,48 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { AccessTokens } from './access-token.js'
+import type { Answers } from './answers.js'
+import { JwtSessionError, NotRegisteredError, SessionMissingError } from './errors.js'
+import type { InternalSessions } from './sessions.js'
+
+/** A preHandler: sets `request.session`, or answers the request and rejects. */
+export type VerifySession = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+
+/**
+ * The guard. It answers a refused request itself, so that no error handler can lose the clear signal or reword the
+ * body, waits until the answer is out, and then rejects: neither the route's handler nor code that calls the guard by
+ * hand goes on behind a refusal.
+ */
+export function createVerifySession(
+  accessTokens: AccessTokens,
+  sessions: InternalSessions,
+  answers: Answers
+): VerifySession {
+  return async function verifySession(request, reply) {
+    try {
+      const token = readBearerToken(request)
+      if (token === null) throw new SessionMissingError()
+      request.session = await sessions.verify(accessTokens.verify(token))
+    } catch (error) {
+      if (error instanceof JwtSessionError) await answers.sendError(request, reply, error)
+      throw error
+    }
+  }
+}
+
+/**
+ * The same guard without an `app` at hand: for a route file that is loaded before the plugin is registered. It uses the
+ * registration in whose scope the route is.
+ *
+ * @throws {NotRegisteredError} at the first request, when there is none
+ */
+export const verifySession: VerifySession = async (request, reply) => {
+  if (!request.server.hasDecorator('verifySession')) throw new NotRegisteredError()
+  return request.server.verifySession(request, reply)
+}
+
+/** The token of `Authorization: Bearer <token>`, or null when the header is missing, empty or of another scheme. */
+export function readBearerToken(request: FastifyRequest): string | null {
+  return BEARER.exec(request.headers.authorization ?? '')?.[1] ?? null
+}
+
+const BEARER = /^bearer +([^ ].*)$/i
