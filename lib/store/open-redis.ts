@@ -20,6 +20,7 @@ function requestPathSettings(timeoutMs: number) {
     commandTimeout: timeoutMs,
     connectTimeout: 1_000,
     socketTimeout: 1_000,
+    disconnectTimeout: timeoutMs,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false

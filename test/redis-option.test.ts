@@ -1,0 +1,103 @@
+import fastifyRedis from '@fastify/redis'
+import Fastify from 'fastify'
+import t from 'tap'
+import { fastifyJwtSession } from '../lib/index.js'
+import { createApp, logIn, SECRET, withToken } from './fixtures/app.js'
+import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
+import { until } from './fixtures/until.js'
+
+const required = { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } }
+
+t.test('an injected client is used as it is, with its keyPrefix, and never closed', async (t) => {
+  const redis = await connectRedis(t)
+  const app = await createApp(t, { redis })
+  const token = await logIn(app)
+  t.equal((await app.inject(withToken(token))).statusCode, 200)
+  t.equal((await redis.keys(`${redis.options.keyPrefix}*`)).length, 1)
+  await app.close()
+  t.equal(await redis.ping(), 'PONG')
+})
+
+t.test('options open a client of the plugin that the host does not see, and that is closed with the app', async (t) => {
+  const server = await startRedis(t)
+  const clients = server.client()
+  const before = (await clients.client('LIST')).toString()
+  const options = Object.freeze({ url: server.socketPath, keyPrefix: 'mine:' })
+  const app = await createApp(t, { redis: options })
+  t.notOk(app.hasDecorator('redis'))
+  t.equal((await app.inject(withToken(await logIn(app)))).statusCode, 200)
+  t.equal((await clients.keys('mine:jwt-session:*')).length, 1)
+  await app.close()
+  await until(async () => count(await clients.client('LIST')) === count(before))
+})
+
+t.test('the host may have a @fastify/redis of its own, before or after', async (t) => {
+  const server = await startRedis(t)
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifyRedis, { url: server.socketPath })
+  const hostClient = app.redis
+  await app.register(fastifyJwtSession, { ...required, redis: { url: server.socketPath } })
+  t.equal(app.redis, hostClient)
+  t.notOk('session' in app.redis, 'nothing is added to it')
+
+  const second = Fastify()
+  t.teardown(() => second.close())
+  await second.register(fastifyJwtSession, { ...required, redis: { url: server.socketPath } })
+  await second.register(fastifyRedis, { url: server.socketPath })
+  await second.ready()
+  t.equal(await second.redis.ping(), 'PONG')
+})
+
+t.test('a wrong password fails the start and is not repeated', async (t) => {
+  const server = await startRedis(t, { args: ['--requirepass', 'the right one'] })
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const redis = { url: server.socketPath, password: 'hunter2 hunter2' }
+  const error = await app.register(fastifyJwtSession, { ...required, redis }).then(
+    () => t.fail('started'),
+    (error) => error
+  )
+  t.match(error, { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'WRONGPASS' } })
+  t.notMatch(JSON.stringify([error, error.cause, error.stack, Object.keys(error)]), /hunter2/)
+})
+
+t.test('a Redis that cannot be reached fails the start within the plugin timeout, and says why', async (t) => {
+  const app = Fastify({ pluginTimeout: 300 })
+  t.teardown(() => app.close())
+  const redis = { url: 'redis://user:hunter2@127.0.0.1:1' }
+  await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis }), {
+    code: 'FST_JWT_SESSION_STORE_UNAVAILABLE',
+    cause: { code: 'ECONNREFUSED' }
+  })
+})
+
+t.test('a client of the plugin answers 503 in time, comes back by itself, and closes in time', async (t) => {
+  const server = await startRedis(t)
+  const app = await createApp(t, { redis: { url: server.socketPath }, storeTimeoutMs: 200 })
+  const token = await logIn(app)
+
+  await t.test('while the server is stalled', async (t) => {
+    server.stall()
+    t.equal((await app.inject(withToken(token))).statusCode, 503)
+    server.resume()
+    await until(() => app.sessions.isReady())
+    t.equal((await app.inject(withToken(token))).statusCode, 200)
+  })
+
+  await t.test('while the server is gone', async (t) => {
+    await server.kill()
+    t.equal((await app.inject(withToken(token))).statusCode, 503)
+    await server.restart()
+    await until(() => app.sessions.isReady())
+  })
+
+  server.stall()
+  const startedAt = Date.now()
+  await app.close()
+  t.ok(Date.now() - startedAt < 1_000)
+})
+
+function count(clientList: unknown): number {
+  return String(clientList).trim().split('\n').length
+}
