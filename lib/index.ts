@@ -45,7 +45,7 @@ export default fastifyJwtSession
 
 export * from './errors.js'
 export type * from './options/options.js'
-export type { Session, SessionTypes, User } from './session.js'
+export type * from './session.js'
 export type { SessionDetails, Sessions } from './sessions.js'
 export { createMemoryStore } from './store/memory-store.js'
 export { createRedisStore, type RedisClient } from './store/redis-store.js'

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { createApp, logIn, logout, withToken } from './fixtures/app.js'
 import { type StartedRedis, startRedis } from './fixtures/redis/start-redis.js'
@@ -91,12 +91,7 @@ for (const [clientName, settings] of Object.entries(CLIENTS)) {
   }
 }
 
-async function assertAnswer(
-  t: Test,
-  app: FastifyInstance,
-  request: Parameters<FastifyInstance['inject']>[0],
-  status: number
-) {
+async function assertAnswer(t: Test, app: FastifyInstance, request: InjectOptions, status: number) {
   const startedAt = Date.now()
   const answer = await app.inject(request)
   t.equal(answer.statusCode, status, JSON.stringify(request))

@@ -1,0 +1,22 @@
+import { randomBytes } from 'node:crypto'
+import Fastify from 'fastify'
+import fastifyJwtSession from 'fastify-jwt-session'
+
+// The API that knows your users. This one knows Ada; yours is already there.
+const users = Fastify()
+users.post<{ Body: { username: string; password: string } }>('/user/login', async (request, reply) => {
+  const { username, password } = request.body
+  if (username !== 'ada' || password !== 'lovelace') return reply.code(401).send()
+  return { user: { id: 1, name: 'Ada' } }
+})
+const baseUrl = await users.listen({ port: 0 })
+
+// The app that your clients talk to.
+const app = Fastify()
+await app.register(fastifyJwtSession, {
+  jwt: { secret: process.env.SESSION_SECRET ?? randomBytes(32) },
+  upstream: { baseUrl }
+})
+app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)
+
+console.log(await app.listen({ port: Number(process.env.PORT ?? 3000) }))

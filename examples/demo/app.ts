@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto'
+import Fastify, { type FastifyInstance } from 'fastify'
+import fastifyJwtSession from 'fastify-jwt-session'
+import { Type } from 'typebox'
+import { servePage } from './serve-page.js'
+import { createUserApi } from './user-api.js'
+
+/** What the demo can be told; all of it optional. */
+export interface DemoOptions {
+  /** Where sessions live, `redis://…` or `rediss://…`. Default: this process's memory, gone at exit. */
+  redisUrl?: string
+  /** Signs the tokens, at least 32 bytes. Default: a random one, so that tokens do not outlive this process. */
+  secret?: string
+  /** Life of a session in seconds. Default 600: short enough to watch a session expire. */
+  ttlSeconds?: number
+}
+
+const UserSchema = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  email: Type.Optional(Type.String())
+})
+
+/** Creates the demo, not yet listening: the plugin, its user API (which listens on a free port), `GET /me` and the page. */
+export async function createDemo(options: DemoOptions = {}): Promise<FastifyInstance> {
+  const userApi = await createUserApi()
+  const baseUrl = await userApi.listen({ host: '127.0.0.1', port: 0 })
+
+  // How long a start waits for Redis; Fastify's own 10 s is long for somebody who forgot to start it.
+  const app = Fastify({ logger: { level: 'warn' }, pluginTimeout: 4_000 })
+  app.addHook('onClose', () => userApi.close())
+
+  try {
+    await app.register(fastifyJwtSession, {
+      jwt: { secret: options.secret ?? randomBytes(32).toString('base64url') },
+      ...(options.redisUrl === undefined ? {} : { redis: { url: options.redisUrl } }),
+      upstream: { baseUrl },
+      userSchema: UserSchema,
+      session: { ttlSeconds: options.ttlSeconds ?? 600 }
+    })
+    addPrivateRoutes(app)
+    await servePage(app)
+    return await app
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+}
+
+function addPrivateRoutes(app: FastifyInstance): void {
+  app.get('/me', { preHandler: app.verifySession }, async ({ session }, reply) => {
+    reply.header('Cache-Control', 'no-store')
+    return {
+      user: session.user,
+      created_at: new Date(session.createdAt).toISOString(),
+      expires_at: new Date(session.expiresAt).toISOString()
+    }
+  })
+
+  // Stands for an administrator or the user's other device: it ends the session behind the page's back. So the answer
+  // carries no clear signal, and the page learns of the end like any client, from the next thing that it asks.
+  app.post('/end-elsewhere', { preHandler: app.verifySession }, async ({ session }, reply) => {
+    await app.sessions.revoke(session.id)
+    return reply.code(204).header('Cache-Control', 'no-store').send()
+  })
+}

@@ -1,0 +1,35 @@
+import { readFile } from 'node:fs/promises'
+import type { FastifyInstance } from 'fastify'
+
+const FILES = [
+  { url: '/', file: 'index.html', type: 'text/html; charset=utf-8' },
+  { url: '/app.js', file: 'app.js', type: 'text/javascript; charset=utf-8' },
+  { url: '/panels.js', file: 'panels.js', type: 'text/javascript; charset=utf-8' },
+  { url: '/style.css', file: 'style.css', type: 'text/css; charset=utf-8' },
+  { url: '/panels.css', file: 'panels.css', type: 'text/css; charset=utf-8' }
+]
+
+// A page that keeps an access token where scripts can read it runs no script but its own and talks to nobody else.
+const HEADERS = {
+  'Content-Security-Policy': [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "connect-src 'self'",
+    "img-src 'self' data:",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'"
+  ].join('; '),
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cache-Control': 'no-cache'
+}
+
+/** Adds the demo's static files to the app; they are read once, now. */
+export async function servePage(app: FastifyInstance): Promise<void> {
+  for (const { url, file, type } of FILES) {
+    const content = await readFile(new URL(`./page/${file}`, import.meta.url))
+    app.get(url, async (_request, reply) => reply.headers(HEADERS).type(type).send(content))
+  }
+}

@@ -1,0 +1,48 @@
+import fastifyRedis from '@fastify/redis'
+import Fastify from 'fastify'
+import fastifyJwtSession from 'fastify-jwt-session'
+import { Type } from 'typebox'
+
+const { SESSION_SECRET, USERS_URL, REDIS_URL = 'redis://127.0.0.1:6379', PORT = '3000' } = process.env
+if (!SESSION_SECRET || !USERS_URL) throw new Error('Set SESSION_SECRET (32 bytes or more) and USERS_URL')
+
+// What of the user a session keeps, and what type `request.session.user` has.
+const userSchema = Type.Object({ id: Type.String(), name: Type.String() })
+
+declare module 'fastify-jwt-session' {
+  interface SessionTypes {
+    userSchema: typeof userSchema
+  }
+}
+
+const app = Fastify({ logger: true })
+
+// A client of your own, shared with the rest of the app. These settings make it fail fast instead of queueing requests.
+await app.register(fastifyRedis, {
+  url: REDIS_URL,
+  commandTimeout: 500,
+  connectTimeout: 1_000,
+  socketTimeout: 1_000,
+  enableOfflineQueue: false,
+  maxRetriesPerRequest: 0,
+  autoResendUnfulfilledCommands: false,
+  enableAutoPipelining: true
+})
+
+await app.register(fastifyJwtSession, {
+  jwt: { secret: SESSION_SECRET },
+  redis: app.redis,
+  upstream: { baseUrl: USERS_URL },
+  userSchema,
+  session: { ttlSeconds: 3_600 }
+})
+
+app.get('/me', { preHandler: app.verifySession }, async (request) => `Hello ${request.session.user.name}`)
+
+// For the load balancer: the app takes requests only while the store answers.
+app.get('/ready', async (_request, reply) => {
+  const ready = await app.sessions.isReady()
+  return reply.code(ready ? 200 : 503).send({ ready })
+})
+
+await app.listen({ port: Number(PORT) })
