@@ -14,6 +14,7 @@ export interface AccessTokenClaims {
   userId: string
 }
 
+/** Makes access tokens, and reads them. */
 export interface AccessTokens {
   /**
    * A token that names the session and ends with it.

@@ -9,6 +9,7 @@ import {
 
 const CHALLENGE = 'Bearer realm="session"'
 
+/** How the plugin answers when it does not go well, and how it says that a session is over. */
 export interface Answers {
   /** Sends an error: status, headers and body. Logs it without anything the client or the upstream wrote. */
   sendError(request: FastifyRequest, reply: FastifyReply, error: JwtSessionError): FastifyReply

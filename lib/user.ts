@@ -12,6 +12,7 @@ export interface UserParser {
   accepts(value: unknown): value is User
 }
 
+/** @param userSchema an object schema with a required string `id` */
 export function createUserParser(userSchema: TObject): UserParser {
   const validator = Compile(userSchema)
 

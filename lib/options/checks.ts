@@ -23,13 +23,14 @@ export function checkCount(option: string, value: unknown, byDefault: number): n
   return value
 }
 
+/** A string with at least one character, if there is one. */
 export function checkOptionalText(option: string, value: unknown): string | undefined {
   if (value === undefined || (typeof value === 'string' && value !== '')) return value
   throw new InvalidOptionError(option, 'must be a string that is not empty')
 }
 
-// biome-ignore lint/complexity/noBannedTypes: what it takes is its caller's to say
-export function checkOptionalFunction<T extends Function>(option: string, value: T | undefined): T | undefined {
+/** A function, if there is one. */
+export function checkOptionalFunction<T>(option: string, value: T | undefined): T | undefined {
   if (value === undefined || typeof value === 'function') return value
   throw new InvalidOptionError(option, 'must be a function')
 }

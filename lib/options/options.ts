@@ -52,11 +52,13 @@ export type ClearSiteDataDirective = 'cache' | 'clientHints' | 'cookies' | 'exec
 /** The schema declared in {@link SessionTypes}, or any object schema as long as none is declared. */
 type DeclaredUserSchema = SessionTypes extends { userSchema: infer Schema } ? Schema : TObject
 
+/** How tokens are signed and what they say. */
 export interface JwtOptions {
   /**
    * The HMAC secret, at least 32 bytes of randomness; `randomBytes(32).toString('base64')` makes one. Of several the
-   * first signs and every one verifies: to rotate, put the new one in front, and take the old one off after
-   * `session.ttlSeconds`. Text that looks like a public key is refused (RFC 8725 2.1).
+   * first signs and every one verifies. To rotate, on all instances at each step: add the new one at the end, then move
+   * it to the front, then, after `session.ttlSeconds`, take the old one off. An instance that does not know a secret
+   * takes its tokens for forged and sends the clear signal. Text of a public key is refused (RFC 8725 2.1).
    */
   secret: Secret | readonly Secret[]
   /** `iss` of every token; then required, and compared exactly. Default: none. */
@@ -79,6 +81,7 @@ export interface RedisOptions {
   [ioredisOption: string]: unknown
 }
 
+/** Where the upstream is, when it is JSON over HTTP. */
 export interface HttpUpstreamOptions {
   /** `http:` or `https:` origin, with a path if need be, in front of the paths below. No credentials, query or hash. */
   baseUrl: string
@@ -104,6 +107,7 @@ export interface HttpUpstreamOptions {
   selectUser?: ((body: any) => unknown) | undefined
 }
 
+/** The plugin's routes. */
 export interface RoutesOptions {
   /** In front of every route of the plugin. Default `/user`. */
   prefix?: string | undefined
@@ -115,6 +119,7 @@ export interface RoutesOptions {
   logout?: { path?: string | undefined } | false | undefined
 }
 
+/** A route with a body. */
 export interface BodyRouteOptions {
   path?: string | undefined
   /** What the body must look like; sent to the upstream as it came, so close it with `additionalProperties: false`. */

@@ -45,6 +45,7 @@ export type UpstreamChoice =
   | { kind: 'custom'; client: UpstreamClient }
   | { kind: 'http'; options: ResolvedHttpUpstream }
 
+/** A route that is mounted, and the schema of its body. */
 export interface BodyRoute {
   path: string
   schema: TObject

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { finished } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -33,8 +34,8 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
 
   scope.addHook('onRequest', async ({ raw }) => {
     // Fastify's own requestTimeout is off by default, and the host's to set.
-    const timer = setTimeout(() => raw.destroy(), BODY_TIMEOUT_MS)
-    raw.once('close', () => clearTimeout(timer))
+    const timer = setTimeout(() => raw.destroy(), BODY_TIMEOUT_MS).unref()
+    finished(raw, { writable: false }, () => clearTimeout(timer))
   })
 }
 

@@ -1,0 +1,71 @@
+import { execFile } from 'node:child_process'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+
+const run = promisify(execFile)
+const root = process.cwd()
+const readme = await readFile('README.md', 'utf8')
+
+// A folder inside the package: there `fastify-jwt-session` is the package itself, as it was built.
+const folder = join(root, '.tap', 'readme')
+
+const PREAMBLE = `
+import Fastify from 'fastify'
+import fastifyJwtSession from 'fastify-jwt-session'
+const app = Fastify()
+const jwt = { secret: 'a secret of this test, 32 bytes or more' }
+const upstream = { baseUrl: 'http://127.0.0.1:1' }
+`
+
+t.test('every example in README compiles and runs', async (t) => {
+  t.teardown(() => rm(folder, { recursive: true }))
+  await mkdir(folder, { recursive: true })
+  const [basic, ...snippets] = [...readme.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code = '']) => code)
+  t.equal(basic, await readFile('examples/basic.ts', 'utf8'), 'the first one is examples/basic.ts')
+  t.ok(snippets.length >= 5)
+
+  const files = await Promise.all(
+    snippets.map(async (code, index) => {
+      const file = join(folder, `snippet-${index}.ts`)
+      await writeFile(file, `${PREAMBLE}${code}\nawait app.ready()\nawait app.close()\n`)
+      return { file, declaresTypes: code.includes('declare module') }
+    })
+  )
+  // A declaration holds for the whole program, so the snippets that declare types are compiled apart.
+  for (const declaresTypes of [true, false]) {
+    const some = files.filter((file) => file.declaresTypes === declaresTypes).map(({ file }) => file)
+    const options = {
+      extends: join(root, 'tsconfig.json'),
+      compilerOptions: { rootDir: root },
+      include: [],
+      files: some
+    }
+    const config = join(folder, `tsconfig.${declaresTypes}.json`)
+    await writeFile(config, JSON.stringify(options))
+    await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', config])
+  }
+  const env = { ...process.env, NEW_SECRET: 'x1'.repeat(16), OLD_SECRET: 'y2'.repeat(16) }
+  await Promise.all(files.map(({ file }) => run(process.execPath, ['--import', 'tsx', file], { env })))
+})
+
+t.test('README names every option, and no other', async (t) => {
+  const source = await readFile('lib/options/options.ts', 'utf8')
+  const options = [...source.matchAll(/^ {2,}(\w+)\??:/gm)].map(([, name]) => name)
+  const tables = [...readme.matchAll(/^\| (`[^|]+) \|.*\| .* \| .* \|$/gm)].map(([, cell = '']) => cell)
+  const documented = tables.flatMap((cell) => [...cell.matchAll(/`([\w.]+)`/g)].map(([, path = '']) => path.split('.')))
+  const groups = ['jwt', 'session', 'routes', 'path', 'schema', 'url']
+  const missing = options.filter(
+    (name) => !groups.includes(name ?? '') && !documented.some((path) => path.at(-1) === name)
+  )
+  t.strictSame(missing, [])
+  const unknown = documented.flat().filter((name) => !options.includes(name))
+  t.strictSame(unknown, [])
+})
+
+t.test('README names every error code, and no other', async (t) => {
+  const source = await readFile('lib/errors.ts', 'utf8')
+  const codes = (text: string) => new Set(text.match(/FST_JWT_SESSION_[A-Z_]*[A-Z]/g))
+  t.strictSame([...codes(readme)].toSorted(), [...codes(source)].toSorted())
+})
