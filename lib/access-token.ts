@@ -2,8 +2,8 @@ import { isUtf8 } from 'node:buffer'
 import fastifyJwt, { type JWT } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
 import { InvalidClaimsError, SessionEndedError } from './errors.js'
+import { cloneJson, isPlainObject } from './json.js'
 import type { ResolvedOptions } from './options/resolve-options.js'
-import { isPlainObject } from './plain-object.js'
 import type { Session } from './session.js'
 import { isSessionId } from './session-id.js'
 import { isUserId } from './user.js'
@@ -87,7 +87,9 @@ export async function createAccessTokens(
         jti: id
       }
       try {
-        const extra = claims(user)
+        const result = claims(structuredClone(user))
+        // As JSON will have it: a toJSON() among them must not rewrite the registered claims.
+        const extra = isPlainObject(result) ? cloneJson(result) : undefined
         if (!isPlainObject(extra)) throw new TypeError('Not an object')
         const token = keys[0].sign({ ...extra, ...registered })
         if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('Too long')

@@ -47,7 +47,9 @@ export function createAnswers(clearSiteData: string | null): Answers {
       const cause = error.cause instanceof Error ? error.cause.message : undefined
       request.log[error.statusCode < 500 ? 'info' : 'error']({ code: error.code, cause }, error.message)
       setErrorHeaders(reply, error)
-      return reply.code(error.statusCode).send(error.toJSON())
+      // A string, so that no response schema of the route rewrites the body.
+      const body = JSON.stringify(error)
+      return reply.code(error.statusCode).type('application/json; charset=utf-8').send(body)
     }
   }
 }

@@ -33,11 +33,16 @@ export abstract class JwtSessionError extends Error {
 /** What may be kept of an error that is not ours: the name of its class and a code, or the first word Redis said. */
 function withoutDetails(error: unknown): Error & { code: string } {
   const { name, code, message }: NodeJS.ErrnoException = error instanceof Error ? error : new Error()
-  const redisCode = name === 'ReplyError' ? message.split(' ', 1)[0] : undefined
-  const safeCode = [code, redisCode].find((word) => typeof word === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(word))
-  const cause = Object.assign(new Error(safeCode ?? name), { name, code: safeCode ?? 'UNKNOWN' })
-  cause.stack = `${name}: ${cause.message}`
+  const redisCode = name === 'ReplyError' ? /^[A-Z]\w*/.exec(message)?.[0] : undefined
+  const safeName = isWord(name) ? name : 'Error'
+  const safeCode = [code, redisCode].find((word) => isWord(word) && word === word.toUpperCase())
+  const cause = Object.assign(new Error(safeCode ?? safeName), { name: safeName, code: safeCode ?? 'UNKNOWN' })
+  cause.stack = `${safeName}: ${cause.message}`
   return cause
+}
+
+function isWord(value: unknown): value is string {
+  return typeof value === 'string' && /^[A-Za-z]\w{0,63}$/.test(value)
 }
 
 // The developer
@@ -147,11 +152,14 @@ export class UpstreamBusyError extends JwtSessionError {
 
   constructor(retryAfter?: string) {
     super('FST_JWT_SESSION_UPSTREAM_BUSY', 429, 'Too many requests')
-    this.retryAfter = retryAfter !== undefined && RETRY_AFTER.test(retryAfter) ? retryAfter : undefined
+    this.retryAfter = retryAfter !== undefined && isRetryAfter(retryAfter) ? retryAfter : undefined
   }
 }
 
-const RETRY_AFTER = /^(?:\d{1,9}|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT)$/
+/** Whole seconds, or a date in the one form that RFC 9110 5.6.7 lets a server write. */
+function isRetryAfter(value: string): boolean {
+  return /^\d{1,9}$/.test(value) || new Date(value).toUTCString() === value
+}
 
 /** The upstream could not be reached, or its answer is not one that can be trusted. */
 export class UpstreamInvalidError extends JwtSessionError {

@@ -1,3 +1,4 @@
+import { parseJson } from './json.js'
 import type { Session } from './session.js'
 import type { UserParser } from './user.js'
 
@@ -17,14 +18,6 @@ export function decodeRecord(id: string, record: string, users: UserParser): Ses
   if (version !== VERSION || !users.accepts(user)) return null
   if (!isTime(createdAt) || !isTime(expiresAt) || !isText(ip) || !isText(userAgent)) return null
   return { id, user, createdAt, expiresAt, lastSeenAt: createdAt, ip, userAgent }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 function isTime(value: unknown): value is number {

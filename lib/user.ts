@@ -1,7 +1,7 @@
 import type { TObject } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
-import { isPlainObject } from './plain-object.js'
+import { cloneJson, isPlainObject } from './json.js'
 import type { User } from './session.js'
 
 /** Turns what an upstream calls a user into one that fits `userSchema`, and recognises one that was stored. */
@@ -36,13 +36,4 @@ export function createUserParser(userSchema: TObject): UserParser {
 /** Whether this can be a user id: 1 to 256 characters of well-formed Unicode, any of them. */
 export function isUserId(value: unknown): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= 256 && value.isWellFormed()
-}
-
-/** The value as it will be read back from the store, or undefined when JSON cannot hold it. */
-function cloneJson(value: unknown): unknown {
-  try {
-    return JSON.parse(JSON.stringify(value))
-  } catch {
-    return undefined
-  }
 }

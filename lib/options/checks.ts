@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../errors.js'
-import { isPlainObject } from '../plain-object.js'
+import { isPlainObject } from '../json.js'
 
 // Each returns what it checked, with its type, and throws an InvalidOptionError that never repeats the value.
 
@@ -8,7 +8,7 @@ const MAX_COUNT = 2 ** 31 - 1
 
 /** An object literal without unknown keys. `parent` is empty for the options themselves. */
 export function checkFields<T extends object>(parent: string, value: T, known: readonly string[]): T {
-  if (!isPlainObject(value)) throw new InvalidOptionError(parent || 'options', 'must be an object')
+  if (!isPlainObject(value)) throw new InvalidOptionError(parent || 'options', 'must be a plain object')
   const unknown = Object.keys(value).find((key) => !known.includes(key))
   if (unknown !== undefined) throw new InvalidOptionError(parent ? `${parent}.${unknown}` : unknown, 'is not known')
   return value
@@ -35,14 +35,14 @@ export function checkOptionalFunction<T>(option: string, value: T | undefined): 
   throw new InvalidOptionError(option, 'must be a function')
 }
 
-/** A path that means the same to everybody: no empty, `.` or `..` segment, no escape, no parameter, no query. */
+/** A path that means the same to everybody: no empty, `.` or `..` segment, no escape, parameter or query. */
 export function checkPath(option: string, value: unknown, byDefault?: string): string {
-  const path = value ?? byDefault
+  const path = value === undefined ? byDefault : value
   if (typeof path === 'string' && PATH.test(path)) return path
   throw new InvalidOptionError(option, 'must be a path like `/user/login`, of letters, digits, `-`, `.`, `_` and `~`')
 }
 
-const PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-]+)+$/
+const PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-]+)+\/?$/
 
 /** Whether the value has methods of these names: how a client that was injected is told from options. */
 export function hasMethods<T>(value: unknown, ...names: (keyof T & string)[]): value is T {

@@ -1,13 +1,13 @@
 import { IsObject, IsString, type TObject } from 'typebox'
 import { InvalidOptionError } from '../errors.js'
-import { isPlainObject } from '../plain-object.js'
+import { isPlainObject } from '../json.js'
 import { defaultLoginSchema, defaultRegisterSchema, defaultUserSchema } from '../schemas.js'
 import type { User } from '../session.js'
 import type { RedisClient } from '../store/redis-store.js'
 import type { SessionStore } from '../store/session-store.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
 import { checkCount, checkFields, checkOptionalFunction, checkOptionalText, checkPath, hasMethods } from './checks.js'
-import type { BodyRouteOptions, ClearSiteDataDirective, JwtSessionOptions, RedisOptions } from './options.js'
+import type { BodyRouteOptions, JwtSessionOptions, RedisOptions } from './options.js'
 import { resolveSecrets } from './resolve-secrets.js'
 import { type ResolvedHttpUpstream, resolveHttpUpstream } from './resolve-upstream.js'
 
@@ -55,7 +55,7 @@ export interface BodyRoute {
 export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
   const options = checkFields('', input, OPTIONS)
   const jwt = checkFields('jwt', options.jwt, ['secret', 'issuer', 'audience', 'claims'])
-  const session = checkFields('session', options.session ?? {}, ['ttlSeconds'])
+  const session = checkFields('session', orEmpty(options.session), ['ttlSeconds'])
   const upstream = resolveUpstream(options.upstream)
   return {
     jwt: {
@@ -70,7 +70,7 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
     userSchema: resolveUserSchema(options.userSchema),
     ttlSeconds: checkCount('session.ttlSeconds', session.ttlSeconds, 43_200),
     routes: resolveRoutes(options, upstream),
-    clearSiteData: resolveClearSiteData(options.clearSiteData ?? ['storage'])
+    clearSiteData: resolveClearSiteData(options.clearSiteData)
   }
 }
 
@@ -89,6 +89,11 @@ const OPTIONS: (keyof JwtSessionOptions | 'logLevel' | 'logSerializers')[] = [
   'logLevel',
   'logSerializers'
 ]
+
+/** Only undefined means "the default": null is a mistake that should be told. */
+function orEmpty<T extends object>(value: T | undefined): T {
+  return value === undefined ? ({} as T) : value
+}
 
 function resolveStore({ redis, store }: JwtSessionOptions): StoreChoice {
   if (redis !== undefined && store !== undefined) throw new InvalidOptionError('store', 'contradicts `redis`: give one')
@@ -115,7 +120,11 @@ function checkRedisOptions(redis: RedisOptions): RedisOptions {
 }
 
 function resolveUpstream(upstream: JwtSessionOptions['upstream']): UpstreamChoice {
-  if (hasMethods<UpstreamClient>(upstream, 'login')) return { kind: 'custom', client: upstream }
+  if (hasMethods<UpstreamClient>(upstream, 'login')) {
+    checkOptionalFunction('upstream.register', upstream.register)
+    checkOptionalFunction('upstream.logout', upstream.logout)
+    return { kind: 'custom', client: upstream }
+  }
   return { kind: 'http', options: resolveHttpUpstream(upstream) }
 }
 
@@ -128,7 +137,7 @@ function resolveUserSchema(schema: TObject = defaultUserSchema): TObject {
   return schema
 }
 
-function resolveClearSiteData(directives: readonly ClearSiteDataDirective[] | false): string | null {
+function resolveClearSiteData(directives: JwtSessionOptions['clearSiteData'] = ['storage']): string | null {
   if (directives === false) return null
   if (!Array.isArray(directives) || directives.length === 0 || !directives.every((name) => DIRECTIVES.includes(name))) {
     throw new InvalidOptionError('clearSiteData', `must be false or list some of ${DIRECTIVES.join(', ')}`)
@@ -139,7 +148,7 @@ function resolveClearSiteData(directives: readonly ClearSiteDataDirective[] | fa
 const DIRECTIVES = ['cache', 'clientHints', 'cookies', 'executionContexts', 'storage', '*']
 
 function resolveRoutes(options: JwtSessionOptions, upstream: UpstreamChoice): ResolvedOptions['routes'] {
-  const routes = checkFields('routes', options.routes ?? {}, ['prefix', 'login', 'register', 'logout'])
+  const routes = checkFields('routes', orEmpty(options.routes), ['prefix', 'login', 'register', 'logout'])
   const canRegister = upstream.kind === 'http' || upstream.client.register !== undefined
   if (routes.register && !canRegister) {
     throw new InvalidOptionError('routes.register', 'needs an upstream with a `register` method')
@@ -159,8 +168,8 @@ function resolvePrefix(fastifyPrefix: string | undefined, prefix: string | undef
   if (fastifyPrefix !== undefined && prefix !== undefined && fastifyPrefix !== prefix) {
     throw new InvalidOptionError('routes.prefix', 'contradicts `prefix`: give one')
   }
-  const chosen = prefix ?? fastifyPrefix ?? '/user'
-  return chosen === '' || chosen === '/' ? '' : checkPath('routes.prefix', chosen)
+  const chosen = prefix === undefined ? fastifyPrefix : prefix
+  return chosen === '' || chosen === '/' ? '' : checkPath('routes.prefix', chosen, '/user')
 }
 
 function resolveRoute(name: string, route: { path?: string | undefined } | false = {}, known = ['path']) {

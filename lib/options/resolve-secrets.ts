@@ -1,3 +1,4 @@
+import { createPublicKey, X509Certificate } from 'node:crypto'
 import { InvalidOptionError } from '../errors.js'
 
 const MIN_BYTES = 32
@@ -8,28 +9,41 @@ const MIN_BYTES = 32
  * @throws {InvalidOptionError} without a word of the secret
  */
 export function resolveSecrets(option: unknown): readonly Buffer[] {
-  const secrets: unknown[] = Array.isArray(option) ? option : [option]
+  const secrets: unknown[] = Array.isArray(option) ? Array.from(option) : [option]
   if (secrets.length === 0) throw new InvalidOptionError('jwt.secret', 'must not be an empty array')
   return secrets.map(resolveSecret)
 }
 
 function resolveSecret(secret: unknown): Buffer {
-  if (typeof secret !== 'string' && !Buffer.isBuffer(secret)) {
-    throw new InvalidOptionError('jwt.secret', 'must be a string, a Buffer, or an array of them')
+  if (!Buffer.isBuffer(secret) && !(typeof secret === 'string' && secret.isWellFormed())) {
+    throw new InvalidOptionError('jwt.secret', 'must be a string of Unicode, a Buffer, or an array of them')
   }
   const bytes = Buffer.from(secret as string)
   if (bytes.length < MIN_BYTES) throw new InvalidOptionError('jwt.secret', `must be at least ${MIN_BYTES} bytes long`)
   if (bytes.every((byte) => byte === bytes[0])) {
     throw new InvalidOptionError('jwt.secret', 'must be random, not one byte repeated')
   }
-  // A key that may be public must never be an HMAC secret: whoever has it could sign (RFC 8725 2.1).
-  if (PUBLIC_KEY_TEXT.test(bytes.toString('latin1'))) {
-    throw new InvalidOptionError(
-      'jwt.secret',
-      'must not be a PEM, certificate, SSH or JWK text: HS256 needs a shared secret'
-    )
+  if (KEY_TEXT.test(bytes.toString('latin1')) || isPublicKey(bytes)) {
+    throw new InvalidOptionError('jwt.secret', 'must be a shared secret, not a key or certificate (PEM, DER, SSH, JWK)')
   }
   return bytes
 }
 
-const PUBLIC_KEY_TEXT = /-----BEGIN |"kty"\s*:|(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-\w+) AAAA/
+// A key that may be public must never be an HMAC secret: whoever has it could sign (RFC 8725 2.1).
+const KEY_TEXT = /---- ?BEGIN |["'\\{,\s]kty["'\\]*\s*:|(?:ssh|sk|ecdsa)-[\w.@-]+\s+AAAA|PuTTY-User-Key-File/
+
+/** Whether this is the DER encoding of a public key or a certificate. */
+function isPublicKey(key: Buffer): boolean {
+  const readers = [
+    () => createPublicKey({ key, format: 'der', type: 'spki' }),
+    () => createPublicKey({ key, format: 'der', type: 'pkcs1' }),
+    () => new X509Certificate(key)
+  ]
+  return readers.some((read) => {
+    try {
+      return read() !== undefined
+    } catch {
+      return false
+    }
+  })
+}

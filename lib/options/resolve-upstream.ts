@@ -44,7 +44,7 @@ export function resolveHttpUpstream(input: HttpUpstreamOptions): ResolvedHttpUps
     dispatcher,
     timeoutMs: checkCount('upstream.timeoutMs', options.timeoutMs, 5_000),
     maxResponseBytes: checkCount('upstream.maxResponseBytes', options.maxResponseBytes, 65_536),
-    forwardHeaders: checkForwardHeaders(options.forwardHeaders ?? []),
+    forwardHeaders: checkForwardHeaders(options.forwardHeaders),
     selectUser: checkOptionalFunction('upstream.selectUser', options.selectUser) ?? defaultSelectUser
   }
 }
@@ -65,23 +65,21 @@ function defaultSelectUser(body: unknown): unknown {
   return (body as { user: unknown }).user
 }
 
-function parseBaseUrl(baseUrl: string): { origin: string; basePath: string } {
-  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined
-  if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    throw new InvalidOptionError('upstream.baseUrl', 'must be an http or https URL')
+function parseBaseUrl(baseUrl: unknown): { origin: string; basePath: string } {
+  // Not what URL makes of it: that drops white space, resolves `..`, and finds a host in `http:/a` and `http:///a`.
+  const [, origin = '', path = ''] = (typeof baseUrl === 'string' && BASE_URL.exec(baseUrl)) || []
+  if (!URL.canParse(origin)) {
+    throw new InvalidOptionError(
+      'upstream.baseUrl',
+      'must be like `https://api.example.com` or `https://api.example.com/path`: http or https, no credentials, no query'
+    )
   }
-  if (url.username !== '' || url.password !== '' || /[?#@\\]/.test(baseUrl)) {
-    throw new InvalidOptionError('upstream.baseUrl', 'must not have credentials, a query or a hash')
-  }
-  // What URL made of the path is not looked at: it has resolved `..` already.
-  const path = baseUrl
-    .slice(baseUrl.indexOf('//') + 2)
-    .replace(/^[^/]*/, '')
-    .replace(/\/$/, '')
-  return { origin: url.origin, basePath: path === '' ? '' : checkPath('upstream.baseUrl', path) }
+  return { origin: new URL(origin).origin, basePath: path === '' ? '' : checkPath('upstream.baseUrl', path) }
 }
 
-function checkForwardHeaders(names: readonly string[]): readonly string[] {
+const BASE_URL = /^(https?:\/\/[\w.:[\]-]+)(\/[^?#]*[^?#/])?\/?$/i
+
+function checkForwardHeaders(names: readonly string[] = []): readonly string[] {
   if (!Array.isArray(names) || !names.every((name) => typeof name === 'string' && HEADER_NAME.test(name))) {
     throw new InvalidOptionError('upstream.forwardHeaders', 'must be an array of header names')
   }

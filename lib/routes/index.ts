@@ -13,15 +13,18 @@ import type { RouteParts } from './route-parts.js'
 export function createRoutes(parts: RouteParts) {
   return async function routes(scope: FastifyInstance): Promise<void> {
     acceptOnlyJson(scope)
-    scope.setSerializerCompiler(() => JSON.stringify)
-    scope.addHook('onRequest', async (_request, reply) => {
+    scope.setReplySerializer((payload) => JSON.stringify(payload))
+    scope.setSerializerCompiler(() => serializeHostError)
+    scope.addHook('onSend', async (_request, reply) => {
       reply.header('cache-control', 'no-store')
     })
-    scope.setErrorHandler<FastifyError>((error, request, reply) => {
+    const hostErrorHandler = scope.errorHandler
+    scope.setErrorHandler((error: unknown, request, reply) => {
       if (error instanceof JwtSessionError) return parts.answers.sendError(request, reply, error)
-      if (isClientError(error)) return parts.answers.sendError(request, reply, new InvalidBodyError(error))
-      // What a hook of the host has thrown is for the host's error handler.
-      throw error
+      if (isFastifyRefusal(error)) return parts.answers.sendError(request, reply, new InvalidBodyError(error))
+      // What a hook of the host has thrown is the host's to answer. Fastify passes on what is thrown here, if an Error.
+      if (error instanceof Error) throw error
+      return hostErrorHandler(error as FastifyError, request, reply)
     })
 
     const { login, register, logout } = parts.options.routes
@@ -32,6 +35,12 @@ export function createRoutes(parts: RouteParts) {
 }
 
 /** Whether Fastify itself has refused the request. */
-function isClientError(error: FastifyError): error is FastifyError & { statusCode: number } {
-  return error.code?.startsWith('FST_ERR_') && error.statusCode !== undefined && error.statusCode < 500
+function isFastifyRefusal(error: unknown): error is FastifyError & { statusCode: number } {
+  const { code, statusCode } = (error ?? {}) as Partial<FastifyError>
+  return typeof code === 'string' && code.startsWith('FST_ERR_') && statusCode !== undefined && statusCode < 500
+}
+
+/** Only an error of the host comes here: Fastify gives it to the response schema, which describes ours. */
+function serializeHostError({ statusCode, code, error, message }: Record<string, unknown>): string {
+  return JSON.stringify({ statusCode, code, error, message })
 }

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { finished } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
-import type { TSchema } from 'typebox'
+import type { TObject, TProperties } from 'typebox'
 import { Compile } from 'typebox/compile'
+import type { TLocalizedValidationError } from 'typebox/error'
 import { InvalidBodyError } from '../errors.js'
 
 const BODY_LIMIT = 16_384
@@ -27,22 +28,35 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
     }
   )
 
-  scope.setValidatorCompiler<TSchema>(({ schema }) => {
+  scope.setValidatorCompiler<TObject>(({ schema }) => {
     const validator = Compile(schema)
-    return (value: unknown) => (validator.Check(value) ? { value } : { error: describe(validator.Errors(value)) })
+    return (value: unknown) =>
+      validator.Check(value) ? { value } : { error: describe(validator.Errors(value), schema.properties) }
   })
 
-  scope.addHook('onRequest', async ({ raw }) => {
+  // A host can have validation errors attached to the request instead of thrown.
+  scope.addHook('preHandler', async ({ validationError }) => {
+    if (validationError) throw validationError
+  })
+
+  scope.addHook('onRequest', async ({ raw }, reply) => {
     // Fastify's own requestTimeout is off by default, and the host's to set.
-    const timer = setTimeout(() => raw.destroy(), BODY_TIMEOUT_MS).unref()
+    const timer = setTimeout(() => {
+      if (raw.complete) return
+      raw.destroy()
+      // Under HTTP/2 the stream is the answer's.
+      reply.raw.destroy()
+    }, BODY_TIMEOUT_MS).unref()
     finished(raw, { writable: false }, () => clearTimeout(timer))
   })
 }
 
-/** The first error that says something: for a property that is not allowed the validator also reports "schema is false". */
-function describe(errors: { keyword: string; instancePath: string; message: string }[]): InvalidBodyError {
+/** Says what is wrong with the first field that is, by a name of the schema: never by one that the client has chosen. */
+function describe(errors: TLocalizedValidationError[], properties: TProperties): InvalidBodyError {
+  // For a property that is not allowed the validator says "schema is false" first.
   const { instancePath = '', message = 'is not valid' } = errors.find(({ keyword }) => keyword !== 'boolean') ?? {}
-  return invalidBody('FST_ERR_VALIDATION', `body${instancePath} ${message}`)
+  const [, field = ''] = instancePath.split('/')
+  return invalidBody('FST_ERR_VALIDATION', `body${Object.hasOwn(properties, field) ? `/${field}` : ''} ${message}`)
 }
 
 function invalidBody(code: string, message: string): InvalidBodyError {

@@ -1,0 +1,188 @@
+import type { Socket } from 'node:net'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions, type UpstreamClient } from '../lib/index.js'
+import { SECRET } from './fixtures/app.js'
+import { httpPost, listen } from './fixtures/listen.js'
+import { createLog } from './fixtures/log.js'
+import { CREDENTIALS } from './fixtures/post-json.js'
+import { type RawRequest, startRawUpstream } from './fixtures/raw-upstream.js'
+import { until } from './fixtures/until.js'
+
+const BODY = JSON.stringify(CREDENTIALS)
+const REQUEST_HEADERS = ['Content-Type: application/json', `Content-Length: ${BODY.length}`]
+
+/** A promise that is settled from outside. */
+function createGate() {
+  let open: () => void = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { open, opened }
+}
+
+/** The store in memory, and the ids of the sessions that live in it. */
+function createCountingStore() {
+  const memory = createMemoryStore()
+  const created: string[] = []
+  const live = new Set<string>()
+  return {
+    created,
+    live,
+    ...memory,
+    async create(id: string, record: string, ttlMs: number): Promise<void> {
+      created.push(id)
+      live.add(id)
+      return memory.create(id, record, ttlMs)
+    },
+    async delete(id: string): Promise<void> {
+      live.delete(id)
+      return memory.delete(id)
+    }
+  }
+}
+
+/** An app that listens, and how to send it a login and hang up. */
+async function start(
+  t: Test,
+  options: Pick<JwtSessionOptions, 'upstream' | 'store'>,
+  before: (app: FastifyInstance) => unknown = () => {}
+) {
+  const { lines, logger } = createLog()
+  const app = Fastify({ logger })
+  t.teardown(() => app.close())
+  await before(app)
+  await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, ...options })
+  const served = new Set<Socket>()
+  app.server.on('connection', (socket) => served.add(socket.once('close', () => served.delete(socket))))
+  const { dial } = await listen(t, app)
+  return {
+    app,
+    lines,
+    /** Whether a request has ended because nobody waits for its answer. */
+    isGone: () => lines.some((line) => line.includes('FST_JWT_SESSION_CLIENT_GONE')),
+    send(route = 'login', headers: string[] = []) {
+      const connection = dial()
+      connection.socket.write(httpPost(`/user/${route}`, [...REQUEST_HEADERS, ...headers], BODY))
+      return connection
+    },
+    /** Hangs up, and waits until the server knows. */
+    async hangUp(socket: Socket) {
+      socket.destroy()
+      await until(() => served.size === 0)
+    }
+  }
+}
+
+for (const route of ['login', 'register']) {
+  t.test(`when the client goes, the upstream is not waited for: ${route}`, async (t) => {
+    const upstream = await startRawUpstream(t)
+    const store = createCountingStore()
+    const { baseUrl } = upstream
+    const { send, hangUp, lines, isGone } = await start(t, { upstream: { baseUrl, timeoutMs: 60_000 }, store })
+    upstream.answers.push(() => {})
+    const { socket } = send(route)
+    await until(() => upstream.requests.length === 1)
+    const { socket: asked } = upstream.requests[0] as RawRequest
+    await hangUp(socket)
+    await until(() => !upstream.sockets.has(asked))
+    await until(isGone)
+    t.equal(store.created.length, 0)
+    t.equal(upstream.requests.length, 1, 'it is not asked again')
+    t.strictSame(
+      lines.filter((line) => /"level":[56]0/.test(line)),
+      [],
+      'it is nobody’s fault'
+    )
+  })
+}
+
+t.test('a client of the user’s own is told by its signal, and may answer all the same', async (t) => {
+  const asked = createGate()
+  const answer = createGate()
+  let signal: AbortSignal | undefined
+  const upstream: UpstreamClient = {
+    async login(_credentials, context) {
+      signal = context.signal
+      asked.open()
+      await answer.opened
+      return { id: 'ada' }
+    }
+  }
+  const store = createCountingStore()
+  const { send, hangUp, isGone } = await start(t, { upstream, store })
+  const { socket } = send()
+  await asked.opened
+  t.equal(signal?.aborted, false)
+  await hangUp(socket)
+  t.equal(signal?.aborted, true)
+  answer.open()
+  await until(isGone)
+  t.equal(store.created.length, 0)
+})
+
+t.test('a session that was being written when the client went is ended', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const writing = createGate()
+  const write = createGate()
+  const counting = createCountingStore()
+  const store = {
+    ...counting,
+    async create(id: string, record: string, ttlMs: number): Promise<void> {
+      writing.open()
+      await write.opened
+      return counting.create(id, record, ttlMs)
+    }
+  }
+  const { send, hangUp, isGone } = await start(t, { upstream: { baseUrl: upstream.baseUrl }, store })
+  const { socket } = send()
+  await writing.opened
+  await hangUp(socket)
+  write.open()
+  await until(isGone)
+  t.equal(counting.created.length, 1)
+  t.equal(counting.live.size, 0)
+})
+
+t.test('a client that went while a hook of the host had the request gets no session', async (t) => {
+  for (const hook of ['preValidation', 'preHandler'] as const) {
+    await t.test(hook, async (t) => {
+      const reached = createGate()
+      const release = createGate()
+      let asked = 0
+      const upstream: UpstreamClient = {
+        async login() {
+          asked += 1
+          return { id: 'ada' }
+        }
+      }
+      const store = createCountingStore()
+      const { send, hangUp, isGone } = await start(t, { upstream, store }, (app) =>
+        app.addHook(hook, async () => {
+          reached.open()
+          await release.opened
+        })
+      )
+      const { socket } = send()
+      await reached.opened
+      await hangUp(socket)
+      release.open()
+      await until(() => isGone() || store.created.length > 0)
+      t.equal(store.live.size, 0, 'no session is left')
+      t.equal(asked, 0, 'and the upstream is not asked')
+    })
+  }
+})
+
+t.test('the session that a client presented outlives a login that he did not wait for', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const store = createCountingStore()
+  const { app, send, hangUp, isGone } = await start(t, { upstream: { baseUrl: upstream.baseUrl }, store })
+  const { token, session } = await app.sessions.create({ id: 'ada' })
+  upstream.answers.push(() => {})
+  const { socket } = send('login', [`Authorization: Bearer ${token}`])
+  await until(() => upstream.requests.length === 1)
+  await hangUp(socket)
+  await until(isGone)
+  t.strictSame([...store.live], [session.id])
+})

@@ -1,0 +1,179 @@
+import { inspect } from 'node:util'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { Type } from 'typebox'
+import { fastifyJwtSession, InvalidOptionError, JwtSessionError } from '../lib/index.js'
+import { createApp, logIn, logout, SECRET, withToken } from './fixtures/app.js'
+import { CREDENTIALS, postJson } from './fixtures/post-json.js'
+import { startUpstream } from './fixtures/upstream.js'
+import { CONTRADICTIONS, GOOD, MARK, UNKNOWN, WRONG } from './fixtures/wrong-options.js'
+
+/** What `register()` rejects with; undefined when it does not. */
+async function rejection(options: object): Promise<unknown> {
+  const app = Fastify()
+  try {
+    await app.register(fastifyJwtSession, options as never)
+  } catch (error) {
+    return error
+  } finally {
+    await app.close()
+  }
+  return undefined
+}
+
+async function assertInvalid(t: Test, option: string, options: object): Promise<void> {
+  const error = await rejection(options)
+  if (!(error instanceof InvalidOptionError)) {
+    t.fail(`rejected with ${inspect(error)}`)
+    return
+  }
+  t.ok(error instanceof JwtSessionError)
+  t.match(error, { name: 'InvalidOptionError', code: 'FST_JWT_SESSION_INVALID_OPTION', statusCode: 500, option })
+  t.ok(error.message.startsWith(`The \`${option}\` option `), error.message)
+  t.match(error.message, /option (must|is not known|contradicts|needs)/, 'and says the rule')
+  for (const text of [error.message, inspect(error, { depth: 9 }), JSON.stringify(error), String(error.stack)]) {
+    t.notOk(text.includes(MARK.slice(0, 7)), 'and not the value')
+  }
+}
+
+t.test('a wrong option fails register() and is named', async (t) => {
+  t.equal(await rejection(GOOD), undefined, 'what the wrong values are put into is good')
+  for (const [option, values, put] of WRONG) {
+    for (const value of values) {
+      await t.test(`${option}: ${inspect(value, { breakLength: Number.POSITIVE_INFINITY }).slice(0, 60)}`, async (t) =>
+        assertInvalid(t, option, { ...GOOD, ...put(value as never) })
+      )
+    }
+  }
+})
+
+t.test('an unknown option fails register(), at each level, and those of later versions too', async (t) => {
+  for (const [option, options] of Object.entries(UNKNOWN)) {
+    await t.test(option, async (t) => assertInvalid(t, option, { ...GOOD, ...options }))
+  }
+})
+
+t.test('options that contradict each other fail register()', async (t) => {
+  for (const [option, options] of Object.entries(CONTRADICTIONS)) {
+    await t.test(option, async (t) => assertInvalid(t, option, { ...GOOD, ...options }))
+  }
+})
+
+t.test('an option that is undefined is an option that is not given', async (t) => {
+  const nothing = { login: undefined, register: undefined, logout: undefined, prefix: undefined }
+  const options = {
+    ...{
+      redis: undefined,
+      store: undefined,
+      userSchema: undefined,
+      storeTimeoutMs: undefined,
+      clearSiteData: undefined
+    },
+    session: { ttlSeconds: undefined },
+    jwt: { secret: SECRET, issuer: undefined, audience: undefined, claims: undefined }
+  }
+  for (const given of [
+    options,
+    { ...options, session: undefined, routes: undefined },
+    { ...options, routes: nothing }
+  ]) {
+    t.equal(await rejection({ ...GOOD, ...given }), undefined)
+  }
+})
+
+t.test('without options beyond the required ones', async (t) => {
+  const upstream = await startUpstream(t)
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
+  const answer = await app.inject(postJson('/user/login', CREDENTIALS))
+  const { access_token: token, ...rest } = answer.json()
+  t.strictSame(rest, { token_type: 'Bearer', expires_in: 43_200, user: { id: 'ada' } })
+  const { iat, exp, ...claims } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString())
+  t.strictSame(Object.keys(claims).sort(), ['jti', 'sub'])
+  t.equal(exp - iat, 43_200)
+  t.equal((await app.inject(postJson('/user/register', CREDENTIALS))).statusCode, 201)
+  t.match((await app.inject(logout(token))).headers, { 'clear-site-data': '"storage"' })
+  t.strictSame(
+    upstream.requests.map(({ path }) => path),
+    ['/user/login', '/user/register'],
+    'the upstream is not told of a logout'
+  )
+})
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {
+    Object.freeze(value)
+    for (const key of Reflect.ownKeys(value)) deepFreeze(value[key as keyof T])
+  }
+  return value
+}
+
+/** Options with everything in them that could be changed. */
+function fullOptions(baseUrl: string) {
+  const body = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false })
+  return {
+    jwt: {
+      secret: [Buffer.from(SECRET), 'an older secret of 32 bytes or more'],
+      issuer: 'issuer',
+      audience: 'audience',
+      claims: () => ({ role: 'admin' })
+    },
+    upstream: { baseUrl, forwardHeaders: ['accept-language'], selectUser: (body: { user: unknown }) => body.user },
+    userSchema: Type.Object({ id: Type.String(), name: Type.String() }),
+    session: { ttlSeconds: 60 },
+    routes: {
+      prefix: '/auth',
+      login: { path: '/in', schema: body },
+      register: { path: '/up', schema: body },
+      logout: { path: '/out' }
+    },
+    storeTimeoutMs: 100,
+    clearSiteData: ['storage', 'cookies'] as const
+  }
+}
+
+/** Login, guarded route, registration and logout, as {@link fullOptions} have them. */
+async function assertWorks(t: Test, app: FastifyInstance): Promise<void> {
+  const answer = await app.inject(postJson('/auth/in', CREDENTIALS))
+  t.match(answer.json(), { expires_in: 60, user: { id: 'ada', name: 'Ada' } })
+  const token = answer.json().access_token
+  t.equal((await app.inject(withToken(token))).json().user.name, 'Ada')
+  t.equal((await app.inject(postJson('/auth/up', CREDENTIALS))).statusCode, 201)
+  const goodbye = await app.inject(withToken(token, postJson('/auth/out', '')))
+  t.match(goodbye.headers, { 'clear-site-data': '"storage", "cookies"' })
+  t.equal((await app.inject(withToken(token))).statusCode, 401)
+}
+
+t.test('options may be frozen to the last, and are never changed', async (t) => {
+  const options = fullOptions((await startUpstream(t)).baseUrl)
+  const look = () => inspect(options, { depth: 99, showHidden: true })
+  const before = look()
+  await assertWorks(t, await createApp(t, deepFreeze(options)))
+  t.equal(look().replaceAll(/, \[length\]/g, ''), before.replaceAll(/, \[length\]/g, ''))
+  await assertWorks(t, await createApp(t, options))
+})
+
+t.test('what happens to the options after register() has no effect', async (t) => {
+  const options = fullOptions((await startUpstream(t)).baseUrl)
+  const app = await createApp(t, options)
+  ;(options.jwt.secret[0] as Buffer).fill(0)
+  options.jwt.secret.splice(0, 2, MARK)
+  options.jwt.issuer = MARK
+  options.upstream.baseUrl = 'http://127.0.0.1:1'
+  options.upstream.forwardHeaders.push('cookie')
+  options.session.ttlSeconds = 1
+  options.routes.prefix = '/other'
+  Object.assign(options.clearSiteData, ['*'])
+  await assertWorks(t, app)
+})
+
+t.test('an option object is a plain one, with or without a prototype', async (t) => {
+  const { baseUrl } = await startUpstream(t)
+  const bare = Object.assign(Object.create(null), { session: Object.assign(Object.create(null), { ttlSeconds: 9 }) })
+  const app = await createApp(t, { ...bare, upstream: { baseUrl } })
+  t.equal((await app.inject(postJson('/user/login', CREDENTIALS))).json().expires_in, 9)
+  class Settings {
+    ttlSeconds = 9
+  }
+  await assertInvalid(t, 'session', { ...GOOD, session: new Settings() })
+  t.ok(await logIn(app))
+})

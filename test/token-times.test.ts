@@ -1,0 +1,175 @@
+import t from 'tap'
+import { SECRET } from './fixtures/app.js'
+import {
+  assertAccepted,
+  assertEnded,
+  assertInvalid,
+  HEADER,
+  NOW,
+  openSession,
+  payloadOf,
+  type RawClaims,
+  seal,
+  TTL,
+  tokensOf
+} from './fixtures/tokens.js'
+
+const ISSUER = 'https://issuer.example'
+
+/** JSON that is no finite number, whatever it may be coerced to. */
+function notNumbers(like: number): Record<string, string> {
+  return {
+    null: 'null',
+    true: 'true',
+    false: 'false',
+    'a numeric string': `"${like}"`,
+    'an empty string': '""',
+    'an ISO date': JSON.stringify(new Date(like * 1_000).toISOString()),
+    'a duration': '"12h"',
+    'the word NaN': '"NaN"',
+    'the word Infinity': '"Infinity"',
+    'more than a double holds': '1e999',
+    'less than a double holds': '-1e999',
+    'an array of it': `[${like}]`,
+    'an empty array': '[]',
+    'an object': '{}',
+    'an object with valueOf': `{"valueOf":${like}}`,
+    'a boxed number': `{"$numberLong":"${like}"}`
+  }
+}
+
+t.test('a time that is missing or no finite number is refused', async (t) => {
+  const opened = await openSession(t)
+  const changes: Record<string, RawClaims> = {
+    'no exp': { exp: undefined },
+    'no iat': { iat: undefined },
+    'neither exp nor iat': { exp: undefined, iat: undefined },
+    'EXP in capitals': { exp: undefined, EXP: `${NOW + TTL}` },
+    'IAT in capitals': { iat: undefined, IAT: `${NOW}` },
+    'the times in another object': { exp: undefined, iat: undefined, claims: `{"exp":${NOW + TTL},"iat":${NOW}}` }
+  }
+  for (const [claim, like] of Object.entries({ exp: NOW + TTL, iat: NOW, nbf: NOW })) {
+    for (const [name, json] of Object.entries(notNumbers(like))) changes[`${claim}: ${name}`] = { [claim]: json }
+  }
+  await assertInvalid(t, opened, tokensOf(opened.session, changes))
+})
+
+t.test('a time that cannot be true is refused', async (t) => {
+  const opened = await openSession(t)
+  await assertInvalid(
+    t,
+    opened,
+    tokensOf(opened.session, {
+      'issued 31 s ahead': { iat: `${NOW + 31}` },
+      'issued a moment over 30 s ahead': { iat: `${NOW + 30}.001` },
+      'issued in milliseconds': { iat: `${NOW * 1_000}`, exp: `${(NOW + TTL) * 1_000}` },
+      'issued at the end of time': { iat: '1e300', exp: '1e300' },
+      'alive a second longer than a session': { exp: `${NOW + TTL + 1}` },
+      'alive a moment longer than a session': { exp: `${NOW + TTL}.001` },
+      'alive longer than a session since long ago': { iat: `${NOW - 10}`, exp: `${NOW + TTL - 9}` },
+      'alive for ever': { exp: '1e300' },
+      'alive until milliseconds taken for seconds': { exp: `${(NOW + TTL) * 1_000}` },
+      'issued at 0': { iat: '0' },
+      'issued before 1970': { iat: '-1' },
+      'issued before the beginning': { iat: '-1e300' },
+      'not valid for another second': { nbf: `${NOW + 1}` },
+      'not valid for another moment': { nbf: `${NOW}.001` },
+      'not valid for another 29 s': { nbf: `${NOW + 29}` },
+      'not valid before milliseconds taken for seconds': { nbf: `${NOW * 1_000}` },
+      'not valid before the end of time': { nbf: '1e300' }
+    })
+  )
+})
+
+t.test('a time within its bounds is accepted', async (t) => {
+  const { visit, session } = await openSession(t)
+  const changes: Record<string, RawClaims> = {
+    'issued 29 s ahead': { iat: `${NOW + 29}` },
+    'issued 30 s ahead': { iat: `${NOW + 30}` },
+    'issued long ago': { iat: `${NOW - TTL + 1}`, exp: `${NOW + 1}` },
+    'times with fractions': { iat: `${NOW}.25`, exp: `${NOW + 1}.75` },
+    'times with exponents': { iat: '19e8', exp: '1.9000001e9' },
+    'valid from now': { nbf: `${NOW}` },
+    'valid since long ago': { nbf: '0' },
+    'valid since before 1970': { nbf: '-1' }
+  }
+  for (const token of Object.values(tokensOf(session, changes))) assertAccepted(t, await visit(token))
+})
+
+t.test('a token is over at its exp, not after it, although the session lives on', async (t) => {
+  const { clock, visit, session, token } = await openSession(t)
+  const short = seal(HEADER, payloadOf(session, { exp: `${NOW + 60}` }))
+  for (const [now, isOver] of [
+    [NOW + 59, false],
+    [NOW + 59.999, false],
+    [NOW + 60, true],
+    [NOW + 60.001, true],
+    [NOW + 90, true]
+  ] as const) {
+    clock.now = now
+    const result = await visit(short)
+    if (!isOver) assertAccepted(t, result)
+    else {
+      assertEnded(t, result, 'expired')
+      t.strictSame(result.storeCalls, [])
+    }
+  }
+  assertAccepted(t, await visit(token))
+})
+
+t.test('a session and its token end together, on the millisecond', async (t) => {
+  for (const start of [NOW, NOW + 0.001, NOW + 0.5, NOW + 0.999]) {
+    const { clock, app, visit } = await openSession(t)
+    clock.now = start
+    const { token } = await app.sessions.create({ id: 'ada' })
+    assertAccepted(t, await visit(token))
+    clock.now = (Math.round(start * 1_000) - 1) / 1_000 + TTL
+    assertAccepted(t, await visit(token))
+    for (const late of [0, 0.001, 0.5, 1, 60, TTL]) {
+      clock.now = start + TTL + late
+      assertEnded(t, await visit(token), 'expired')
+    }
+  }
+})
+
+t.test('an exp that has always been past is expired', async (t) => {
+  const { visit, session } = await openSession(t)
+  const changes = {
+    now: `${NOW}`,
+    '0': '0',
+    '-0': '-0',
+    '-1': '-1',
+    'nearly 0': '1e-999',
+    'before the beginning': '-1e300'
+  }
+  for (const exp of Object.values(changes)) {
+    assertEnded(t, await visit(seal(HEADER, payloadOf(session, { exp }))), 'expired')
+  }
+})
+
+t.test('expired is said of a token that is right in everything else, and of no other', async (t) => {
+  const opened = await openSession(t, { jwt: { secret: SECRET, issuer: ISSUER } })
+  const { session, visit } = opened
+  const common = { exp: `${NOW - 1}`, iat: `${NOW - 60}`, iss: JSON.stringify(ISSUER) }
+  const expired = seal(HEADER, payloadOf(session, common))
+  assertEnded(t, await visit(expired), 'expired')
+  await assertInvalid(t, opened, {
+    'another signature': seal(HEADER, payloadOf(session, common), { secret: `${SECRET}.` }),
+    'another header': seal('{"alg":"HS256","typ":"JWT"}', payloadOf(session, common)),
+    'no signature': expired.slice(0, expired.lastIndexOf('.') + 1),
+    ...tokensOf(
+      session,
+      {
+        'another issuer': { iss: '"https://evil.example"' },
+        'no issuer': { iss: undefined },
+        'a malformed jti': { jti: '"x"' },
+        'no sub': { sub: undefined },
+        'no iat': { iat: undefined },
+        'issued in the future': { iat: `${NOW + 31}` },
+        'alive too long': { iat: `${NOW - 2 - TTL}` },
+        'not valid yet': { nbf: `${NOW + 1}` }
+      },
+      common
+    )
+  })
+})
