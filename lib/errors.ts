@@ -24,10 +24,19 @@ export abstract class JwtSessionError extends Error {
   }
 
   /** The body of the answer. */
-  toJSON(): { statusCode: number; code: string; error: string; message: string; reason?: SessionEndReason } {
-    const error = STATUS_CODES[this.statusCode] ?? 'Error'
-    return { statusCode: this.statusCode, code: this.code, error, message: this.message }
+  toJSON(): ErrorBody {
+    const { statusCode, code, message } = this
+    return { statusCode, code, error: STATUS_CODES[statusCode], message }
   }
+}
+
+/** Fastify's shape of an error. */
+interface ErrorBody {
+  statusCode: number
+  code: string
+  error: string | undefined
+  message: string
+  reason?: SessionEndReason
 }
 
 /** What may be kept of an error that is not ours: the name of its class and a code, or the first word Redis said. */
@@ -124,7 +133,7 @@ export class SessionEndedError extends JwtSessionError {
     this.reason = reason
   }
 
-  override toJSON() {
+  override toJSON(): ErrorBody {
     return { ...super.toJSON(), reason: this.reason }
   }
 }

@@ -175,5 +175,6 @@ t.test('an option object is a plain one, with or without a prototype', async (t)
     ttlSeconds = 9
   }
   await assertInvalid(t, 'session', { ...GOOD, session: new Settings() })
+  await assertInvalid(t, 'options', Object.assign(new Settings(), GOOD))
   t.ok(await logIn(app))
 })

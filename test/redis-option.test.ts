@@ -97,6 +97,14 @@ t.test('a Redis that cannot be reached fails the start within the plugin timeout
   })
 })
 
+t.test('options that ioredis itself refuses fail the start', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis: { sentinels: [] } }), {
+    code: 'FST_JWT_SESSION_STORE_UNAVAILABLE'
+  })
+})
+
 t.test('a client of the plugin answers 503 in time, comes back by itself, and closes in time', async (t) => {
   const server = await startRedis(t)
   const app = await createApp(t, { redis: { url: server.socketPath }, storeTimeoutMs: 200 })

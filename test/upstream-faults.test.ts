@@ -91,7 +91,6 @@ t.test('an upstream that breaks off or talks nonsense is 502, asked once, and fo
       const before = upstream.requests.length
       upstream.answers.push(fault)
       const answer = await app.inject(LOGIN)
-      if (name === 'a body longer than its content-length') t.equal(answer.statusCode, 502)
       assertRefused(t, answer, INVALID, [CANARY, 'eve'])
       t.equal(upstream.requests.length - before, 1, 'the credentials were sent once')
       const { socket } = upstream.requests.at(-1) as RawRequest
@@ -102,7 +101,7 @@ t.test('an upstream that breaks off or talks nonsense is 502, asked once, and fo
   const leaks = [CANARY, CREDENTIALS.password, upstream.baseUrl.slice('http://'.length), '127.0.0.1:', '    at ']
   for (const leak of leaks) {
     t.strictSame(
-      lines.filter((line) => line.includes(leak) && !line.includes('"incoming request"')),
+      lines.filter((line) => line.includes(leak)),
       [],
       `${leak} is not in the log`
     )
@@ -128,7 +127,6 @@ t.test('many logins at once on a dying upstream are each answered, and each was 
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const users = Array.from({ length: 60 }, (_, index) => `user-${index}`)
   for (const index of users.keys()) {
-    // Every third connection dies, in a different way each time.
     const fault = Object.values(FAULTS)[index % 11]
     upstream.answers.push(index % 3 === 0 && fault !== undefined ? fault : (socket) => socket.write(response(401)))
   }

@@ -36,7 +36,7 @@ export function createRoutes(parts: RouteParts) {
 
 /** Whether Fastify itself has refused the request. */
 function isFastifyRefusal(error: unknown): error is FastifyError & { statusCode: number } {
-  const { code, statusCode } = (error ?? {}) as Partial<FastifyError>
+  const { code, statusCode } = error as Partial<FastifyError>
   return typeof code === 'string' && code.startsWith('FST_ERR_') && statusCode !== undefined && statusCode < 500
 }
 

@@ -105,8 +105,7 @@ function startDeadline(timeoutMs: number, clientGone: AbortSignal) {
     passed = true
     abort()
   }, timeoutMs)
-  if (clientGone.aborted) abort()
-  else clientGone.addEventListener('abort', abort, { once: true })
+  clientGone.addEventListener('abort', abort, { once: true })
   return {
     signal: controller.signal,
     hasPassed: () => passed,
