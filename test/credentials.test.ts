@@ -192,12 +192,6 @@ t.test('a schema of one’s own', async (t) => {
       ]
     },
     {
-      name: 'with a field that nothing is good enough for',
-      schema: { ...Type.Object({}, strict), properties: { pin: Type.Integer(), legacy: false as never } },
-      good: ['{"pin":7}'],
-      bad: [{ pin: 7, legacy: MARK }]
-    },
-    {
       name: 'with objects and arrays in it, and a $id',
       schema: Type.Object(
         { user: Type.Object({ name: Type.String() }, strict), codes: Type.Array(Type.String(), { maxItems: 2 }) },

@@ -53,10 +53,13 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
 
 /** Says what is wrong with the first field that is, by a name of the schema: never by one that the client has chosen. */
 function describe(errors: TLocalizedValidationError[], properties: TProperties): InvalidBodyError {
-  // For a property that is not allowed the validator says "schema is false" first.
-  const { instancePath = '', message = 'is not valid' } = errors.find(({ keyword }) => keyword !== 'boolean') ?? {}
-  const [, field = ''] = instancePath.split('/')
-  return invalidBody('FST_ERR_VALIDATION', `body${Object.hasOwn(properties, field) ? `/${field}` : ''} ${message}`)
+  // For a property that is not allowed the validator says "schema is false" first, and then what it means.
+  const error = errors.find(({ keyword }) => keyword !== 'boolean') as TLocalizedValidationError
+  const [, field = ''] = error.instancePath.split('/')
+  return invalidBody(
+    'FST_ERR_VALIDATION',
+    `body${Object.hasOwn(properties, field) ? `/${field}` : ''} ${error.message}`
+  )
 }
 
 function invalidBody(code: string, message: string): InvalidBodyError {
