@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Fastify from 'fastify'
 import fastifyJwtSession, { type SessionStore } from 'fastify-jwt-session'
@@ -11,12 +11,17 @@ async function createFileStore(folder: string): Promise<SessionStore> {
 
   return {
     async create(id, record, ttlMs) {
-      await writeFile(pathOf(id), JSON.stringify({ record, expiresAt: Date.now() + ttlMs }), { mode: 0o600 })
+      const text = JSON.stringify({ record, expiresAt: Date.now() + ttlMs })
+      // Renamed when it is whole: nobody finds half a record.
+      await writeFile(`${pathOf(id)}.new`, text, { mode: 0o600 })
+      await rename(`${pathOf(id)}.new`, pathOf(id))
     },
     async find(id) {
       try {
         const { record, expiresAt } = JSON.parse(await readFile(pathOf(id), 'utf8'))
-        return expiresAt > Date.now() ? record : null
+        if (expiresAt > Date.now()) return record
+        await rm(pathOf(id), { force: true })
+        return null
       } catch (error) {
         // Only a file that is not there means "not found". A disk that cannot be read must not log anybody out.
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null

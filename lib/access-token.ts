@@ -26,6 +26,11 @@ export interface AccessTokens {
    * @throws {SessionEndedError} `expired` for a token of ours at or past its `exp`, else `invalid_token`
    */
   verify(token: string): AccessTokenClaims
+  /**
+   * The session that a token of ours names, whatever else it claims; null for any other token. For ending a session,
+   * which must not fail because clocks or options of two instances differ.
+   */
+  findSessionId(token: string): string | null
 }
 
 const HEADER = { alg: 'HS256', typ: 'at+jwt' } as const
@@ -50,16 +55,20 @@ export async function createAccessTokens(
 ): Promise<AccessTokens> {
   const keys = await registerKeys(fastify, secrets)
 
-  /** The payload, of whatever type it is, of a token that one of the secrets has signed. */
-  function verifySignature(token: string): unknown {
+  /** The payload of a token that is spelled like ours and signed with one of the secrets, or null. */
+  function openToken(token: string): Record<string, unknown> | null {
+    const encodedPayload = token.length <= MAX_TOKEN_LENGTH ? TOKEN.exec(token)?.[1] : undefined
+    if (encodedPayload === undefined) return null
     for (const key of keys) {
       try {
-        return key.verify(token)
+        const payload: unknown = key.verify(token)
+        // Malformed UTF-8 reads as U+FFFD, so two different payloads could look alike (RFC 7515 5.2).
+        return isPlainObject(payload) && isUtf8(Buffer.from(encodedPayload, 'base64url')) ? payload : null
       } catch {
         // Another secret may have signed it. Why this one did not is nobody's business.
       }
     }
-    return undefined
+    return null
   }
 
   function readClaims({ sub, jti, iat, exp, nbf, iss, aud }: Record<string, unknown>): AccessTokenClaims {
@@ -100,12 +109,14 @@ export async function createAccessTokens(
     },
 
     verify(token) {
-      const encodedPayload = token.length <= MAX_TOKEN_LENGTH ? TOKEN.exec(token)?.[1] : undefined
-      if (encodedPayload === undefined) throw invalidToken()
-      const payload = verifySignature(token)
-      // Malformed UTF-8 reads as U+FFFD, so two different payloads could look alike (RFC 7515 5.2).
-      if (!isPlainObject(payload) || !isUtf8(Buffer.from(encodedPayload, 'base64url'))) throw invalidToken()
+      const payload = openToken(token)
+      if (payload === null) throw invalidToken()
       return readClaims(payload)
+    },
+
+    findSessionId(token) {
+      const sessionId = openToken(token)?.jti
+      return isSessionId(sessionId) ? sessionId : null
     }
   }
 }

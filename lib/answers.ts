@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, RawServerBase, RouteGenericInterface } from 'fastify'
 import {
   type JwtSessionError,
   SessionEndedError,
@@ -7,19 +7,25 @@ import {
   UpstreamBusyError
 } from './errors.js'
 
+/** Of any server, HTTP/2 and TLS included. */
+export type AnyRequest = FastifyRequest<RouteGenericInterface, RawServerBase>
+
+/** Of any server, HTTP/2 and TLS included. */
+export type AnyReply = FastifyReply<RouteGenericInterface, RawServerBase>
+
 const CHALLENGE = 'Bearer realm="session"'
 
 /** How the plugin answers when it does not go well, and how it says that a session is over. */
 export interface Answers {
   /** Sends an error: status, headers and body. Logs it without anything the client or the upstream wrote. */
-  sendError(request: FastifyRequest, reply: FastifyReply, error: JwtSessionError): FastifyReply
+  sendError(request: AnyRequest, reply: AnyReply, error: JwtSessionError): AnyReply
   /** Adds the headers that make the client delete its stores and log the user out. */
-  setClearSignal(reply: FastifyReply, reason: SessionEndReason): void
+  setClearSignal(reply: AnyReply, reason: SessionEndReason): void
 }
 
 /** @param clearSiteData the header's value, such as `"storage"`, or null to leave the header out */
 export function createAnswers(clearSiteData: string | null): Answers {
-  function setClearSignal(reply: FastifyReply, reason: SessionEndReason): void {
+  function setClearSignal(reply: AnyReply, reason: SessionEndReason): void {
     if (clearSiteData !== null) reply.header('clear-site-data', clearSiteData)
     reply.header('session-ended', reason)
     // Added to what a CORS plugin has set: without it a page of another origin cannot read the header.
@@ -27,7 +33,7 @@ export function createAnswers(clearSiteData: string | null): Answers {
     reply.header('access-control-expose-headers', [exposed ?? [], 'Session-Ended'].flat().join(', '))
   }
 
-  function setErrorHeaders(reply: FastifyReply, error: JwtSessionError): void {
+  function setErrorHeaders(reply: AnyReply, error: JwtSessionError): void {
     reply.header('cache-control', 'no-store')
     if (error instanceof SessionEndedError) {
       reply.header('www-authenticate', `${CHALLENGE}, error="invalid_token"`)

@@ -101,11 +101,15 @@ export class InvalidClaimsError extends JwtSessionError {
   }
 }
 
+/** What an `UpstreamClient` and `selectUser` may throw to say how it went. Anything else that they throw is a 502. */
+export abstract class UpstreamError extends JwtSessionError {}
+
 // The client
 
-/** Fastify's own refusal of a body (`FST_ERR_…`: 400, 413, 415), without its stack trace. */
+/** A body that is refused, with the code that Fastify has for it (`FST_ERR_…`: 400, 413, 415), and no stack trace. */
 export class InvalidBodyError extends JwtSessionError {
-  constructor({ code, statusCode, message }: { code: string; statusCode: number; message: string }) {
+  /** @param message by default the words of the status: those of older versions of Fastify quote the client */
+  constructor(code: string, statusCode: number, message = `${STATUS_CODES[statusCode]}`) {
     super(code, statusCode, message)
   }
 }
@@ -139,14 +143,14 @@ export class SessionEndedError extends JwtSessionError {
 }
 
 /** The upstream did not accept the credentials. Says nothing about why, on purpose (OWASP ASVS 6.3.8). */
-export class CredentialsRejectedError extends JwtSessionError {
+export class CredentialsRejectedError extends UpstreamError {
   constructor() {
     super('FST_JWT_SESSION_CREDENTIALS_REJECTED', 401, 'The credentials were not accepted')
   }
 }
 
 /** The upstream did not accept a registration: 400 malformed, 409 taken, 422 not acceptable. */
-export class RegistrationRejectedError extends JwtSessionError {
+export class RegistrationRejectedError extends UpstreamError {
   constructor(statusCode: 400 | 409 | 422) {
     super('FST_JWT_SESSION_REGISTRATION_REJECTED', statusCode, 'The registration was not accepted')
   }
@@ -155,7 +159,7 @@ export class RegistrationRejectedError extends JwtSessionError {
 // The upstream
 
 /** The upstream asks to slow down. */
-export class UpstreamBusyError extends JwtSessionError {
+export class UpstreamBusyError extends UpstreamError {
   /** Seconds or an HTTP date, ready for a `Retry-After` header; anything else that is passed in is dropped. */
   readonly retryAfter: string | undefined
 
@@ -171,21 +175,21 @@ function isRetryAfter(value: string): boolean {
 }
 
 /** The upstream could not be reached, or its answer is not one that can be trusted. */
-export class UpstreamInvalidError extends JwtSessionError {
+export class UpstreamInvalidError extends UpstreamError {
   constructor(cause?: unknown) {
     super('FST_JWT_SESSION_UPSTREAM_INVALID', 502, 'The user service gave no valid answer', cause)
   }
 }
 
 /** The upstream says that it is down. */
-export class UpstreamUnavailableError extends JwtSessionError {
+export class UpstreamUnavailableError extends UpstreamError {
   constructor() {
     super('FST_JWT_SESSION_UPSTREAM_UNAVAILABLE', 503, 'The user service is unavailable')
   }
 }
 
 /** The upstream did not answer in time. */
-export class UpstreamTimeoutError extends JwtSessionError {
+export class UpstreamTimeoutError extends UpstreamError {
   constructor() {
     super('FST_JWT_SESSION_UPSTREAM_TIMEOUT', 504, 'The user service did not answer in time')
   }

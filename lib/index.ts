@@ -11,7 +11,7 @@ import { createSessions, type Sessions } from './sessions.js'
 import { openStore } from './store/open-store.js'
 import { openUpstream } from './upstream/open-upstream.js'
 import { createUserParser } from './user.js'
-import { createVerifySession, type VerifySession } from './verify-session.js'
+import { createVerifySession, GUARD, type VerifySession } from './verify-session.js'
 
 const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions) => {
   const options = resolveOptions(rawOptions)
@@ -26,7 +26,9 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
 
   fastify.decorateRequest('session', null as unknown as Session)
   fastify.decorate('sessions', sessions)
-  fastify.decorate('verifySession', createVerifySession(accessTokens, sessions, answers))
+  const verifySession = createVerifySession(accessTokens, sessions, answers)
+  fastify.decorate('verifySession', verifySession)
+  fastify.decorate(GUARD, verifySession)
   await fastify.register(createRoutes({ options, upstream, users, accessTokens, sessions, answers }), {
     prefix: options.routes.prefix
   })
@@ -57,6 +59,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The guard of private routes: `{ preHandler: app.verifySession }`. */
     verifySession: VerifySession
+    /** The sessions, for logins of your own and for administration. */
     sessions: Sessions
   }
   interface FastifyRequest {

@@ -28,6 +28,7 @@ export type User = Static<UserSchema> & { id: string }
 export interface Session {
   /** 32 characters of base64url, 144 of its bits random. Knowing it is not enough to use the session. */
   readonly id: string
+  /** As far as `userSchema` let the upstream's user through at the login. */
   readonly user: User
   /** Epoch milliseconds of the login. */
   readonly createdAt: number

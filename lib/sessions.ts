@@ -7,9 +7,11 @@ import { decodeRecord, encodeRecord } from './session-record.js'
 import type { SessionStore } from './store/session-store.js'
 import type { UserParser } from './user.js'
 
-/** Where a login came from; both are kept for the user to recognise his sessions by. */
+/** Where a login came from, kept for the user to recognise his sessions by. */
 export interface SessionDetails {
+  /** Cut at 64 characters. */
   ip?: string | undefined
+  /** Cut at 256 characters. */
   userAgent?: string | undefined
 }
 
@@ -93,7 +95,7 @@ export function createSessions({
   }
 
   return {
-    async create(value, details = {}) {
+    async create(value, details) {
       const user = users.parse(value)
       if (user === null) throw new InvalidUserError()
       const createdAt = Date.now()
@@ -103,8 +105,8 @@ export function createSessions({
         createdAt,
         expiresAt: createdAt + ttlSeconds * 1_000,
         lastSeenAt: createdAt,
-        ip: details.ip?.slice(0, MAX_IP_LENGTH) ?? null,
-        userAgent: details.userAgent?.slice(0, MAX_USER_AGENT_LENGTH) ?? null
+        ip: cut(details?.ip, MAX_IP_LENGTH),
+        userAgent: cut(details?.userAgent, MAX_USER_AGENT_LENGTH)
       }
       const token = accessTokens.sign(session)
       await write(session)
@@ -137,4 +139,8 @@ export function createSessions({
       }
     }
   }
+}
+
+function cut(text: unknown, maxLength: number): string | null {
+  return typeof text === 'string' ? text.slice(0, maxLength) : null
 }

@@ -1,11 +1,16 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AccessTokens } from './access-token.js'
-import type { Answers } from './answers.js'
+import type { Answers, AnyReply, AnyRequest } from './answers.js'
 import { JwtSessionError, NotRegisteredError, SessionMissingError } from './errors.js'
 import type { InternalSessions } from './sessions.js'
 
-/** A preHandler: sets `request.session`, or answers the request and rejects. */
-export type VerifySession = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+/**
+ * A preHandler: sets `request.session`, or answers the request and then rejects.
+ *
+ * @throws {SessionMissingError} no bearer token was sent
+ * @throws {SessionEndedError} there is no session behind the token
+ * @throws {StoreUnavailableError} the store could not be asked
+ */
+export type VerifySession = (request: AnyRequest, reply: AnyReply) => Promise<void>
 
 /**
  * The guard. It answers a refused request itself, so that no error handler can lose the clear signal or reword the
@@ -36,12 +41,16 @@ export function createVerifySession(
  * @throws {NotRegisteredError} at the first request, when there is none
  */
 export const verifySession: VerifySession = async (request, reply) => {
-  if (!request.server.hasDecorator('verifySession')) throw new NotRegisteredError()
-  return request.server.verifySession(request, reply)
+  const { [GUARD]: guard } = request.server as { [GUARD]?: VerifySession }
+  if (guard === undefined) throw new NotRegisteredError()
+  return guard(request, reply)
 }
 
+/** Where a scope keeps its guard for the imported one: under no name that anything else could decorate. */
+export const GUARD = Symbol('fastify-jwt-session guard')
+
 /** The token of `Authorization: Bearer <token>`, or null when the header is missing, empty or of another scheme. */
-export function readBearerToken(request: FastifyRequest): string | null {
+export function readBearerToken(request: AnyRequest): string | null {
   return BEARER.exec(request.headers.authorization ?? '')?.[1] ?? null
 }
 

@@ -230,3 +230,17 @@ async function assertUntouched(t: Test, app: FastifyInstance, upstream: Upstream
   t.equal((await app.inject(withToken(await logIn(app)))).statusCode, 200, 'the next login works')
   upstream.requests.length = 0
 }
+
+t.test('many fields that no schema names are refused like one', async (t) => {
+  const app = await createApp(t)
+  for (const count of [1, 7, 8, 9, 500]) {
+    const more = Object.fromEntries(Array.from({ length: count }, (_, index) => [`field-${index}`, index]))
+    const answer = await app.inject(postJson('/user/login', { ...CREDENTIALS, ...more }))
+    t.strictSame(answer.json(), {
+      statusCode: 400,
+      code: 'FST_ERR_VALIDATION',
+      error: 'Bad Request',
+      message: 'body must not have additional properties'
+    })
+  }
+})

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect, constants } from 'node:http2'
 import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -185,4 +187,38 @@ t.test('the session that a client presented outlives a login that he did not wai
   await hangUp(socket)
   await until(isGone)
   t.strictSame([...store.live], [session.id])
+})
+
+t.test('over HTTP/2 too a client that went while a hook of the host had the request gets no session', async (t) => {
+  const [reached, release] = [createGate(), createGate()]
+  let asked = 0
+  const upstream: UpstreamClient = {
+    async login() {
+      asked += 1
+      return { id: 'ada' }
+    }
+  }
+  const store = createCountingStore()
+  const { lines, logger } = createLog()
+  const app = Fastify({ http2: true, logger })
+  t.teardown(() => app.close())
+  app.addHook('preHandler', async () => {
+    reached.open()
+    await release.opened
+  })
+  await app.register(fastifyJwtSession as never, { jwt: { secret: SECRET }, store, upstream } as never)
+  const session = connect(await app.listen({ host: '127.0.0.1', port: 0 }))
+  t.teardown(() => session.destroy())
+  const headers = { ':method': 'POST', ':path': '/user/login', 'content-type': 'application/json' }
+  const stream = session.request(headers)
+  stream.on('error', () => {}).end(BODY)
+  await reached.opened
+  stream.close(constants.NGHTTP2_CANCEL)
+  await once(stream, 'close')
+  // Answered in order: by then the server has seen the request go.
+  await new Promise((resolve) => session.ping(resolve))
+  release.open()
+  await until(() => lines.some((line) => line.includes('FST_JWT_SESSION_CLIENT_GONE')) || store.created.length > 0)
+  t.equal(store.live.size, 0, 'no session is left')
+  t.equal(asked, 0, 'and the upstream is not asked')
 })

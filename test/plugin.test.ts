@@ -2,7 +2,7 @@ import fastifyCookie from '@fastify/cookie'
 import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
-import { fastifyJwtSession, type JwtSessionOptions } from '../lib/index.js'
+import { fastifyJwtSession, type JwtSessionOptions, verifySession } from '../lib/index.js'
 import { createApp, logIn, SECRET, withToken } from './fixtures/app.js'
 import { startUpstream } from './fixtures/upstream.js'
 
@@ -101,6 +101,23 @@ t.test('app.sessions refuses a user that does not fit the schema, and never chan
   t.strictSame((await app.sessions.create(user)).session.user, { id: 'ada' })
 })
 
+t.test('a decorator of the host called verifySession is not taken for the guard', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.decorate('verifySession', async () => {})
+  app.get('/me', { preHandler: verifySession }, async () => 'private')
+  t.match((await app.inject('/me')).json(), { statusCode: 500, code: 'FST_JWT_SESSION_NOT_REGISTERED' })
+})
+
+t.test('details of a session that are no text are left out', async (t) => {
+  const app = await createApp(t)
+  for (const details of [null, 5, { ip: 5, userAgent: ['a'] }]) {
+    const { token, session } = await app.sessions.create({ id: 'ada' }, details as never)
+    t.match(session, { ip: null, userAgent: null })
+    t.equal((await app.inject(withToken(token))).statusCode, 200)
+  }
+})
+
 t.test('under NODE_ENV=production the in-memory store is warned of, once', async (t) => {
   const { NODE_ENV } = process.env
   t.teardown(() => {
@@ -115,5 +132,8 @@ t.test('under NODE_ENV=production the in-memory store is warned of, once', async
   await createApp(t)
   const warnings = emitWarning()
   t.equal(warnings.length, 1)
-  t.match(warnings[0]?.args, [/memory of this process/, { code: 'FST_JWT_SESSION_MEMORY_STORE' }])
+  t.match(warnings[0]?.args, [
+    /memory of this process.*Set `redis` or `store`/,
+    { code: 'FST_JWT_SESSION_MEMORY_STORE' }
+  ])
 })

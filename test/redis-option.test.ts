@@ -97,6 +97,34 @@ t.test('a Redis that cannot be reached fails the start within the plugin timeout
   })
 })
 
+t.test('an undefined `redis`, as of a plugin that is not loaded yet, is warned of', async (t) => {
+  const emitWarning = t.capture(process, 'emitWarning')
+  await createApp(t, { redis: undefined })
+  t.match(emitWarning()[0]?.args, [/await its registration/, { code: 'FST_JWT_SESSION_MEMORY_STORE' }])
+})
+
+t.test('a client that would lose sessions or end the process is refused', async (t) => {
+  const methods = { set: async () => 'OK', get: async () => null, del: async () => 1 }
+  const ioredis = { ...methods, defineCommand() {} }
+  const refused: [redis: object, option: string][] = [
+    [methods, 'redis'],
+    [{ ...ioredis, options: { scaleReads: 'slave' } }, 'redis'],
+    [{ ...ioredis, options: { scaleReads: 'all' } }, 'redis'],
+    ...['x', -1, 1.5, Number.NaN].map((db): [object, string] => [{ host: '127.0.0.1', db }, 'redis.db']),
+    ...['sessions', '0/1', '1x'].map((path): [object, string] => [{ url: `redis://127.0.0.1/${path}` }, 'redis.url'])
+  ]
+  for (const [redis, option] of refused) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis: redis as never }), {
+      code: 'FST_JWT_SESSION_INVALID_OPTION',
+      option
+    })
+  }
+  const good = [ioredis, { ...ioredis, options: {} }, { ...ioredis, options: { scaleReads: 'master' } }]
+  for (const redis of good) t.ok(await createApp(t, { redis: redis as never }))
+})
+
 t.test('options that ioredis itself refuses fail the start', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())

@@ -86,7 +86,8 @@ t.test('a logout is good also when there is nothing to end', async (t) => {
       assertLoggedOut(t, await app.inject({ method: 'POST', url: '/user/logout', headers }))
     })
   }
-  t.strictSame(store.calls, [], 'the store is not asked')
+  const asked = store.calls.filter((call) => !/^delete [\w-]{32}$/.test(call))
+  t.strictSame(asked, [], 'the store is asked nothing, and told of sessions that an expired token of ours names')
 })
 
 t.test('a logout may declare JSON and send none, or some that nobody looks at', async (t) => {

@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import {
   CredentialsRejectedError,
   RegistrationRejectedError,
+  SessionEndedError,
   SessionMissingError,
   StoreUnavailableError,
   UpstreamBusyError,
@@ -108,7 +109,7 @@ t.test('what it resolves to is parsed by userSchema, and no user is 502', async 
   t.strictSame((await app.inject(withToken(answer.json().access_token))).json().user, { id: 'ada' })
 })
 
-t.test('an error of the package passes with its status', async (t) => {
+t.test('an UpstreamError passes with its status, and no other error of the package', async (t) => {
   let thrown: unknown
   const app = await createApp(t, {
     upstream: clientThat(() => {
@@ -126,8 +127,10 @@ t.test('an error of the package passes with its status', async (t) => {
     [new UpstreamInvalidError(new Error(CANARY)), 502, 'UPSTREAM_INVALID', {}],
     [new UpstreamUnavailableError(), 503, 'UPSTREAM_UNAVAILABLE', { 'retry-after': undefined }],
     [new UpstreamTimeoutError(), 504, 'UPSTREAM_TIMEOUT', {}],
-    [new StoreUnavailableError(new Error(CANARY)), 503, 'STORE_UNAVAILABLE', { 'retry-after': '1' }],
-    [new SessionMissingError(), 401, 'MISSING', {}]
+    // Not the upstream's to say: the clear signal, above all.
+    [new SessionEndedError('revoked'), 502, 'UPSTREAM_INVALID', { 'session-ended': undefined }],
+    [new StoreUnavailableError(new Error(CANARY)), 502, 'UPSTREAM_INVALID', { 'retry-after': undefined }],
+    [new SessionMissingError(), 502, 'UPSTREAM_INVALID', { 'www-authenticate': undefined }]
   ] as const
   for (const route of ROUTES) {
     for (const [error, statusCode, code, headers] of errors) {

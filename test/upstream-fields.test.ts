@@ -1,11 +1,12 @@
 import t from 'tap'
 import { type TObject, Type } from 'typebox'
-import { createMemoryStore } from '../lib/index.js'
+import { CredentialsRejectedError, createMemoryStore } from '../lib/index.js'
 import { createApp, withToken } from './fixtures/app.js'
 import { assertRefused } from './fixtures/assert-refused.js'
 import { createLog } from './fixtures/log.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
 import { response, startRawUpstream } from './fixtures/raw-upstream.js'
+import { startUpstream } from './fixtures/upstream.js'
 
 const INVALID = { statusCode: 502, code: 'FST_JWT_SESSION_UPSTREAM_INVALID' }
 const CANARY = 'upstream-only'
@@ -225,4 +226,14 @@ t.test('selectUser decides what is looked at, and whatever it does ends in a use
     lines.filter((line) => line.includes(CANARY)),
     []
   )
+})
+
+t.test('an upstream that says no with 200 can be understood by selectUser', async (t) => {
+  const { baseUrl } = await startUpstream(t, (_request, response) => response.end('{"ok":false}'))
+  const selectUser = (body: { ok: boolean }) => {
+    if (!body.ok) throw new CredentialsRejectedError()
+  }
+  const app = await createApp(t, { upstream: { baseUrl, selectUser } })
+  const answer = await app.inject(postJson('/user/login', CREDENTIALS))
+  t.match(answer.json(), { statusCode: 401, code: 'FST_JWT_SESSION_CREDENTIALS_REJECTED' })
 })

@@ -3,7 +3,7 @@ import { isPlainObject } from '../json.js'
 
 // Each returns what it checked, with its type, and throws an InvalidOptionError that never repeats the value.
 
-/** Node's timers and Redis both count in 31 bits. */
+/** What Node's timers can wait, in milliseconds. */
 const MAX_COUNT = 2 ** 31 - 1
 
 /** An object literal without unknown keys. `parent` is empty for the options themselves. */

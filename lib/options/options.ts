@@ -10,6 +10,7 @@ import type { UpstreamClient } from '../upstream/upstream-client.js'
  * `FST_JWT_SESSION_INVALID_OPTION`; nothing falls back silently, and no option is changed.
  */
 export interface JwtSessionOptions {
+  /** How tokens are signed and what they say. */
   jwt: JwtOptions
   /**
    * Where sessions live: an ioredis `Redis` or `Cluster` such as `app.redis`, used as it is and never closed; or
@@ -28,7 +29,7 @@ export interface JwtSessionOptions {
   userSchema?: DeclaredUserSchema | undefined
   session?:
     | {
-        /** Seconds from login to the end of the session and of its token: 1 or more. Default 43 200, 12 hours. */
+        /** Seconds from login to the end of the session and of its token: 1 to 2 147 483 647. Default 43 200, 12 hours. */
         ttlSeconds?: number | undefined
       }
     | undefined
@@ -37,7 +38,7 @@ export interface JwtSessionOptions {
   routes?: RoutesOptions | undefined
   /**
    * Milliseconds that one operation of the store may take, whatever the client's own settings; then the answer is 503.
-   * 1 or more. Default 500.
+   * 1 to 2 147 483 647. Default 500.
    */
   storeTimeoutMs?: number | undefined
   /**
@@ -47,6 +48,7 @@ export interface JwtSessionOptions {
   clearSiteData?: readonly ClearSiteDataDirective[] | false | undefined
 }
 
+/** A directive of the `Clear-Site-Data` header, without its quotes. */
 export type ClearSiteDataDirective = 'cache' | 'clientHints' | 'cookies' | 'executionContexts' | 'storage' | '*'
 
 /** The schema declared in {@link SessionTypes}, or any object schema as long as none is declared. */
@@ -72,7 +74,8 @@ export interface JwtOptions {
   claims?: ((user: User) => Record<string, unknown>) | undefined
 }
 
-type Secret = string | Buffer
+/** Undefined, as of an environment variable that is not set, compiles and fails `register()`. */
+type Secret = string | Buffer | undefined
 
 /** Options for ioredis. One of `url`, `host`, `path` and `sentinels` says where Redis is. */
 export interface RedisOptions {
@@ -93,9 +96,9 @@ export interface HttpUpstreamOptions {
   registerPath?: string | undefined
   /** Where `{ user }` is posted after a logout. Default: nowhere. */
   logoutPath?: string | undefined
-  /** Milliseconds from the call to the last byte of the answer: 1 or more. Default 5 000. */
+  /** Milliseconds from the call to the last byte of the answer: 1 to 2 147 483 647. Default 5 000. */
   timeoutMs?: number | undefined
-  /** The largest answer that is read, in bytes: 1 or more. Default 65 536. */
+  /** The largest answer that is read, in bytes: 1 to 2 147 483 647. Default 65 536. */
   maxResponseBytes?: number | undefined
   /**
    * Names of the client's headers to pass on, such as `accept-language`. Credentials, hop-by-hop, content and forwarding

@@ -1,17 +1,16 @@
 import { IsObject, IsString, type TObject } from 'typebox'
 import { InvalidOptionError } from '../errors.js'
-import { isPlainObject } from '../json.js'
 import { defaultLoginSchema, defaultRegisterSchema, defaultUserSchema } from '../schemas.js'
 import type { User } from '../session.js'
-import type { RedisClient } from '../store/redis-store.js'
 import type { SessionStore } from '../store/session-store.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
 import { checkCount, checkFields, checkOptionalFunction, checkOptionalText, checkPath, hasMethods } from './checks.js'
-import type { BodyRouteOptions, JwtSessionOptions, RedisOptions } from './options.js'
+import type { BodyRouteOptions, JwtSessionOptions } from './options.js'
+import { type RedisChoice, resolveRedis } from './resolve-redis.js'
 import { resolveSecrets } from './resolve-secrets.js'
 import { type ResolvedHttpUpstream, resolveHttpUpstream } from './resolve-upstream.js'
 
-/** The options after every check, with every default, and independent of the object they came in. */
+/** The options after every check and with every default: a copy, but for schemas, functions and what is injected. */
 export interface ResolvedOptions {
   jwt: {
     /** One or more; the first one signs. */
@@ -36,10 +35,8 @@ export interface ResolvedOptions {
 }
 
 export type StoreChoice =
-  | { kind: 'memory' }
-  | { kind: 'custom'; store: SessionStore }
-  | { kind: 'redis-client'; client: RedisClient }
-  | { kind: 'redis-options'; options: RedisOptions }
+  // By mistake: `redis` or `store` was given, and was undefined.
+  { kind: 'memory'; byMistake: boolean } | { kind: 'custom'; store: SessionStore } | RedisChoice
 
 export type UpstreamChoice =
   | { kind: 'custom'; client: UpstreamClient }
@@ -95,28 +92,13 @@ function orEmpty<T extends object>(value: T | undefined): T {
   return value === undefined ? ({} as T) : value
 }
 
-function resolveStore({ redis, store }: JwtSessionOptions): StoreChoice {
+function resolveStore(options: JwtSessionOptions): StoreChoice {
+  const { redis, store } = options
   if (redis !== undefined && store !== undefined) throw new InvalidOptionError('store', 'contradicts `redis`: give one')
-  if (store !== undefined) {
-    if (hasMethods<SessionStore>(store, 'create', 'find', 'delete')) return { kind: 'custom', store }
-    throw new InvalidOptionError('store', 'must have the methods `create`, `find` and `delete`')
-  }
-  if (redis === undefined) return { kind: 'memory' }
-  if (hasMethods<RedisClient>(redis, 'set', 'get', 'del')) return { kind: 'redis-client', client: redis }
-  return { kind: 'redis-options', options: checkRedisOptions(redis) }
-}
-
-function checkRedisOptions(redis: RedisOptions): RedisOptions {
-  if (!isPlainObject(redis) || !['url', 'host', 'path', 'sentinels'].some((key) => redis[key] !== undefined)) {
-    throw new InvalidOptionError(
-      'redis',
-      'must be an ioredis client, or options with a `url`, `host`, `path` or `sentinels`'
-    )
-  }
-  // @fastify/redis would take these for its own.
-  const reserved = ['client', 'closeClient', 'namespace'].find((key) => key in redis)
-  if (reserved !== undefined) throw new InvalidOptionError(`redis.${reserved}`, 'is not known')
-  return { ...redis }
+  if (redis !== undefined) return resolveRedis(redis)
+  if (store === undefined) return { kind: 'memory', byMistake: 'redis' in options || 'store' in options }
+  if (hasMethods<SessionStore>(store, 'create', 'find', 'delete')) return { kind: 'custom', store }
+  throw new InvalidOptionError('store', 'must have the methods `create`, `find` and `delete`')
 }
 
 function resolveUpstream(upstream: JwtSessionOptions['upstream']): UpstreamChoice {

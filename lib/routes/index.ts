@@ -21,7 +21,8 @@ export function createRoutes(parts: RouteParts) {
     const hostErrorHandler = scope.errorHandler
     scope.setErrorHandler((error: unknown, request, reply) => {
       if (error instanceof JwtSessionError) return parts.answers.sendError(request, reply, error)
-      if (isFastifyRefusal(error)) return parts.answers.sendError(request, reply, new InvalidBodyError(error))
+      if (isFastifyRefusal(error))
+        return parts.answers.sendError(request, reply, new InvalidBodyError(error.code, error.statusCode))
       // What a hook of the host has thrown is the host's to answer. Fastify passes on what is thrown here, if an Error.
       if (error instanceof Error) throw error
       return hostErrorHandler(error as FastifyError, request, reply)

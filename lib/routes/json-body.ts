@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import type { IncomingMessage } from 'node:http'
 import { finished } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { TObject, TProperties } from 'typebox'
@@ -24,7 +25,11 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
       if (!isUtf8(body)) return done(invalidBody('FST_ERR_CTP_INVALID_JSON_BODY', 'Body is not valid UTF-8'))
       // A logout has no body, and many clients declare one all the same.
       if (body.length === 0) return done(null, undefined)
-      parseJson(request, body.toString(), done)
+      parseJson(request, body.toString(), (error, value) => {
+        // Not the parser's own words: older versions of Fastify quote the body.
+        if (error) return done(invalidBody('FST_ERR_CTP_INVALID_JSON_BODY', 'Body is not valid JSON'))
+        done(null, value)
+      })
     }
   )
 
@@ -42,7 +47,7 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
   scope.addHook('onRequest', async ({ raw }, reply) => {
     // Fastify's own requestTimeout is off by default, and the host's to set.
     const timer = setTimeout(() => {
-      if (raw.complete) return
+      if (raw.complete || (raw as Http2Request).stream?.endAfterHeaders) return
       raw.destroy()
       // Under HTTP/2 the stream is the answer's.
       reply.raw.destroy()
@@ -51,17 +56,19 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
   })
 }
 
+/** Node never calls a request without a body complete under HTTP/2. */
+type Http2Request = IncomingMessage & { stream?: { endAfterHeaders: boolean } }
+
 /** Says what is wrong with the first field that is, by a name of the schema: never by one that the client has chosen. */
 function describe(errors: TLocalizedValidationError[], properties: TProperties): InvalidBodyError {
-  // For a property that is not allowed the validator says "schema is false" first, and then what it means.
-  const error = errors.find(({ keyword }) => keyword !== 'boolean') as TLocalizedValidationError
-  const [, field = ''] = error.instancePath.split('/')
-  return invalidBody(
-    'FST_ERR_VALIDATION',
-    `body${Object.hasOwn(properties, field) ? `/${field}` : ''} ${error.message}`
-  )
+  // Of a property that is not allowed the validator says "schema is false" first, and of many such nothing else.
+  const { instancePath, message } = errors.find(({ keyword }) => keyword !== 'boolean') ?? TOO_MANY_FIELDS
+  const [, field = ''] = instancePath.split('/')
+  return invalidBody('FST_ERR_VALIDATION', `body${Object.hasOwn(properties, field) ? `/${field}` : ''} ${message}`)
 }
 
+const TOO_MANY_FIELDS = { instancePath: '', message: 'must not have additional properties' }
+
 function invalidBody(code: string, message: string): InvalidBodyError {
-  return new InvalidBodyError({ code, statusCode: 400, message })
+  return new InvalidBodyError(code, 400, message)
 }

@@ -4,7 +4,7 @@ import { ClientGoneError, UpstreamInvalidError } from '../errors.js'
 import type { BodyRoute } from '../options/resolve-options.js'
 import { errorAnswers } from '../schemas.js'
 import { callUpstream, createUpstreamContext } from './call-upstream.js'
-import { presentedClaims } from './presented-claims.js'
+import { presentedSessionId } from './presented-session.js'
 import type { RouteParts } from './route-parts.js'
 
 /** `POST /user/login`: asks the upstream, ends the session that the request came with, and opens a new one. */
@@ -29,8 +29,8 @@ export function mountLogin(
     const user = users.parse(await callUpstream(context, () => upstream.login(request.body, context)))
     if (user === null) throw new UpstreamInvalidError()
 
-    const presented = presentedClaims(request, accessTokens)
-    if (presented !== null) await sessions.revoke(presented.sessionId)
+    const presented = presentedSessionId(request, accessTokens)
+    if (presented !== null) await sessions.revoke(presented)
 
     const { token, session } = await sessions.create(user, detailsOf(request))
     if (context.signal.aborted) {

@@ -13,7 +13,7 @@ export async function openStore(
   if (choice.kind === 'custom') return choice.store
   if (choice.kind === 'redis-client') return createRedisStore(choice.client)
   if (choice.kind === 'redis-options') return createRedisStore(await openRedis(fastify, choice.options, storeTimeoutMs))
-  warnInProduction()
+  warn(choice.byMistake)
   const store = createMemoryStore()
   fastify.addHook('onClose', async () => store.close())
   return store
@@ -21,10 +21,14 @@ export async function openStore(
 
 let hasWarned = false
 
-function warnInProduction(): void {
-  if (hasWarned || process.env.NODE_ENV !== 'production') return
+/** Once in a process, when memory is probably not what was meant. */
+function warn(byMistake: boolean): void {
+  if (hasWarned || !(byMistake || process.env.NODE_ENV === 'production')) return
   hasWarned = true
-  process.emitWarning('Sessions live in the memory of this process and end with it. Set `redis` or `store`.', {
+  const advice = byMistake
+    ? '`redis` or `store` is undefined: await its registration first.'
+    : 'Set `redis` or `store`.'
+  process.emitWarning(`Sessions live in the memory of this process and end with it. ${advice}`, {
     type: 'JwtSessionWarning',
     code: 'FST_JWT_SESSION_MEMORY_STORE'
   })

@@ -1,9 +1,9 @@
 import { type Dispatcher, Pool } from 'undici'
 import {
   CredentialsRejectedError,
-  JwtSessionError,
   RegistrationRejectedError,
   UpstreamBusyError,
+  UpstreamError,
   UpstreamInvalidError,
   UpstreamTimeoutError,
   UpstreamUnavailableError
@@ -12,7 +12,7 @@ import type { ResolvedHttpUpstream } from '../options/resolve-upstream.js'
 import type { UpstreamClient, UpstreamContext } from './upstream-client.js'
 
 /** The error for a status that is this operation's "no"; undefined for any other status. */
-type Rejection = (statusCode: number) => JwtSessionError | undefined
+type Rejection = (statusCode: number) => UpstreamError | undefined
 
 const rejectedLogin: Rejection = (statusCode) =>
   [400, 401, 403, 404, 422].includes(statusCode) ? new CredentialsRejectedError() : undefined
@@ -69,7 +69,7 @@ export function createHttpUpstream(options: ResolvedHttpUpstream): UpstreamClien
       if (statusCode >= 200 && statusCode <= 299) return undefined
       throw rejection?.(statusCode) ?? errorForStatus(statusCode, headers['retry-after'])
     } catch (error) {
-      if (error instanceof JwtSessionError) throw error
+      if (error instanceof UpstreamError) throw error
       deadline.clear()
       throw deadline.hasPassed() ? new UpstreamTimeoutError() : new UpstreamInvalidError(error)
     }
@@ -80,7 +80,7 @@ export function createHttpUpstream(options: ResolvedHttpUpstream): UpstreamClien
     try {
       return options.selectUser(answer)
     } catch (error) {
-      throw new UpstreamInvalidError(error)
+      throw error instanceof UpstreamError ? error : new UpstreamInvalidError(error)
     }
   }
 
@@ -130,7 +130,7 @@ function dropPrototypeKey(key: string, value: unknown): unknown {
   return key === '__proto__' ? undefined : value
 }
 
-function errorForStatus(statusCode: number, retryAfter: string | string[] | undefined): JwtSessionError {
+function errorForStatus(statusCode: number, retryAfter: string | string[] | undefined): UpstreamError {
   if (statusCode === 429) return new UpstreamBusyError(typeof retryAfter === 'string' ? retryAfter : undefined)
   if (statusCode === 503) return new UpstreamUnavailableError()
   return new UpstreamInvalidError()

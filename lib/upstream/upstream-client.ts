@@ -15,7 +15,7 @@ export interface UpstreamContext {
  * The API that knows the users. Implement it yourself when yours is not JSON over HTTP, and bound the time it takes.
  *
  * What it resolves to is taken apart by `userSchema`; a value that does not fit is answered 502. What it throws is
- * answered as the table of errors says when it is one of this package's errors, such as `CredentialsRejectedError`,
+ * answered as the table of errors says when it is an `UpstreamError` of this package, such as `CredentialsRejectedError`,
  * `RegistrationRejectedError` or `UpstreamTimeoutError`, and 502 otherwise.
  */
 export interface UpstreamClient {
@@ -23,6 +23,9 @@ export interface UpstreamClient {
   login(credentials: unknown, context: UpstreamContext): Promise<unknown>
   /** Resolves to the new user. Leave it out and there is no registration route. */
   register?(registration: unknown, context: UpstreamContext): Promise<unknown>
-  /** Told after the session has ended. When it fails that is logged, and the user is logged out all the same. */
+  /**
+   * Told once the session has ended, and before that is answered. A failure is logged, and the user is logged out all the
+   * same. Its signal is never aborted: the upstream is told also when the client has gone meanwhile.
+   */
   logout?(session: Session, context: UpstreamContext): Promise<unknown>
 }

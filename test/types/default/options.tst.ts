@@ -68,6 +68,8 @@ describe('what the plugin decorates', () => {
     expect(app.sessions).type.toBe<Sessions>()
     expect(app.get).type.toBeCallableWith('/me', { preHandler: app.verifySession }, async () => {})
     expect(app.get).type.toBeCallableWith('/me', { preHandler: [verifySession] }, async () => {})
+    const secure = Fastify({ http2: true })
+    expect(secure.get).type.toBeCallableWith('/me', { preHandler: verifySession }, async () => {})
     app.get('/me', { preHandler: verifySession }, async (request) => {
       expect(request.session).type.toBe<Session>()
       expect(request.session.user.id).type.toBe<string>()

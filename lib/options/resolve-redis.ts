@@ -1,0 +1,47 @@
+import { InvalidOptionError } from '../errors.js'
+import { isPlainObject } from '../json.js'
+import type { RedisClient } from '../store/redis-store.js'
+import { hasMethods } from './checks.js'
+import type { RedisOptions } from './options.js'
+
+/** Redis through a client that was injected, or through one to be opened with these options. */
+export type RedisChoice =
+  | { kind: 'redis-client'; client: RedisClient }
+  | { kind: 'redis-options'; options: RedisOptions }
+
+/** @throws {InvalidOptionError} without a word of a password or a host */
+export function resolveRedis(redis: RedisClient | RedisOptions): RedisChoice {
+  // defineCommand() is ioredis alone: other clients take the arguments of set() otherwise, and would write no TTL.
+  if (hasMethods<RedisClient & { defineCommand: unknown }>(redis, 'set', 'get', 'del', 'defineCommand')) {
+    checkReadsFromMaster(redis)
+    return { kind: 'redis-client', client: redis }
+  }
+  checkRedisOptions(redis as RedisOptions)
+  return { kind: 'redis-options', options: { ...(redis as RedisOptions) } }
+}
+
+/** A replica that lags does not know a new session yet: that would be answered as "ended". */
+function checkReadsFromMaster(client: RedisClient): void {
+  const { options } = client as { options?: { scaleReads?: unknown } }
+  if (options?.scaleReads !== undefined && options.scaleReads !== 'master') {
+    throw new InvalidOptionError('redis', 'must be a client that reads from masters: `scaleReads` must be `master`')
+  }
+}
+
+function checkRedisOptions(redis: RedisOptions): void {
+  if (!isPlainObject(redis) || !ADDRESSES.some((key) => redis[key] !== undefined)) {
+    throw new InvalidOptionError('redis', `must be an ioredis client, or options with one of ${ADDRESSES.join(', ')}`)
+  }
+  // @fastify/redis would take these for its own.
+  const reserved = ['client', 'closeClient', 'namespace'].find((key) => key in redis)
+  if (reserved !== undefined) throw new InvalidOptionError(`redis.${reserved}`, 'is not known')
+  // ioredis would send SELECT NaN, and end the process with a rejection that nobody can handle.
+  if (redis.db !== undefined && !(Number.isInteger(redis.db) && Number(redis.db) >= 0)) {
+    throw new InvalidOptionError('redis.db', 'must be an integer from 0')
+  }
+  if (typeof redis.url === 'string' && /^rediss?:\/\/[^/]*\/(?!\d*(?:[?#]|$))/.test(redis.url)) {
+    throw new InvalidOptionError('redis.url', 'must have nothing but the number of a database for its path')
+  }
+}
+
+const ADDRESSES = ['url', 'host', 'path', 'sentinels']
