@@ -1,12 +1,29 @@
+import { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createMemoryStore, createRedisStore, type SessionStore } from '../lib/index.js'
 import { createSessionId } from '../lib/session-id.js'
-import { connectRedis } from './fixtures/redis/start-redis.js'
+import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
 import { until } from './fixtures/until.js'
 
 const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
   memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t))
+  redis: async (t) => createRedisStore(await connectRedis(t)),
+  'Redis Cluster': async (t) => createRedisStore(await connectCluster(t))
+}
+
+/** A Cluster of one master that has all slots. */
+async function connectCluster(t: Test): Promise<Cluster> {
+  const server = await startRedis(t, {
+    tcp: true,
+    args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']
+  })
+  const admin = server.client()
+  await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+  await until(async () => String(await admin.cluster('INFO')).includes('cluster_state:ok'))
+  const cluster = new Cluster([server.url ?? ''], { keyPrefix: 'app:' })
+  cluster.on('error', () => {})
+  t.teardown(() => cluster.disconnect())
+  return cluster
 }
 
 const RECORDS = ['{"a":1}', '', ' \r\n\0\u2028', '😀'.repeat(1_000), '\\ud800 "quoted" $1 %s', 'x'.repeat(70_000)]
