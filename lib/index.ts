@@ -8,6 +8,7 @@ import { resolveOptions } from './options/resolve-options.js'
 import { createRoutes } from './routes/index.js'
 import type { Session } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
+import { createBoundedStore } from './store/bounded-store.js'
 import { openStore } from './store/open-store.js'
 import { openUpstream } from './upstream/open-upstream.js'
 import { createUserParser } from './user.js'
@@ -19,7 +20,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
 
   const users = createUserParser(options.userSchema)
   const accessTokens = await createAccessTokens(fastify, options)
-  const store = await openStore(fastify, options)
+  const store = createBoundedStore(await openStore(fastify, options), options.storeTimeoutMs)
   const upstream = openUpstream(fastify, options.upstream)
   const sessions = createSessions({ ...options, store, users, accessTokens })
   const answers = createAnswers(options.clearSiteData)

@@ -1,6 +1,5 @@
 import type { AccessTokenClaims, AccessTokens } from './access-token.js'
-import { withDeadline } from './deadline.js'
-import { InvalidUserError, SessionEndedError, StoreUnavailableError } from './errors.js'
+import { InvalidUserError, SessionEndedError } from './errors.js'
 import type { Session, User } from './session.js'
 import { createSessionId, isSessionId } from './session-id.js'
 import { decodeRecord, encodeRecord } from './session-record.js'
@@ -15,7 +14,7 @@ export interface SessionDetails {
   userAgent?: string | undefined
 }
 
-/** `app.sessions`. Each method that asks the store rejects with {@link StoreUnavailableError} when it cannot. */
+/** `app.sessions`. Each method that asks the store rejects with a `StoreUnavailableError` when it cannot. */
 export interface Sessions {
   /**
    * Opens a session without asking the upstream: for a login of your own (a magic link, OAuth, a passkey).
@@ -41,8 +40,8 @@ export interface InternalSessions extends Sessions {
 }
 
 interface SessionsParts {
+  /** Bounded: it rejects with a StoreUnavailableError only. */
   store: SessionStore
-  storeTimeoutMs: number
   ttlSeconds: number
   users: UserParser
   accessTokens: AccessTokens
@@ -53,42 +52,9 @@ const MAX_USER_AGENT_LENGTH = 256
 const MAX_IP_LENGTH = 64
 
 /** The rules of a session's life, on top of a store that only keeps records. */
-export function createSessions({
-  store,
-  storeTimeoutMs,
-  ttlSeconds,
-  users,
-  accessTokens
-}: SessionsParts): InternalSessions {
-  /** Every call to the store goes through here: bounded in time, and every failure is "could not ask". */
-  async function ask<T>(operation: () => Promise<T>): Promise<T> {
-    try {
-      return await withDeadline(Promise.resolve(operation()), storeTimeoutMs)
-    } catch (error) {
-      throw new StoreUnavailableError(error)
-    }
-  }
-
-  async function write(session: Session): Promise<void> {
-    // Until the token's own `exp`, up to a second longer than the session: so that expired never looks like unknown.
-    const keepUntil = Math.ceil(session.expiresAt / 1_000) * 1_000
-    let creation: Promise<void> | undefined
-    try {
-      await ask(() => {
-        creation = store.create(session.id, encodeRecord(session), keepUntil - session.createdAt)
-        return creation
-      })
-    } catch (error) {
-      // A write that was given up may still happen: it is undone as soon as its fate is known.
-      void Promise.allSettled([creation])
-        .then(() => store.delete(session.id))
-        .catch(() => {})
-      throw error
-    }
-  }
-
+export function createSessions({ store, ttlSeconds, users, accessTokens }: SessionsParts): InternalSessions {
   async function lookUp(id: string): Promise<Session | 'expired' | 'unknown'> {
-    const record = isSessionId(id) ? await ask(() => store.find(id)) : null
+    const record = isSessionId(id) ? await store.find(id) : null
     const session = typeof record === 'string' ? decodeRecord(id, record, users) : null
     if (session === null) return 'unknown'
     return session.expiresAt > Date.now() ? session : 'expired'
@@ -109,7 +75,9 @@ export function createSessions({
         userAgent: cut(details?.userAgent, MAX_USER_AGENT_LENGTH)
       }
       const token = accessTokens.sign(session)
-      await write(session)
+      // Until the token's own `exp`, up to a second longer than the session: so that expired never looks like unknown.
+      const keepUntil = Math.ceil(session.expiresAt / 1_000) * 1_000
+      await store.create(session.id, encodeRecord(session), keepUntil - createdAt)
       return { token, session }
     },
 
@@ -127,12 +95,12 @@ export function createSessions({
     },
 
     async revoke(id) {
-      if (isSessionId(id)) await ask(() => store.delete(id))
+      if (isSessionId(id)) await store.delete(id)
     },
 
     async isReady() {
       try {
-        await ask(() => store.find(createSessionId('')))
+        await store.find(createSessionId(''))
         return true
       } catch {
         return false

@@ -1,0 +1,37 @@
+import { withDeadline } from '../deadline.js'
+import { StoreUnavailableError } from '../errors.js'
+import type { SessionStore } from './session-store.js'
+
+/**
+ * The store as everybody else sees it: each operation is over within `timeoutMs`, and whatever goes wrong is "could not
+ * ask", a {@link StoreUnavailableError}. A creation that was given up is undone.
+ */
+export function createBoundedStore(store: SessionStore, timeoutMs: number): SessionStore {
+  async function ask<T>(operation: () => Promise<T>): Promise<T> {
+    try {
+      return await withDeadline(Promise.resolve(operation()), timeoutMs)
+    } catch (error) {
+      throw new StoreUnavailableError(error)
+    }
+  }
+
+  return {
+    async create(id, record, ttlMs) {
+      let creation: Promise<void> | undefined
+      try {
+        await ask(() => {
+          creation = store.create(id, record, ttlMs)
+          return creation
+        })
+      } catch (error) {
+        // It may still be written: it is deleted as soon as its fate is known.
+        void Promise.allSettled([creation])
+          .then(() => store.delete(id))
+          .catch(() => {})
+        throw error
+      }
+    },
+    find: (id) => ask(() => store.find(id)),
+    delete: (id) => ask(() => store.delete(id))
+  }
+}
