@@ -1,23 +1,16 @@
-import { Writable } from 'node:stream'
 import t from 'tap'
 import { createMemoryStore } from '../lib/index.js'
 import { createApp, logIn, logout, SECRET, withToken } from './fixtures/app.js'
+import { createLog } from './fixtures/log.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
 import { PASSWORD, startUpstream } from './fixtures/upstream.js'
 
 t.test('no answer and no log line, at trace level, carries a secret or an inner detail', async (t) => {
-  const lines: string[] = []
-  const stream = new Writable({
-    write(chunk, _encoding, done) {
-      lines.push(String(chunk))
-      done()
-    }
-  })
+  const { lines, logger } = createLog()
   const redis = await startRedis(t)
   const upstream = await startUpstream(t)
   const broken = await startUpstream(t, (_request, response) => response.writeHead(500).end('upstream stack trace'))
   const options = { redis: redis.client({ commandTimeout: 100 }), storeTimeoutMs: 150 }
-  const logger = { level: 'trace', stream }
   const app = await createApp(t, { ...options, upstream: { baseUrl: upstream.baseUrl } }, { logger })
   const unlucky = await createApp(t, { ...options, upstream: { baseUrl: broken.baseUrl } }, { logger })
   const closed = await createApp(t, { ...options, upstream: { baseUrl: 'http://127.0.0.1:1/base-path' } }, { logger })
@@ -58,15 +51,9 @@ t.test('no answer and no log line, at trace level, carries a secret or an inner 
 })
 
 t.test('an error that the host logs by itself has a code and a cause, and no stack or arguments', async (t) => {
-  const lines: string[] = []
-  const stream = new Writable({
-    write(chunk, _encoding, done) {
-      lines.push(String(chunk))
-      done()
-    }
-  })
+  const { lines, logger } = createLog()
   const find = () => Promise.reject(Object.assign(new Error('GET hunter2 at redis.internal'), { code: 'ECONNRESET' }))
-  const app = await createApp(t, { store: { ...createMemoryStore(), find } }, { logger: { level: 'trace', stream } })
+  const app = await createApp(t, { store: { ...createMemoryStore(), find } }, { logger })
   const other = app.sessions.find('x'.repeat(32))
   await t.rejects(other, { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'ECONNRESET' } })
   const error = await other.catch((error) => error)

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { ClientGoneError, UpstreamError, UpstreamInvalidError } from '../errors.js'
+import { ClientGoneError } from '../errors.js'
+import { toUpstreamError } from '../upstream/to-upstream-error.js'
 import type { UpstreamContext } from '../upstream/upstream-client.js'
 
 /** What the upstream is told about the request. Its signal is aborted when the connection closes before the answer. */
@@ -19,7 +20,7 @@ export function createUpstreamContext(request: FastifyRequest, reply: FastifyRep
  * Calls the upstream, whoever wrote it.
  *
  * @throws {ClientGoneError} nobody waits for the result
- * @throws {UpstreamInvalidError} for anything thrown that is no {@link UpstreamError}
+ * @throws {UpstreamInvalidError} for anything thrown that is no `UpstreamError`
  */
 export async function callUpstream(context: UpstreamContext, call: () => Promise<unknown>): Promise<unknown> {
   if (context.signal.aborted) throw new ClientGoneError()
@@ -27,7 +28,7 @@ export async function callUpstream(context: UpstreamContext, call: () => Promise
     const result = await call()
     if (!context.signal.aborted) return result
   } catch (error) {
-    if (!context.signal.aborted) throw error instanceof UpstreamError ? error : new UpstreamInvalidError(error)
+    if (!context.signal.aborted) throw toUpstreamError(error)
   }
   throw new ClientGoneError()
 }

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { UpstreamError, UpstreamInvalidError } from '../errors.js'
 import { errorAnswers } from '../schemas.js'
 import type { Session } from '../session.js'
+import { toUpstreamError } from '../upstream/to-upstream-error.js'
 import { readBearerToken } from '../verify-session.js'
 import { presentedSessionId } from './presented-session.js'
 import type { RouteParts } from './route-parts.js'
@@ -23,8 +23,7 @@ export function mountLogout(
     try {
       await upstream.logout?.(session, { headers, ip, signal: new AbortController().signal })
     } catch (error) {
-      const { code } = error instanceof UpstreamError ? error : new UpstreamInvalidError(error)
-      log.warn({ code }, 'The upstream was not told of a logout')
+      log.warn({ code: toUpstreamError(error).code }, 'The upstream was not told of a logout')
     }
   }
 

@@ -9,6 +9,7 @@ import {
   UpstreamUnavailableError
 } from '../errors.js'
 import type { ResolvedHttpUpstream } from '../options/resolve-upstream.js'
+import { toUpstreamError } from './to-upstream-error.js'
 import type { UpstreamClient, UpstreamContext } from './upstream-client.js'
 
 /** The error for a status that is this operation's "no"; undefined for any other status. */
@@ -63,10 +64,11 @@ export function createHttpUpstream(options: ResolvedHttpUpstream): UpstreamClien
         signal: deadline.signal
       })
       body.once('close', deadline.clear)
-      if (statusCode >= 200 && statusCode <= 299 && read !== undefined) return await read(body, maxResponseBytes)
+      const isGood = statusCode >= 200 && statusCode <= 299
+      if (isGood && read !== undefined) return await read(body, maxResponseBytes)
       // The body of an answer that is only a status is read away, within the same bounds: the connection can be used again.
       body.dump({ limit: maxResponseBytes, signal: deadline.signal }).catch(() => {})
-      if (statusCode >= 200 && statusCode <= 299) return undefined
+      if (isGood) return undefined
       throw rejection?.(statusCode) ?? errorForStatus(statusCode, headers['retry-after'])
     } catch (error) {
       if (error instanceof UpstreamError) throw error
@@ -80,7 +82,7 @@ export function createHttpUpstream(options: ResolvedHttpUpstream): UpstreamClien
     try {
       return options.selectUser(answer)
     } catch (error) {
-      throw error instanceof UpstreamError ? error : new UpstreamInvalidError(error)
+      throw toUpstreamError(error)
     }
   }
 

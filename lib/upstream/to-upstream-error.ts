@@ -1,0 +1,6 @@
+import { UpstreamError, UpstreamInvalidError } from '../errors.js'
+
+/** What was thrown on the way to the upstream, if it may decide the answer; an {@link UpstreamInvalidError} otherwise. */
+export function toUpstreamError(error: unknown): UpstreamError {
+  return error instanceof UpstreamError ? error : new UpstreamInvalidError(error)
+}
