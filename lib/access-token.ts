@@ -51,7 +51,7 @@ const TOKEN = new RegExp(
 /** Signs with the first secret and verifies with each of them, so that a secret can be replaced without a logout. */
 export async function createAccessTokens(
   fastify: FastifyInstance,
-  { jwt: { secrets, issuer, audience, claims }, ttlSeconds }: Pick<ResolvedOptions, 'jwt' | 'ttlSeconds'>
+  { jwt: { secrets, issuer, audience, claims }, session: { ttlSeconds } }: Pick<ResolvedOptions, 'jwt' | 'session'>
 ): Promise<AccessTokens> {
   const keys = await registerKeys(fastify, secrets)
 

@@ -3,6 +3,7 @@ import {
   type JwtSessionError,
   SessionEndedError,
   type SessionEndReason,
+  SessionNotFreshError,
   StoreUnavailableError,
   UpstreamBusyError
 } from './errors.js'
@@ -38,6 +39,13 @@ export function createAnswers(clearSiteData: string | null): Answers {
     if (error instanceof SessionEndedError) {
       reply.header('www-authenticate', `${CHALLENGE}, error="invalid_token"`)
       setClearSignal(reply, error.reason)
+    } else if (error instanceof SessionNotFreshError) {
+      // RFC 9470 3
+      const { freshSeconds } = error
+      reply.header(
+        'www-authenticate',
+        `${CHALLENGE}, error="insufficient_user_authentication", max_age="${freshSeconds}"`
+      )
     } else if (error.statusCode === 401) {
       reply.header('www-authenticate', CHALLENGE)
     } else if (error instanceof StoreUnavailableError) {

@@ -87,10 +87,17 @@ export class NotRegisteredError extends JwtSessionError {
   }
 }
 
-/** `sessions.create()` was given a user that does not match `userSchema`. */
+/** `sessions.create()` was given a user that does not match `userSchema`, or `list()` and `revokeAll()` no user id. */
 export class InvalidUserError extends JwtSessionError {
   constructor() {
-    super('FST_JWT_SESSION_INVALID_USER', 500, 'The user does not match `userSchema`')
+    super('FST_JWT_SESSION_INVALID_USER', 500, 'The user does not match `userSchema`, or his id is not a string')
+  }
+}
+
+/** What `update()` was given is no JSON object, or makes the session's data longer than 4 096 bytes of JSON. */
+export class InvalidDataError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_INVALID_DATA', 500, 'The data of a session must be a JSON object of at most 4096 bytes')
   }
 }
 
@@ -139,6 +146,31 @@ export class SessionEndedError extends JwtSessionError {
 
   override toJSON(): ErrorBody {
     return { ...super.toJSON(), reason: this.reason }
+  }
+}
+
+/** The login behind the session is longer ago than the route's `freshSeconds`. The session goes on. */
+export class SessionNotFreshError extends JwtSessionError {
+  /** What the route asks for, in seconds. */
+  readonly freshSeconds: number
+
+  constructor(freshSeconds: number) {
+    super('FST_JWT_SESSION_NOT_FRESH', 401, 'This needs a more recent login')
+    this.freshSeconds = freshSeconds
+  }
+}
+
+/** The user has `session.maxPerUser` live sessions, and `session.onMaxPerUser` is `'reject'`. */
+export class SessionLimitReachedError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_LIMIT_REACHED', 409, 'The user has too many sessions')
+  }
+}
+
+/** The user has no live session with this id. The same for the session of another user. */
+export class SessionNotFoundError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_NOT_FOUND', 404, 'There is no such session')
   }
 }
 

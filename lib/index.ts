@@ -5,8 +5,9 @@ import { createAnswers } from './answers.js'
 import { AlreadyDecoratedError } from './errors.js'
 import type { JwtSessionOptions } from './options/options.js'
 import { resolveOptions } from './options/resolve-options.js'
+import { checkRouteSettings, type SessionRouteSettings } from './route-settings.js'
 import { createRoutes } from './routes/index.js'
-import type { Session } from './session.js'
+import type { RequestSession } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
 import { createBoundedStore } from './store/bounded-store.js'
 import { openStore } from './store/open-store.js'
@@ -22,15 +23,18 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const accessTokens = await createAccessTokens(fastify, options)
   const store = createBoundedStore(await openStore(fastify, options), options.storeTimeoutMs)
   const upstream = openUpstream(fastify, options.upstream)
-  const sessions = createSessions({ ...options, store, users, accessTokens })
+  const sessions = createSessions({ ...options.session, store, users, accessTokens })
   const answers = createAnswers(options.clearSiteData)
 
-  fastify.decorateRequest('session', null as unknown as Session)
+  fastify.addHook('onRoute', ({ config }) => {
+    if (config?.session !== undefined) checkRouteSettings(config.session)
+  })
+  fastify.decorateRequest('session', null as unknown as RequestSession)
   fastify.decorate('sessions', sessions)
   const verifySession = createVerifySession(accessTokens, sessions, answers)
   fastify.decorate('verifySession', verifySession)
   fastify.decorate(GUARD, verifySession)
-  await fastify.register(createRoutes({ options, upstream, users, accessTokens, sessions, answers }), {
+  await fastify.register(createRoutes({ options, upstream, users, accessTokens, sessions, answers, verifySession }), {
     prefix: options.routes.prefix
   })
 }
@@ -48,11 +52,12 @@ export default fastifyJwtSession
 
 export * from './errors.js'
 export type * from './options/options.js'
+export type { SessionRouteSettings } from './route-settings.js'
 export type * from './session.js'
 export type { SessionDetails, Sessions } from './sessions.js'
 export { createMemoryStore } from './store/memory-store.js'
 export { createRedisStore, type RedisClient } from './store/redis-store.js'
-export type { SessionStore } from './store/session-store.js'
+export { KEPT_AFTER_LIFE_MS, type SessionLimit, type SessionStore, type StoredSession } from './store/session-store.js'
 export type { UpstreamClient, UpstreamContext } from './upstream/upstream-client.js'
 export { type VerifySession, verifySession } from './verify-session.js'
 
@@ -64,7 +69,14 @@ declare module 'fastify' {
     sessions: Sessions
   }
   interface FastifyRequest {
-    /** The session behind a `verifySession`. On a route that is not guarded it is null, which this type leaves out. */
-    session: Session
+    /**
+     * The session behind a `verifySession`. Without one, on a route that is not guarded or on an `optional` one, it is
+     * null, which this type leaves out.
+     */
+    session: RequestSession
+  }
+  interface FastifyContextConfig {
+    /** What `verifySession` does on this route. */
+    session?: SessionRouteSettings | undefined
   }
 }

@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { type TSchema, Type } from 'typebox'
 
 /** The user when no `userSchema` is given. */
 export const defaultUserSchema = Type.Object({ id: Type.String() })
@@ -25,7 +25,8 @@ const errorSchema = Type.Object({
 const ERRORS = {
   400: 'The body is malformed or does not match the schema',
   401: 'The credentials were not accepted',
-  409: 'The registration was not accepted: taken',
+  404: 'The user has no such session',
+  409: 'The registration was not accepted: taken; or the user has too many sessions',
   413: 'The body is larger than 16 KB',
   415: 'The body is not JSON',
   422: 'The registration was not accepted',
@@ -40,4 +41,19 @@ export function errorAnswers(...statusCodes: (keyof typeof ERRORS)[]) {
   return Object.fromEntries(
     statusCodes.map((statusCode) => [statusCode, { ...errorSchema, description: ERRORS[statusCode] }])
   )
+}
+
+/** Schema of a point in time, in ISO 8601. */
+export function time(description: string) {
+  return Type.String({ format: 'date-time', description })
+}
+
+/** Such a point in time. */
+export function toIsoTime(epochMs: number): string {
+  return new Date(epochMs).toISOString()
+}
+
+/** Schema of what may be null. */
+export function nullable<Schema extends TSchema>(schema: Schema) {
+  return Type.Union([schema, Type.Null()])
 }

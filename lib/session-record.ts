@@ -1,23 +1,55 @@
-import { parseJson } from './json.js'
-import type { Session } from './session.js'
+import type { SessionEndReason } from './errors.js'
+import { isPlainObject, parseJson } from './json.js'
+import type { Session, SessionData } from './session.js'
 import type { UserParser } from './user.js'
 
 // Bumped when the fields change. A record of another version is not found, which ends its session.
-const VERSION = 1
+const VERSION = 2
 
-/** A session as the store keeps it: a JSON array, because every byte is multiplied by the number of sessions. */
-export function encodeRecord({ user, createdAt, expiresAt, ip, userAgent }: Session): string {
-  return JSON.stringify([VERSION, user, createdAt, expiresAt, ip, userAgent])
+/** A session as it is kept. */
+export interface KeptSession {
+  session: Session
+  /** The idle timeout that holds until its next use, whatever the options say now; 0 for none. */
+  idleSeconds: number
 }
 
-/** The session in a record; null when the record is corrupt, of another version, or its user does not fit the schema. */
-export function decodeRecord(id: string, record: string, users: UserParser): Session | null {
-  const fields = parseJson(record)
-  if (!Array.isArray(fields)) return null
-  const [version, user, createdAt, expiresAt, ip, userAgent] = fields as unknown[]
-  if (version !== VERSION || !users.accepts(user)) return null
-  if (!isTime(createdAt) || !isTime(expiresAt) || !isText(ip) || !isText(userAgent)) return null
-  return { id, user, createdAt, expiresAt, lastSeenAt: createdAt, ip, userAgent }
+/**
+ * A session as the store keeps it: its end in base 36, a space, and a JSON array. Times are relative to that end and to
+ * each other, because every byte is multiplied by the number of sessions.
+ */
+export function encodeRecord({ session, idleSeconds }: KeptSession): string {
+  const { user, data, createdAt, expiresAt, lastSeenAt, ip, userAgent } = session
+  const ttlSeconds = (expiresAt - createdAt) / 1_000
+  const fields = [VERSION, user, ttlSeconds, idleSeconds, lastSeenAt - createdAt, ip, userAgent]
+  const ownFields = Object.keys(data).length > 0 ? [data] : []
+  return `${expiresAt.toString(36)} ${JSON.stringify([...fields, ...ownFields])}`
+}
+
+/**
+ * What the store has kept: a session, or the reason why it ended. Null when it is neither: corrupt, of another version,
+ * or its user does not fit the schema.
+ */
+export function decodeRecord(id: string, text: string, users: UserParser): KeptSession | SessionEndReason | null {
+  if (isReason(text)) return text
+  const jsonAt = text.indexOf(' ') + 1
+  const expiresAt = Number.parseInt(text.slice(0, jsonAt), 36)
+  const fields = parseJson(text.slice(jsonAt))
+  if (!isTime(expiresAt) || !Array.isArray(fields)) return null
+
+  const [version, user, ttlSeconds, idleSeconds, seenAfterMs, ip, userAgent, data = {}] = fields as unknown[]
+  if (version !== VERSION || !users.accepts(user) || !isPlainObject(data)) return null
+  if (!isTime(ttlSeconds) || !isTime(idleSeconds) || !isTime(seenAfterMs)) return null
+  if (!isText(ip) || !isText(userAgent)) return null
+  const createdAt = expiresAt - ttlSeconds * 1_000
+  const lastSeenAt = createdAt + seenAfterMs
+  const session = { id, user, data: data as SessionData, createdAt, expiresAt, lastSeenAt, ip, userAgent }
+  return { session, idleSeconds }
+}
+
+const REASONS = ['logged_out', 'revoked', 'replaced'] satisfies SessionEndReason[]
+
+function isReason(text: string): text is SessionEndReason {
+  return REASONS.some((reason) => reason === text)
 }
 
 function isTime(value: unknown): value is number {

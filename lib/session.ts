@@ -1,7 +1,8 @@
 import type { Static, TObject, TString } from 'typebox'
 
 /**
- * Declare your `userSchema` here once, and `request.session.user` has its type everywhere:
+ * Declare your `userSchema`, and what you keep in a session besides, here once: `request.session` has their types
+ * everywhere.
  *
  * ```ts
  * const userSchema = Type.Object({ id: Type.String(), name: Type.String() })
@@ -9,6 +10,7 @@ import type { Static, TObject, TString } from 'typebox'
  * declare module 'fastify-jwt-session' {
  *   interface SessionTypes {
  *     userSchema: typeof userSchema
+ *     data: { cart?: string[] }
  *   }
  * }
  * ```
@@ -24,20 +26,45 @@ export type UserSchema = SessionTypes extends { userSchema: infer Schema extends
 /** The user a session belongs to, as far as `userSchema` lets it through. `id` is always a string. */
 export type User = Static<UserSchema> & { id: string }
 
+/** What is declared in {@link SessionTypes}; without a declaration any JSON. A new session has none of it. */
+export type SessionData = SessionTypes extends { data: infer Data extends object }
+  ? Partial<Data>
+  : Record<string, unknown>
+
+/** Fields of {@link SessionData} to set; those that are undefined are removed. */
+export type SessionDataPatch = { [Field in keyof SessionData]?: SessionData[Field] | undefined }
+
 /** One login of one user. */
 export interface Session {
-  /** 32 characters of base64url, 144 of its bits random. Knowing it is not enough to use the session. */
+  /** 38 characters of base64url, 132 of its bits random. Knowing it is not enough to use the session. */
   readonly id: string
   /** As far as `userSchema` let the upstream's user through at the login. */
   readonly user: User
+  /** The application's own. To change it call `update()`: an assignment is not kept. */
+  readonly data: Readonly<SessionData>
   /** Epoch milliseconds of the login. */
   readonly createdAt: number
   /** Epoch milliseconds at which the session ends, whatever happens before. */
   readonly expiresAt: number
-  /** Epoch milliseconds; the time of the login, as long as sessions have no idle timeout. */
+  /**
+   * Epoch milliseconds of the last use, up to a tenth of `session.idleTimeoutSeconds` ago: more often it is not written.
+   * The idle timeout counts from here. Without an idle timeout it is the time of the login.
+   */
   readonly lastSeenAt: number
   /** `request.ip` of the login, so only as true as Fastify's `trustProxy` is set right. */
   readonly ip: string | null
   /** `User-Agent` of the login, as the client wrote it, cut at 256 characters. */
   readonly userAgent: string | null
+}
+
+/** `request.session`. */
+export interface RequestSession extends Session {
+  /**
+   * Changes fields of `data`, here and in the store: `app.sessions.update()` for this session.
+   *
+   * @returns the session as it is now, or null when it has ended meanwhile
+   * @throws {InvalidDataError} the data would be longer than 4 096 bytes of JSON
+   * @throws {StoreUnavailableError}
+   */
+  update(patch: SessionDataPatch): Promise<Session | null>
 }

@@ -1,10 +1,19 @@
 import type { AccessTokenClaims, AccessTokens } from './access-token.js'
-import { InvalidUserError, SessionEndedError } from './errors.js'
-import type { Session, User } from './session.js'
-import { createSessionId, isSessionId } from './session-id.js'
-import { decodeRecord, encodeRecord } from './session-record.js'
-import type { SessionStore } from './store/session-store.js'
-import type { UserParser } from './user.js'
+import {
+  InvalidUserError,
+  SessionEndedError,
+  type SessionEndReason,
+  SessionLimitReachedError,
+  SessionNotFreshError,
+  StoreUnavailableError
+} from './errors.js'
+import type { SessionRouteSettings } from './route-settings.js'
+import type { Session, SessionDataPatch, User } from './session.js'
+import { copyPatch } from './session-data.js'
+import { createSessionId, isSessionId, userTag } from './session-id.js'
+import { decodeRecord, encodeRecord, type KeptSession } from './session-record.js'
+import type { SessionLimit, SessionStore } from './store/session-store.js'
+import { isUserId, type UserParser } from './user.js'
 
 /** Where a login came from, kept for the user to recognise his sessions by. */
 export interface SessionDetails {
@@ -20,12 +29,30 @@ export interface Sessions {
    * Opens a session without asking the upstream: for a login of your own (a magic link, OAuth, a passkey).
    * @throws {InvalidUserError} the user does not fit `userSchema`
    * @throws {InvalidClaimsError} `jwt.claims` is at fault
+   * @throws {SessionLimitReachedError} the user has `session.maxPerUser` sessions and `onMaxPerUser` is `'reject'`
    */
   create(user: User, details?: SessionDetails): Promise<{ token: string; session: Session }>
-  /** The live session with this id, or null. */
+  /** The live session with this id, or null. Looking does not extend it. */
   find(id: string): Promise<Session | null>
+  /**
+   * The user's live sessions, the oldest first. Costs as much as he has.
+   * @throws {InvalidUserError} this is no user id
+   */
+  list(userId: string): Promise<Session[]>
+  /**
+   * Changes fields of the session's `data`: those that the patch has as undefined are removed, its others are set, and
+   * those that it does not have stay, also when somebody else changes them now. It does not extend the session.
+   * @returns the session as it is now, or null when there is no live one: an update never brings one back
+   * @throws {InvalidDataError} the data would be longer than 4 096 bytes of JSON
+   */
+  update(id: string, patch: SessionDataPatch): Promise<Session | null>
   /** Ends the session on every instance at once. Does nothing when there is none. */
   revoke(id: string): Promise<void>
+  /**
+   * Ends all sessions of the user on every instance at once, but for the one with `exceptId`. For a changed password.
+   * @throws {InvalidUserError} this is no user id
+   */
+  revokeAll(userId: string, options?: { exceptId?: string | undefined }): Promise<void>
   /** Whether the store answers, for a readiness probe. Never rejects. */
   isReady(): Promise<boolean>
 }
@@ -35,14 +62,22 @@ export interface InternalSessions extends Sessions {
   /**
    * The live session that the token names.
    * @throws {SessionEndedError} there is none
+   * @throws {SessionNotFreshError} there is one, from a login too long ago
    */
-  verify(claims: AccessTokenClaims): Promise<Session>
+  verify(claims: AccessTokenClaims, settings: Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>): Promise<Session>
+  /** Ends the session; a token of it is answered with the reason from now on. */
+  end(id: string, reason: SessionEndReason): Promise<void>
+  /** Epoch milliseconds at which the session ends unless it is used, or null when there is no idle timeout. */
+  idleEndOf(session: Session): number | null
 }
 
 interface SessionsParts {
   /** Bounded: it rejects with a StoreUnavailableError only. */
   store: SessionStore
   ttlSeconds: number
+  /** Null: no idle timeout. */
+  idleTimeoutSeconds: number | null
+  limit: SessionLimit | null
   users: UserParser
   accessTokens: AccessTokens
 }
@@ -50,17 +85,44 @@ interface SessionsParts {
 const MAX_USER_AGENT_LENGTH = 256
 // The longest textual IPv6 address with a zone is shorter.
 const MAX_IP_LENGTH = 64
+// Each conflict is somebody else's update going through, so this many in a row are no coincidence.
+const MAX_CONFLICTS = 1_000
 
 /** The rules of a session's life, on top of a store that only keeps records. */
-export function createSessions({ store, ttlSeconds, users, accessTokens }: SessionsParts): InternalSessions {
-  async function lookUp(id: string): Promise<Session | 'expired' | 'unknown'> {
-    const record = isSessionId(id) ? await store.find(id) : null
-    const session = typeof record === 'string' ? decodeRecord(id, record, users) : null
-    if (session === null) return 'unknown'
-    return session.expiresAt > Date.now() ? session : 'expired'
+export function createSessions(parts: SessionsParts): InternalSessions {
+  const { store, ttlSeconds, limit, users, accessTokens } = parts
+  const idleSeconds = parts.idleTimeoutSeconds ?? 0
+  /** Ids of sessions whose use is being written. */
+  const touching = new Set<string>()
+
+  function decodeLive(id: string, text: string | null): KeptSession | SessionEndReason {
+    const found = typeof text === 'string' ? decodeRecord(id, text, users) : null
+    if (found === null) return 'unknown'
+    return typeof found === 'string' || endOf(found) > Date.now() ? found : 'expired'
   }
 
-  return {
+  async function replace(next: KeptSession, record: string): Promise<boolean> {
+    const lifeMs = Math.max(1, endOf(next) - Date.now())
+    return store.replace(next.session.id, record, encodeRecord(next), lifeMs)
+  }
+
+  /** Writes down that the session is in use, at most once in a tenth of the idle time. Nobody waits for it. */
+  function touch(kept: KeptSession, record: string): void {
+    const now = Date.now()
+    const { id, lastSeenAt } = kept.session
+    // The distance, not the age: the clock may have been set back.
+    const isRecent = Math.abs(now - lastSeenAt) < idleSeconds * 100
+    const isDue = kept.idleSeconds === idleSeconds ? idleSeconds > 0 && !isRecent : true
+    if (!isDue || touching.has(id)) return
+    touching.add(id)
+    const session = { ...kept.session, lastSeenAt: Math.max(now, lastSeenAt) }
+    // Lost to somebody else's write or to an outage: the next use is soon enough.
+    void replace({ session, idleSeconds }, record)
+      .catch(() => {})
+      .finally(() => touching.delete(id))
+  }
+
+  const sessions: InternalSessions = {
     async create(value, details) {
       const user = users.parse(value)
       if (user === null) throw new InvalidUserError()
@@ -68,6 +130,7 @@ export function createSessions({ store, ttlSeconds, users, accessTokens }: Sessi
       const session: Session = {
         id: createSessionId(user.id),
         user,
+        data: {},
         createdAt,
         expiresAt: createdAt + ttlSeconds * 1_000,
         lastSeenAt: createdAt,
@@ -75,28 +138,64 @@ export function createSessions({ store, ttlSeconds, users, accessTokens }: Sessi
         userAgent: cut(details?.userAgent, MAX_USER_AGENT_LENGTH)
       }
       const token = accessTokens.sign(session)
-      // Until the token's own `exp`, up to a second longer than the session: so that expired never looks like unknown.
-      const keepUntil = Math.ceil(session.expiresAt / 1_000) * 1_000
-      await store.create(session.id, encodeRecord(session), keepUntil - createdAt)
+      const kept = { session, idleSeconds }
+      const fits = await store.create(session.id, encodeRecord(kept), endOf(kept) - createdAt, limit)
+      if (!fits) throw new SessionLimitReachedError()
       return { token, session }
     },
 
     async find(id) {
-      const found = await lookUp(id)
-      return typeof found === 'string' ? null : found
+      const found = isSessionId(id) ? decodeLive(id, await store.find(id)) : 'unknown'
+      return typeof found === 'string' ? null : found.session
     },
 
-    async verify({ sessionId, userId }) {
-      const found = await lookUp(sessionId)
+    async verify({ sessionId, userId }, { freshSeconds = Number.POSITIVE_INFINITY, slide = true }) {
+      const record = await store.find(sessionId)
+      const found = decodeLive(sessionId, record)
       if (typeof found === 'string') throw new SessionEndedError(found)
+      const { user, createdAt } = found.session
       // RFC 8725 3.8: the token and the record must speak of the same user.
-      if (found.user.id !== userId) throw new SessionEndedError('unknown')
-      return found
+      if (user.id !== userId) throw new SessionEndedError('unknown')
+      if (Date.now() - createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
+      if (slide) touch(found, record as string)
+      return found.session
     },
 
-    async revoke(id) {
-      if (isSessionId(id)) await store.delete(id)
+    async list(userId) {
+      const stored = await store.list(tagOf(userId))
+      return stored
+        .map(({ id, record }) => decodeLive(id, record))
+        .flatMap((found) => (typeof found !== 'string' && found.session.user.id === userId ? [found.session] : []))
     },
+
+    async update(id, patch) {
+      const apply = copyPatch(patch)
+      let refused: string | null = null
+      let timesUnchanged = 0
+      for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
+        const record = isSessionId(id) ? await store.find(id) : null
+        const found = decodeLive(id, record)
+        // Refused time and again although nobody changes it: for the store it has expired already.
+        timesUnchanged = record === refused ? timesUnchanged + 1 : 0
+        if (typeof found === 'string' || timesUnchanged > 10) return null
+        const session = { ...found.session, data: apply(found.session.data) }
+        if (await replace({ ...found, session }, record as string)) return session
+        refused = record
+      }
+      throw new StoreUnavailableError()
+    },
+
+    revoke: (id) => sessions.end(id, 'revoked'),
+
+    async revokeAll(userId, { exceptId } = {}) {
+      await store.endAll(tagOf(userId), 'revoked', isSessionId(exceptId) ? exceptId : null)
+    },
+
+    async end(id, reason) {
+      if (isSessionId(id)) await store.end(id, reason)
+    },
+
+    idleEndOf: (session) => (idleSeconds === 0 ? null : endOf({ session, idleSeconds })),
 
     async isReady() {
       try {
@@ -107,6 +206,17 @@ export function createSessions({ store, ttlSeconds, users, accessTokens }: Sessi
       }
     }
   }
+  return sessions
+}
+
+/** Epoch milliseconds at which the session ends unless it is used. */
+function endOf({ session: { expiresAt, lastSeenAt }, idleSeconds }: KeptSession): number {
+  return idleSeconds === 0 ? expiresAt : Math.min(expiresAt, lastSeenAt + idleSeconds * 1_000)
+}
+
+function tagOf(userId: unknown): string {
+  if (!isUserId(userId)) throw new InvalidUserError()
+  return userTag(userId)
 }
 
 function cut(text: unknown, maxLength: number): string | null {

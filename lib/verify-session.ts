@@ -1,13 +1,17 @@
 import type { AccessTokens } from './access-token.js'
 import type { Answers, AnyReply, AnyRequest } from './answers.js'
 import { JwtSessionError, NotRegisteredError, SessionMissingError } from './errors.js'
+import { createRequestSessions } from './request-session.js'
+import { checkRouteSettings, type SessionRouteSettings } from './route-settings.js'
 import type { InternalSessions } from './sessions.js'
 
 /**
- * A preHandler: sets `request.session`, or answers the request and then rejects.
+ * A preHandler: sets `request.session`, or answers the request and then rejects. The route's `config.session` says what
+ * it does besides: see {@link SessionRouteSettings}.
  *
  * @throws {SessionMissingError} no bearer token was sent
  * @throws {SessionEndedError} there is no session behind the token
+ * @throws {SessionNotFreshError} the login is too long ago for the route
  * @throws {StoreUnavailableError} the store could not be asked
  */
 export type VerifySession = (request: AnyRequest, reply: AnyReply) => Promise<void>
@@ -22,16 +26,32 @@ export function createVerifySession(
   sessions: InternalSessions,
   answers: Answers
 ): VerifySession {
+  const toRequestSession = createRequestSessions(sessions)
   return async function verifySession(request, reply) {
+    const settings = settingsOf(request)
     try {
       const token = readBearerToken(request)
+      if (token === null && settings.optional) return
       if (token === null) throw new SessionMissingError()
-      request.session = await sessions.verify(accessTokens.verify(token))
+      request.session = toRequestSession(await sessions.verify(accessTokens.verify(token), settings))
     } catch (error) {
       if (error instanceof JwtSessionError) await answers.sendError(request, reply, error)
       throw error
     }
   }
+}
+
+const DEFAULTS: SessionRouteSettings = {}
+const checkedSettings = new WeakSet<SessionRouteSettings>([DEFAULTS])
+
+/** Checked once: those of a route that was there before the plugin have not been checked at its registration. */
+function settingsOf(request: AnyRequest): SessionRouteSettings {
+  const { session: settings = DEFAULTS } = request.routeOptions.config
+  if (!checkedSettings.has(settings)) {
+    checkRouteSettings(settings)
+    checkedSettings.add(settings)
+  }
+  return settings
 }
 
 /**

@@ -3,7 +3,13 @@ import { connect, constants } from 'node:http2'
 import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions, type UpstreamClient } from '../lib/index.js'
+import {
+  createMemoryStore,
+  fastifyJwtSession,
+  type JwtSessionOptions,
+  type SessionStore,
+  type UpstreamClient
+} from '../lib/index.js'
 import { SECRET } from './fixtures/app.js'
 import { httpPost, listen } from './fixtures/listen.js'
 import { createLog } from './fixtures/log.js'
@@ -32,14 +38,15 @@ function createCountingStore() {
     created,
     live,
     ...memory,
-    async create(id: string, record: string, ttlMs: number): Promise<void> {
+    async create(...args: Parameters<SessionStore['create']>): Promise<boolean> {
+      const [id] = args
       created.push(id)
       live.add(id)
-      return memory.create(id, record, ttlMs)
+      return memory.create(...args)
     },
-    async delete(id: string): Promise<void> {
-      live.delete(id)
-      return memory.delete(id)
+    async end(...args: Parameters<SessionStore['end']>): Promise<void> {
+      live.delete(args[0])
+      return memory.end(...args)
     }
   }
 }
@@ -130,10 +137,10 @@ t.test('a session that was being written when the client went is ended', async (
   const counting = createCountingStore()
   const store = {
     ...counting,
-    async create(id: string, record: string, ttlMs: number): Promise<void> {
+    async create(...args: Parameters<SessionStore['create']>): Promise<boolean> {
       writing.open()
       await write.opened
-      return counting.create(id, record, ttlMs)
+      return counting.create(...args)
     }
   }
   const { send, hangUp, isGone } = await start(t, { upstream: { baseUrl: upstream.baseUrl }, store })

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -37,17 +37,30 @@ function post(url: string, body: unknown, token?: string): Promise<Response> {
   return fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
 }
 
-/** Logs in, looks at the private page, logs out, and looks again. */
-async function assertSession(t: Test, url: string, credentials: { username: string; password: string }): Promise<void> {
-  const login = await post(`${url}/user/login`, credentials)
-  t.equal(login.status, 200)
+interface Credentials {
+  username: string
+  password: string
+}
+
+/** A login, as the requests that it makes possible. */
+async function logIn(url: string, credentials: Credentials, userAgent = 'a test') {
+  const headers = { 'content-type': 'application/json', 'user-agent': userAgent }
+  const login = await fetch(`${url}/user/login`, { method: 'POST', headers, body: JSON.stringify(credentials) })
   const { access_token: token } = (await login.json()) as { access_token: string }
-  const me = () => fetch(`${url}/me`, { headers: { authorization: `Bearer ${token}` } })
+  const send = (method: string, path: string) =>
+    fetch(url + path, { method, headers: { authorization: `Bearer ${token}` } })
+  return { token, send }
+}
+
+/** Logs in, looks at the private page, logs out, and looks again. */
+async function assertSession(t: Test, url: string, credentials: Credentials): Promise<void> {
+  const { token, send } = await logIn(url, credentials)
+  const me = () => send('GET', '/me')
   t.equal((await me()).status, 200)
   t.equal((await post(`${url}/user/logout`, {}, token)).status, 204)
   const refused = await me()
   t.equal(refused.status, 401)
-  t.equal(refused.headers.get('session-ended'), 'unknown')
+  t.equal(refused.headers.get('session-ended'), 'logged_out')
 }
 
 t.test('examples/basic.ts', async (t) => {
@@ -70,8 +83,21 @@ t.test('examples/own-store.ts', async (t) => {
   const SESSION_FOLDER = await mkdtemp(join(tmpdir(), 'fjs-store-'))
   t.teardown(() => rm(SESSION_FOLDER, { recursive: true }))
   const { baseUrl } = await startUpstream(t)
-  const url = await start(t, 'examples/own-store.ts', { SESSION_SECRET, USERS_URL: baseUrl, SESSION_FOLDER })
+  const env = { SESSION_SECRET, USERS_URL: baseUrl, SESSION_FOLDER }
+  const url = await start(t, 'examples/own-store.ts', env)
   await assertSession(t, url, { username: 'ada', password: PASSWORD })
+
+  const { token, send } = await logIn(url, { username: 'ada', password: PASSWORD })
+  const restarted = await start(t, 'examples/own-store.ts', env)
+  const me = await fetch(`${restarted}/me`, { headers: { authorization: `Bearer ${token}` } })
+  t.equal(me.status, 200, 'the next start finds the session')
+
+  await rename(SESSION_FOLDER, `${SESSION_FOLDER}-gone`)
+  const refused = await send('GET', '/me')
+  t.equal(refused.status, 503, 'a folder that is gone ends no session')
+  t.equal(refused.headers.get('session-ended'), null)
+  await rename(`${SESSION_FOLDER}-gone`, SESSION_FOLDER)
+  t.equal((await send('GET', '/me')).status, 200)
 })
 
 t.test('examples/own-upstream.ts', async (t) => {
@@ -85,46 +111,105 @@ t.test('examples/own-upstream.ts', async (t) => {
 })
 
 t.test('the demo', async (t) => {
-  const account = { username: 'ada', password: 'countess of lovelace', email: 'ada@example.com' }
+  const credentials = { username: 'grace', password: 'nanoseconds of wire' }
 
-  async function assertDemo(t: Test, url: string): Promise<void> {
+  async function assertPage(t: Test, url: string): Promise<void> {
     const page = await fetch(url)
     t.match(page.headers.get('content-type'), 'text/html')
-    for (const [, path = ''] of (await page.text()).matchAll(/(?:src|href)="(\/[^"]+)"/g)) {
-      t.equal((await fetch(url + path)).status, 200, path)
-    }
-    t.equal((await post(`${url}/user/register`, account)).status, 201)
-    await assertSession(t, url, { username: account.username, password: account.password })
+    t.match(page.headers.get('content-security-policy'), "script-src 'self';")
+    const html = await page.text()
+    t.notMatch(html, /<script(?! type="module" src=)|<style|\s(?:on\w+|style)=/, 'which the policy would refuse')
+    for (const [, path = ''] of html.matchAll(/(?:src|href)="(\/[^"]+)"/g)) await assertServed(path)
 
-    const login = await post(`${url}/user/login`, { username: account.username, password: account.password })
-    const { access_token: token } = (await login.json()) as { access_token: string }
-    const elsewhere = await post(`${url}/end-elsewhere`, {}, token)
-    t.equal(elsewhere.status, 204)
-    t.equal(elsewhere.headers.get('session-ended'), null, 'the page is not told by this answer')
-    const me = await fetch(`${url}/me`, { headers: { authorization: `Bearer ${token}` } })
-    t.equal(me.headers.get('clear-site-data'), '"storage"')
+    async function assertServed(path: string): Promise<void> {
+      const file = await fetch(url + path)
+      t.equal(file.status, 200, path)
+      for (const [, imported] of (await file.text()).matchAll(/ from '\.(\/[^']+)'/g)) await assertServed(`${imported}`)
+    }
   }
 
-  await t.test('needs no Redis', async (t) => assertDemo(t, await start(t, 'examples/demo/server.ts')))
+  async function assertSessions(t: Test, url: string): Promise<void> {
+    const [laptop, phone, tablet] = [
+      await logIn(url, credentials, 'laptop'),
+      await logIn(url, credentials, 'phone'),
+      await logIn(url, credentials, 'tablet')
+    ]
+    const listed = (await (await laptop.send('GET', '/user/sessions')).json()) as { id: string }[]
+    t.match(listed, [
+      { user_agent: 'laptop', ip: '127.0.0.1', current: true },
+      { user_agent: 'phone', current: false },
+      { user_agent: 'tablet', current: false }
+    ])
+
+    async function assertEnded({ send }: typeof laptop, reason: string): Promise<void> {
+      const refused = await send('GET', '/user/session')
+      t.equal(refused.headers.get('session-ended'), reason)
+      t.equal(refused.headers.get('clear-site-data'), '"storage"')
+    }
+
+    t.equal((await laptop.send('DELETE', `/user/sessions/${listed[1]?.id}`)).status, 204)
+    await assertEnded(phone, 'revoked')
+    t.equal((await tablet.send('DELETE', '/user/sessions')).status, 204)
+    await assertEnded(laptop, 'revoked')
+    for (let login = 0; login < 3; login++) await logIn(url, credentials)
+    await assertEnded(tablet, 'replaced')
+  }
+
+  async function assertDemo(t: Test, url: string): Promise<void> {
+    await assertPage(t, url)
+    t.equal((await post(`${url}/user/register`, { ...credentials, email: 'grace@example.com' })).status, 201)
+    await assertSession(t, url, credentials)
+    await assertSessions(t, url)
+  }
+
+  await t.test('needs no Redis', async (t) =>
+    assertDemo(t, await start(t, 'examples/demo/server.ts', { REDIS_URL: '' }))
+  )
 
   await t.test('keeps its sessions in Redis when it is told to', async (t) => {
     const redis = await startRedis(t, { tcp: true })
     const url = await start(t, 'examples/demo/server.ts', { REDIS_URL: redis.url ?? '' })
     await assertDemo(t, url)
-    const stats = await redis.client().info('commandstats')
-    t.match(stats, /cmdstat_set:calls=2/)
+    t.ok(await redis.client().dbsize())
+  })
+
+  await t.test('names the device of a session in a few words', async (t) => {
+    const file: string = new URL('../examples/demo/page/device-name.js', import.meta.url).href
+    const { deviceName } = (await import(file)) as { deviceName(userAgent: string | null): string }
+    const webKit = 'AppleWebKit/537.36 (KHTML, like Gecko)'
+    const cases = {
+      [`Mozilla/5.0 (Windows NT 10.0; Win64; x64) ${webKit} Chrome/140.0.0.0 Safari/537.36`]: 'Chrome on Windows',
+      [`Mozilla/5.0 (Windows NT 10.0; Win64; x64) ${webKit} Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0`]:
+        'Edge on Windows',
+      [`Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) ${webKit} Chrome/140.0.0.0 Safari/537.36 OPR/124.0.0.0`]:
+        'Opera on ChromeOS',
+      [`Mozilla/5.0 (Linux; Android 10; K) ${webKit} Chrome/140.0.0.0 Mobile Safari/537.36`]: 'Chrome on Android',
+      [`Mozilla/5.0 (Linux; Android 10; K) ${webKit} SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36`]:
+        'Samsung Internet on Android',
+      'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0': 'Firefox on Linux',
+      'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15':
+        'Safari on macOS',
+      'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/140.0.0.0 Mobile/15E148 Safari/604.1':
+        'Chrome on iPhone',
+      'curl/8.5.0': 'curl/8.5.0',
+      'Mozilla/5.0 (compatible; ExampleBot/2.1)': 'Mozilla/5.0 (compatible; ExampleBot/2.1)',
+      '<b>Chrome</b>': '<b>Chrome</b>',
+      '': 'Unknown device'
+    }
+    for (const [userAgent, name] of Object.entries(cases)) t.equal(deviceName(userAgent), name)
+    t.equal(deviceName(null), 'Unknown device')
   })
 
   await t.test('says in one sentence what is wrong with what it was given', async (t) => {
-    const cases = [{ PORT: '70000' }, { SESSION_SECRET: 'short' }, { REDIS_URL: 'http://x' }]
-    for (const env of cases) {
-      const [name = ''] = Object.keys(env)
-      const error: Error = await start(t, 'examples/demo/server.ts', env).then(
+    async function assertRefused(name: string, value: string): Promise<void> {
+      const error: Error = await start(t, 'examples/demo/server.ts', { [name]: value }).then(
         () => new Error('started'),
         (error) => error
       )
       t.match(error.message, new RegExp(`ended: [^\\n]*${name}[^\\n]*\\n$`))
     }
+    const cases = { PORT: '70000', SESSION_SECRET: 'short', REDIS_URL: 'http://x' }
+    await Promise.all(Object.entries(cases).map(([name, value]) => assertRefused(name, value)))
   })
 })
 

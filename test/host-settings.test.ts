@@ -117,12 +117,21 @@ t.test('@fastify/swagger documents every route', async (t) => {
     return JSON.parse(JSON.stringify(app.swagger()))
   }
 
-  const { paths } = await document({ openapi: {} })
-  t.strictSame(Object.keys(paths), ['/user/login', '/user/register', '/user/logout'])
+  const { paths } = await document({ openapi: {} }, { sessions: {} })
+  t.strictSame(Object.keys(paths), [
+    '/user/login',
+    '/user/register',
+    '/user/logout',
+    '/user/session',
+    '/user/sessions',
+    '/user/sessions/{id}'
+  ])
   const { post: login } = paths['/user/login']
   const { post: register } = paths['/user/register']
   const { post: logout } = paths['/user/logout']
-  for (const { summary, responses } of [login, register, logout]) {
+  const { get: list, delete: endOthers } = paths['/user/sessions']
+  const others = [paths['/user/session'].get, list, endOthers, paths['/user/sessions/{id}'].delete]
+  for (const { summary, responses } of [login, register, logout, ...others]) {
     t.ok(summary)
     for (const [statusCode, { description, content }] of Object.entries<Record<string, object>>(responses)) {
       t.ok(description, statusCode)
@@ -145,10 +154,10 @@ t.test('@fastify/swagger documents every route', async (t) => {
     user
   })
   t.match(register.responses['201'].content['application/json'].schema.properties, { user })
-  t.strictSame(Object.keys(login.responses), ['200', '400', '401', '413', '415', '429', '502', '503', '504'])
+  t.strictSame(Object.keys(login.responses), ['200', '400', '401', '409', '413', '415', '429', '502', '503', '504'])
   t.strictSame(Object.keys(register.responses), ['201', '400', '409', '413', '415', '422', '429', '502', '503', '504'])
   t.strictSame(Object.keys(logout.responses), ['204', '400', '413', '415', '503'])
 
   const old = await document({ swagger: {} }, { prefix: '/auth', register: false, login: { path: '/in' } })
-  t.strictSame(Object.keys(old.paths), ['/auth/in', '/auth/logout'])
+  t.strictSame(Object.keys(old.paths), ['/auth/in', '/auth/logout', '/auth/session'])
 })

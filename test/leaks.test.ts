@@ -39,7 +39,7 @@ t.test('no answer and no log line, at trace level, carries a secret or an inner 
 
   const written = [...lines, ...answers.map(({ body, headers }) => body + JSON.stringify(headers))]
   t.ok(lines.length > answers.length, 'there is a log to look at')
-  const secrets = [PASSWORD, SECRET, token, token.split('.')[2] ?? '', sessionId, 'jwt-session:', redis.socketPath]
+  const secrets = [PASSWORD, SECRET, token, token.split('.')[2] ?? '', sessionId, 'fjs:', redis.socketPath]
   const details = ['upstream-only', 'upstream-token', 'upstream stack', upstream.baseUrl, broken.baseUrl, '127.0.0.1:1']
   for (const secret of [...secrets, ...details, 'base-path', '    at ', 'node_modules']) {
     t.strictSame(
@@ -54,7 +54,7 @@ t.test('an error that the host logs by itself has a code and a cause, and no sta
   const { lines, logger } = createLog()
   const find = () => Promise.reject(Object.assign(new Error('GET hunter2 at redis.internal'), { code: 'ECONNRESET' }))
   const app = await createApp(t, { store: { ...createMemoryStore(), find } }, { logger })
-  const other = app.sessions.find('x'.repeat(32))
+  const other = app.sessions.find('x'.repeat(38))
   await t.rejects(other, { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'ECONNRESET' } })
   const error = await other.catch((error) => error)
   app.log.error(error, 'the host logs it')

@@ -29,7 +29,7 @@ t.test('a login ends the session it came with also when it would refuse its toke
 t.test('a logout whose upstream is told keeps to one deadline of the store', async (t) => {
   const never = () => new Promise<never>(() => {})
   const slow = () => new Promise<null>((resolve) => setTimeout(resolve, 90, null))
-  const store = { ...createMemoryStore(), find: slow, delete: never }
+  const store = { ...createMemoryStore(), find: slow, end: never }
   const upstream = { login: async () => ({ id: 'ada' }), logout: async () => {} }
   const app = await createApp(t, { store, upstream, storeTimeoutMs: 100 })
   const token = await logIn(app)

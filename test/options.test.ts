@@ -54,13 +54,14 @@ t.test('an unknown option fails register(), at each level, and those of later ve
 })
 
 t.test('options that contradict each other fail register()', async (t) => {
-  for (const [option, options] of Object.entries(CONTRADICTIONS)) {
-    await t.test(option, async (t) => assertInvalid(t, option, { ...GOOD, ...options }))
+  for (const [option, how, options] of CONTRADICTIONS) {
+    await t.test(`${option}: ${how}`, async (t) => assertInvalid(t, option, { ...GOOD, ...options }))
   }
 })
 
 t.test('an option that is undefined is an option that is not given', async (t) => {
-  const nothing = { login: undefined, register: undefined, logout: undefined, prefix: undefined }
+  const noRoute = { login: undefined, register: undefined, logout: undefined, session: undefined, sessions: undefined }
+  const nothing = { ...noRoute, prefix: undefined }
   const options = {
     ...{
       redis: undefined,
@@ -69,7 +70,7 @@ t.test('an option that is undefined is an option that is not given', async (t) =
       storeTimeoutMs: undefined,
       clearSiteData: undefined
     },
-    session: { ttlSeconds: undefined },
+    session: { ttlSeconds: undefined, idleTimeoutSeconds: undefined, maxPerUser: undefined, onMaxPerUser: undefined },
     jwt: { secret: SECRET, issuer: undefined, audience: undefined, claims: undefined }
   }
   for (const given of [
@@ -119,25 +120,33 @@ function fullOptions(baseUrl: string) {
     },
     upstream: { baseUrl, forwardHeaders: ['accept-language'], selectUser: (body: { user: unknown }) => body.user },
     userSchema: Type.Object({ id: Type.String(), name: Type.String() }),
-    session: { ttlSeconds: 60 },
+    session: { ttlSeconds: 60, idleTimeoutSeconds: 30, maxPerUser: 2, onMaxPerUser: 'reject' as const },
     routes: {
       prefix: '/auth',
       login: { path: '/in', schema: body },
       register: { path: '/up', schema: body },
-      logout: { path: '/out' }
+      logout: { path: '/out' },
+      session: { path: '/me' },
+      sessions: { path: '/all' }
     },
     storeTimeoutMs: 100,
     clearSiteData: ['storage', 'cookies'] as const
   }
 }
 
-/** Login, guarded route, registration and logout, as {@link fullOptions} have them. */
+/** Every route, the lifetimes and the limit, as {@link fullOptions} have them. */
 async function assertWorks(t: Test, app: FastifyInstance): Promise<void> {
   const answer = await app.inject(postJson('/auth/in', CREDENTIALS))
   t.match(answer.json(), { expires_in: 60, user: { id: 'ada', name: 'Ada' } })
   const token = answer.json().access_token
   t.equal((await app.inject(withToken(token))).json().user.name, 'Ada')
   t.equal((await app.inject(postJson('/auth/up', CREDENTIALS))).statusCode, 201)
+  await app.sessions.create({ id: 'ada', name: 'Ada' } as never)
+  t.equal((await app.inject(postJson('/auth/in', CREDENTIALS))).statusCode, 409, 'two are enough')
+  const look = (await app.inject(withToken(token, { url: '/auth/me' }))).json()
+  const difference = Date.parse(look.expires_at) - Date.parse(look.idle_expires_at)
+  t.ok(difference > 0 && difference <= 30_000, 'the idle end comes first')
+  t.equal((await app.inject(withToken(token, { url: '/auth/all' }))).json().length, 2)
   const goodbye = await app.inject(withToken(token, postJson('/auth/out', '')))
   t.match(goodbye.headers, { 'clear-site-data': '"storage", "cookies"' })
   t.equal((await app.inject(withToken(token))).statusCode, 401)
@@ -160,7 +169,9 @@ t.test('what happens to the options after register() has no effect', async (t) =
   options.jwt.issuer = MARK
   options.upstream.baseUrl = 'http://127.0.0.1:1'
   options.upstream.forwardHeaders.push('cookie')
-  options.session.ttlSeconds = 1
+  Object.assign(options.session, { ttlSeconds: 1, idleTimeoutSeconds: 1, maxPerUser: 9, onMaxPerUser: 'evict-oldest' })
+  options.routes.session.path = '/other'
+  options.routes.sessions.path = '/other'
   options.routes.prefix = '/other'
   Object.assign(options.clearSiteData, ['*'])
   await assertWorks(t, app)

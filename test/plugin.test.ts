@@ -82,7 +82,7 @@ t.test('app.sessions opens, finds and ends sessions without the upstream', async
   await app.sessions.revoke(session.id)
   await app.sessions.revoke(session.id)
   t.equal(await app.sessions.find(session.id), null)
-  t.equal((await app.inject(withToken(token))).json().reason, 'unknown')
+  t.equal((await app.inject(withToken(token))).json().reason, 'revoked')
 
   const { session: bare } = await app.sessions.create({ id: 'ada' })
   t.match(bare, { ip: null, userAgent: null })

@@ -3,6 +3,8 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { startCluster } from './fixtures/redis/start-cluster.js'
+import { startSentinel } from './fixtures/redis/start-sentinel.js'
 
 const run = promisify(execFile)
 const root = process.cwd()
@@ -19,6 +21,15 @@ const jwt = { secret: 'a secret of this test, 32 bytes or more' }
 const upstream = { baseUrl: 'http://127.0.0.1:1' }
 `
 
+const USE_STORE = `
+const opened = await app.sessions.create({ id: '1' })
+if (!(await app.sessions.find(opened.session.id))) throw new Error('It was not found')
+`
+const EPILOGUE = `
+await app.ready()
+await app.close()
+`
+
 t.test('every example in README compiles and runs', async (t) => {
   t.teardown(() => rm(folder, { recursive: true }))
   await mkdir(folder, { recursive: true })
@@ -29,7 +40,7 @@ t.test('every example in README compiles and runs', async (t) => {
   const files = await Promise.all(
     snippets.map(async (code, index) => {
       const file = join(folder, `snippet-${index}.ts`)
-      await writeFile(file, `${PREAMBLE}${code}\nawait app.ready()\nawait app.close()\n`)
+      await writeFile(file, `${PREAMBLE}${code}${code.includes('REDIS_') ? USE_STORE : ''}${EPILOGUE}`)
       return { file, declaresTypes: code.includes('declare module') }
     })
   )
@@ -46,7 +57,14 @@ t.test('every example in README compiles and runs', async (t) => {
     await writeFile(config, JSON.stringify(options))
     await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', config])
   }
-  const env = { ...process.env, NEW_SECRET: 'x1'.repeat(16), OLD_SECRET: 'y2'.repeat(16) }
+  const [{ nodes }, { sentinels }] = await Promise.all([startCluster(t), startSentinel(t)])
+  const env = {
+    ...process.env,
+    NEW_SECRET: 'x1'.repeat(16),
+    OLD_SECRET: 'y2'.repeat(16),
+    REDIS_NODES: nodes.map(({ host, port }) => `redis://${host}:${port}`).join(' '),
+    REDIS_SENTINELS: sentinels.map(({ host, port }) => `${host}:${port}`).join(' ')
+  }
   await Promise.all(files.map(({ file }) => run(process.execPath, ['--import', 'tsx', file], { env })))
 })
 

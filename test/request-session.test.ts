@@ -21,7 +21,16 @@ t.test('request.session is the session on a guarded route, and null on any other
   const app = await createApp(t)
   const token = await logIn(app, 'ada', { 'user-agent': 'a browser' })
   const session = (await app.inject(withToken(token))).json()
-  t.strictSame(Object.keys(session).sort(), ['createdAt', 'expiresAt', 'id', 'ip', 'lastSeenAt', 'user', 'userAgent'])
+  t.strictSame(Object.keys(session).sort(), [
+    'createdAt',
+    'data',
+    'expiresAt',
+    'id',
+    'ip',
+    'lastSeenAt',
+    'user',
+    'userAgent'
+  ])
   t.match(session, { user: { id: 'ada' }, ip: '127.0.0.1', userAgent: 'a browser', lastSeenAt: session.createdAt })
   t.equal(session.expiresAt - session.createdAt, 43_200_000)
   t.strictSame((await app.inject(withToken(token, { url: '/open' }))).json(), { session: null })

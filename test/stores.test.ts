@@ -1,146 +1,124 @@
-import { Cluster } from 'ioredis'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { createMemoryStore, createRedisStore, type SessionStore } from '../lib/index.js'
-import { createSessionId } from '../lib/session-id.js'
+import { createMemoryStore, createRedisStore, type SessionStore, type StoredSession } from '../lib/index.js'
 import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
-import { until } from './fixtures/until.js'
+import { testStoreContract } from './fixtures/store-contract.js'
+import { createUser, findAll, HOUR_MS, recordOf } from './fixtures/store-user.js'
+
+const server = await startRedis(t)
 
 const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
   memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t)),
-  'Redis Cluster': async (t) => createRedisStore(await connectCluster(t))
+  Redis: async () => createRedisStore(server.client({ protocol: 3 })),
+  'Redis with a keyPrefix': async (t) => createRedisStore(await connectRedis(t)),
+  'Redis with RESP2 and automatic pipelines': async () =>
+    createRedisStore(server.client({ keyPrefix: 'app:', protocol: 2, enableAutoPipelining: true }))
 }
-
-/** A Cluster of one master that has all slots. */
-async function connectCluster(t: Test): Promise<Cluster> {
-  const server = await startRedis(t, {
-    tcp: true,
-    args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']
-  })
-  const admin = server.client()
-  await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
-  await until(async () => String(await admin.cluster('INFO')).includes('cluster_state:ok'))
-  const cluster = new Cluster([server.url ?? ''], { keyPrefix: 'app:' })
-  cluster.on('error', () => {})
-  t.teardown(() => cluster.disconnect())
-  return cluster
-}
-
-const RECORDS = ['{"a":1}', '', ' \r\n\0\u2028', '😀'.repeat(1_000), '\\ud800 "quoted" $1 %s', 'x'.repeat(70_000)]
 
 for (const [name, createStore] of Object.entries(STORES)) {
-  t.test(`the ${name} store keeps its contract`, async (t) => {
-    const store = await createStore(t)
-
-    t.test('finds what was created, to the character', async (t) => {
-      for (const record of RECORDS) {
-        const id = createSessionId('ada')
-        await store.create(id, record, 60_000)
-        t.equal(await store.find(id), record)
-      }
-    })
-
-    t.test('answers null for an id it does not know', async (t) => {
-      t.equal(await store.find(createSessionId('ada')), null)
-    })
-
-    t.test('keeps the sessions of a user apart', async (t) => {
-      const ids = [createSessionId('ada'), createSessionId('ada'), createSessionId('bob')]
-      await Promise.all(ids.map((id) => store.create(id, `record of ${id}`, 60_000)))
-      await store.delete(ids[0] as string)
-      t.strictSame(await Promise.all(ids.map((id) => store.find(id))), [
-        null,
-        ...ids.slice(1).map((id) => `record of ${id}`)
-      ])
-    })
-
-    t.test('forgets what was deleted, and is content when there is nothing to delete', async (t) => {
-      const id = createSessionId('ada')
-      await store.create(id, 'record', 60_000)
-      await store.delete(id)
-      await store.delete(id)
-      t.equal(await store.find(id), null)
-    })
-
-    t.test('forgets a record when its time is over, and not before', async (t) => {
-      const id = createSessionId('ada')
-      const createdAt = Date.now()
-      await store.create(id, 'record', 200)
-      await until(async () => {
-        const askedAt = Date.now()
-        const found = await store.find(id)
-        if (askedAt < createdAt + 150) t.equal(found, 'record')
-        return found === null
-      })
-      t.ok(Date.now() - createdAt >= 199, 'not before its time')
-    })
-  })
+  t.test(`the store in ${name} keeps the contract:`, async (t) => testStoreContract(t, createStore))
 }
 
-t.test('the memory store gives memory back when sessions expire, also those of more than 24 days', async (t) => {
-  const timers: { callback: () => void; delayMs: number | undefined }[] = []
-  t.intercept(globalThis, 'setTimeout', {
-    value: (callback: () => void, delayMs?: number) => {
-      timers.push({ callback, delayMs })
-      return { unref: () => ({}) }
+t.test('fifty logins through five clients at the same time leave five sessions', async (t) => {
+  const stores = Array.from({ length: 5 }, () => createRedisStore(server.client()))
+  for (const evictionReason of ['replaced', null] as const) {
+    const { tag, newId } = createUser(stores[0] as SessionStore)
+    const ids = Array.from({ length: 50 }, newId)
+    const creations = ids.map((id, i) => stores[i % 5]?.create(id, recordOf(id), HOUR_MS, { max: 5, evictionReason }))
+    t.equal((await Promise.all(creations)).filter(Boolean).length, evictionReason === null ? 5 : 50)
+    for (const store of stores) {
+      t.equal((await findAll(store, ids)).filter((text) => text?.includes(' ')).length, 5)
+      t.equal((await store.list(tag)).length, 5)
     }
-  })
-  const store = createMemoryStore()
-  const clock = t.intercept(Date, 'now', { value: () => now })
-  let now = 0
-  await store.create('id', 'record', 2 ** 31 + 99)
-  t.equal(timers.at(-1)?.delayMs, 2 ** 31 - 1, 'no longer than a timer can wait')
-  now = 2 ** 31 - 1
-  timers.at(-1)?.callback()
-  t.equal(await store.find('id'), 'record')
-  t.equal(timers.at(-1)?.delayMs, 100, 'and then the rest')
-  now += 100
-  timers.at(-1)?.callback()
-  now = 0
-  t.equal(await store.find('id'), null, 'forgotten, whatever the clock says now')
-  t.ok(clock().length > 0)
+  }
 })
 
-t.test('a closed memory store has forgotten everything', async (t) => {
-  const store = createMemoryStore()
-  await store.create('id', 'record', 60_000)
-  store.close()
-  t.equal(await store.find('id'), null)
+t.test('a user with 3,000 sessions can be listed, limited and ended', async (t) => {
+  for (const store of [createMemoryStore(), createRedisStore(server.client())]) {
+    const { tag, newId } = createUser(store)
+    const sessions = Array.from({ length: 3_000 }, (_, i) => ({ id: newId(), record: recordOf(`${i}`) }))
+    await Promise.all(sessions.map(({ id, record }) => store.create(id, record, HOUR_MS, null)))
+    t.strictSame(await store.list(tag), sessions)
+    await store.create(newId(), recordOf('new'), HOUR_MS, { max: 10, evictionReason: 'replaced' })
+    const [oldest, ...others] = await store.list(tag)
+    t.strictSame([oldest?.id, others.length], [sessions[2_991]?.id, 9])
+    await store.endAll(tag, 'revoked', oldest?.id ?? null)
+    t.strictSame(await store.list(tag), [oldest])
+  }
 })
 
-t.test('the redis store', async (t) => {
-  const client = await connectRedis(t)
-  const store = createRedisStore(client)
-  const { keyPrefix = '' } = client.options
+t.test(
+  'Redis and memory say the same, whatever happens in whatever order, and each key has a TTL all the time',
+  async (t) => {
+    const client = server.client({ keyPrefix: 'same:' })
+    const both = [createMemoryStore(), createRedisStore(client)]
+    for (let seed = 1; seed <= 10; seed++) await playScene(t, both, createRandom(seed), assertKeysExpire)
 
-  t.test('gives every key a TTL, and keeps the sessions of a user in one Cluster slot', async (t) => {
-    const ids = [createSessionId('ada'), createSessionId('ada')]
-    await Promise.all(ids.map((id) => store.create(id, 'record', 60_000)))
-    const keys = await client.keys(`${keyPrefix}*`)
-    t.equal(keys.length, 2)
-    const bare = keys.map((key) => key.slice(keyPrefix.length))
-    for (const key of bare) t.ok((await client.pttl(key)) > 59_000)
-    const tags = bare.map((key) => /^jwt-session:\{([\w-]{8})\}[\w-]{24}$/.exec(key)?.[1])
-    t.ok(tags[0])
-    t.equal(tags[0], tags[1])
-  })
+    async function assertKeysExpire(tag: string): Promise<void> {
+      const keys = (await client.keys(`same:fjs:{${tag}}*`)).map((key) => key.slice('same:'.length))
+      for (const key of keys) t.not(await client.pttl(key), -1, key)
+    }
+  }
+)
 
-  t.test('takes a value of another type for no session, and can still delete it', async (t) => {
-    const id = createSessionId('ada')
-    await store.create(id, 'record', 60_000)
-    const key = (await client.keys(`${keyPrefix}*`)).map((key) => key.slice(keyPrefix.length))
-    await client.del(...key)
-    await client.lpush(`jwt-session:{${id.slice(0, 8)}}${id.slice(8)}`, 'not a session')
-    t.equal(await store.find(id), null)
-    await store.delete(id)
-    t.strictSame(await client.keys(`${keyPrefix}*`), [])
-  })
+type Act = (store: SessionStore) => Promise<unknown>
 
-  t.test('rejects when Redis cannot be asked', async (t) => {
-    client.disconnect()
-    const id = createSessionId('ada')
-    await t.rejects(store.find(id))
-    await t.rejects(store.create(id, 'record', 60_000))
-    await t.rejects(store.delete(id))
-  })
-})
+async function playScene(
+  t: Test,
+  stores: SessionStore[],
+  random: (below: number) => number,
+  check: (tag: string) => Promise<void>
+): Promise<void> {
+  const user = createUser(stores[0] as SessionStore)
+  const sessions: (StoredSession & { lifeMs: number })[] = []
+  const script: string[] = []
+
+  /** What is listed and found of the others is for the store to say. */
+  const live = () => sessions.filter(({ lifeMs }) => lifeMs > 1)
+
+  function nextAct(): Act {
+    const lifeMs = random(4) === 0 ? 1 : HOUR_MS
+    const session = { id: user.newId(), record: recordOf(`${script.length}`, HOUR_MS + random(1_000)), lifeMs }
+    const chosen = sessions[random(sessions.length)]
+    const kind = chosen === undefined ? 0 : random(6)
+    script.push(`${kind} ${sessions.indexOf(chosen as (typeof sessions)[0])} ${lifeMs}`)
+    if (chosen === undefined || kind <= 2) {
+      sessions.push(session)
+      const limit = [null, { max: 1 + random(4), evictionReason: random(2) ? null : ('replaced' as const) }][random(2)]
+      return (store) => store.create(session.id, session.record, lifeMs, limit ?? null)
+    }
+    if (kind === 3) return (store) => store.end(chosen.id, 'logged_out')
+    const exceptId = random(3) ? chosen.id : null
+    if (kind === 4) return (store) => store.endAll(user.tag, 'revoked', exceptId)
+    const { id, record } = chosen
+    return async (store) => {
+      const isReplaced = await store.replace(id, record, session.record, lifeMs)
+      if (isReplaced) Object.assign(chosen, { record: session.record, lifeMs })
+      return isReplaced
+    }
+  }
+
+  async function observe(store: SessionStore): Promise<unknown> {
+    const ids = live().map(({ id }) => id)
+    const listed = (await store.list(user.tag)).filter(({ id }) => ids.includes(id))
+    return { found: await findAll(store, ids), listed }
+  }
+
+  for (let step = 0; step < 40; step++) {
+    const act = nextAct()
+    const [answer, other] = await Promise.all(stores.map(act))
+    await delay(2)
+    const [seen, otherSeen] = await Promise.all(stores.map(observe))
+    if (!t.strictSame([other, otherSeen], [answer, seen], script.join(', '))) return
+    await check(user.tag)
+  }
+}
+
+/** Random enough, and the same each time. */
+function createRandom(seed: number): (below: number) => number {
+  let state = seed
+  return (below) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff
+    return (state >> 16) % below
+  }
+}

@@ -156,5 +156,5 @@ t.test('a token that is not good ends nobody’s session at a login or a logout'
     assertAccepted(t, await visit(token))
   }
   t.equal((await app.inject(logout(seal(HEADER, payload)))).statusCode, 204)
-  assertEnded(t, await visit(token), 'unknown')
+  assertEnded(t, await visit(token), 'logged_out')
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { type TObject, Type } from 'typebox'
-import { CredentialsRejectedError, createMemoryStore } from '../lib/index.js'
+import { CredentialsRejectedError, createMemoryStore, type SessionStore } from '../lib/index.js'
 import { createApp, withToken } from './fixtures/app.js'
 import { assertRefused } from './fixtures/assert-refused.js'
 import { createLog } from './fixtures/log.js'
@@ -80,9 +80,9 @@ t.test('of the upstream’s user the fields of userSchema pass, and no further o
   const memory = createMemoryStore()
   const store = {
     ...memory,
-    create(id: string, record: string, ttlMs: number) {
-      records.push(record)
-      return memory.create(id, record, ttlMs)
+    create(...args: Parameters<SessionStore['create']>) {
+      records.push(args[1])
+      return memory.create(...args)
     }
   }
   const { lines, logger } = createLog()

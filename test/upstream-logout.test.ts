@@ -1,5 +1,5 @@
 import t from 'tap'
-import { CredentialsRejectedError, createMemoryStore, type UpstreamClient } from '../lib/index.js'
+import { CredentialsRejectedError, createMemoryStore, type SessionStore, type UpstreamClient } from '../lib/index.js'
 import { createApp, logIn, logout, withToken } from './fixtures/app.js'
 import { createLog } from './fixtures/log.js'
 import { type RawAnswer, response, startRawUpstream } from './fixtures/raw-upstream.js'
@@ -10,8 +10,8 @@ t.test('the upstream is told of a logout after the session has ended, and cannot
   const events: string[] = []
   const store = {
     ...memory,
-    async delete(id: string) {
-      await memory.delete(id)
+    async end(...args: Parameters<SessionStore['end']>) {
+      await memory.end(...args)
       events.push('ended')
     }
   }
@@ -98,7 +98,7 @@ t.test('a logout that could not be stored tells nobody', async (t) => {
     }
   }
   const memory = createMemoryStore()
-  const app = await createApp(t, { upstream, store: { ...memory, delete: () => Promise.reject(new Error('down')) } })
+  const app = await createApp(t, { upstream, store: { ...memory, end: () => Promise.reject(new Error('down')) } })
   const token = await logIn(app)
   t.equal((await app.inject(logout(token))).statusCode, 503)
   t.equal((await app.inject(withToken(token))).statusCode, 200, 'the session lives')

@@ -13,11 +13,11 @@ const REFUSALS: Record<string, [body: string, headers: Record<string, string>]> 
     { 'www-authenticate': 'Bearer realm="session"' }
   ],
   ended: [
-    '{"statusCode":401,"code":"FST_JWT_SESSION_ENDED","error":"Unauthorized","message":"The session has ended","reason":"unknown"}',
+    '{"statusCode":401,"code":"FST_JWT_SESSION_ENDED","error":"Unauthorized","message":"The session has ended","reason":"revoked"}',
     {
       'www-authenticate': INVALID_TOKEN,
       'clear-site-data': '"storage"',
-      'session-ended': 'unknown',
+      'session-ended': 'revoked',
       'access-control-expose-headers': 'Session-Ended'
     }
   ],
@@ -100,7 +100,7 @@ t.test('with a live session the handler runs, once, and has it', async (t) => {
     ran.length = 0
     const answer = await app.inject(withToken(token, { url: path }))
     t.equal(answer.statusCode, 200, path)
-    t.match(answer.json(), { id: /^[\w-]{32}$/, user: { id: 'ada' } })
+    t.match(answer.json(), { id: /^[\w-]{38}$/, user: { id: 'ada' } })
     t.strictSame(
       ran.filter((name) => name === path),
       [path]

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
-import fastifyJwtSession from 'fastify-jwt-session'
+import fastifyJwtSession, { type SessionOptions } from 'fastify-jwt-session'
 import { Type } from 'typebox'
 import { servePage } from './serve-page.js'
 import { createUserApi } from './user-api.js'
@@ -11,8 +11,8 @@ export interface DemoOptions {
   redisUrl?: string
   /** Signs the tokens, at least 32 bytes. Default: a random one, so that tokens do not outlive this process. */
   secret?: string
-  /** Life of a session in seconds. Default 600: short enough to watch a session expire. */
-  ttlSeconds?: number
+  /** Default: three sessions a user, each of 10 minutes at most, 2 unused: short enough to watch them end. */
+  session?: SessionOptions
 }
 
 const UserSchema = Type.Object({
@@ -36,31 +36,17 @@ export async function createDemo(options: DemoOptions = {}): Promise<FastifyInst
       ...(options.redisUrl === undefined ? {} : { redis: { url: options.redisUrl } }),
       upstream: { baseUrl },
       userSchema: UserSchema,
-      session: { ttlSeconds: options.ttlSeconds ?? 600 }
+      session: { ttlSeconds: 600, idleTimeoutSeconds: 120, maxPerUser: 3, ...options.session },
+      routes: { sessions: {} }
     })
-    addPrivateRoutes(app)
+    app.get('/me', { preHandler: app.verifySession }, async ({ session }, reply) => {
+      reply.header('Cache-Control', 'no-store')
+      return session.user
+    })
     await servePage(app)
     return await app
   } catch (error) {
     await app.close()
     throw error
   }
-}
-
-function addPrivateRoutes(app: FastifyInstance): void {
-  app.get('/me', { preHandler: app.verifySession }, async ({ session }, reply) => {
-    reply.header('Cache-Control', 'no-store')
-    return {
-      user: session.user,
-      created_at: new Date(session.createdAt).toISOString(),
-      expires_at: new Date(session.expiresAt).toISOString()
-    }
-  })
-
-  // Stands for an administrator or the user's other device: it ends the session behind the page's back. So the answer
-  // carries no clear signal, and the page learns of the end like any client, from the next thing that it asks.
-  app.post('/end-elsewhere', { preHandler: app.verifySession }, async ({ session }, reply) => {
-    await app.sessions.revoke(session.id)
-    return reply.code(204).header('Cache-Control', 'no-store').send()
-  })
 }

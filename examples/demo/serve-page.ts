@@ -4,8 +4,13 @@ import type { FastifyInstance } from 'fastify'
 const FILES = [
   { url: '/', file: 'index.html', type: 'text/html; charset=utf-8' },
   { url: '/app.js', file: 'app.js', type: 'text/javascript; charset=utf-8' },
+  { url: '/dom.js', file: 'dom.js', type: 'text/javascript; charset=utf-8' },
   { url: '/panels.js', file: 'panels.js', type: 'text/javascript; charset=utf-8' },
+  { url: '/session-list.js', file: 'session-list.js', type: 'text/javascript; charset=utf-8' },
+  { url: '/device-name.js', file: 'device-name.js', type: 'text/javascript; charset=utf-8' },
+  { url: '/words.js', file: 'words.js', type: 'text/javascript; charset=utf-8' },
   { url: '/style.css', file: 'style.css', type: 'text/css; charset=utf-8' },
+  { url: '/session.css', file: 'session.css', type: 'text/css; charset=utf-8' },
   { url: '/panels.css', file: 'panels.css', type: 'text/css; charset=utf-8' }
 ]
 

@@ -14,8 +14,13 @@ export function checkFields<T extends object>(parent: string, value: T, known: r
   return value
 }
 
+/** Only undefined means "the default": null is a mistake that should be told. */
+export function orEmpty<T extends object>(value: T | undefined): T {
+  return value === undefined ? ({} as T) : value
+}
+
 /** A positive integer, or the default. */
-export function checkCount(option: string, value: unknown, byDefault: number): number {
+export function checkCount<T>(option: string, value: unknown, byDefault: T): number | T {
   if (value === undefined) return byDefault
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > MAX_COUNT) {
     throw new InvalidOptionError(option, `must be an integer from 1 to ${MAX_COUNT}`)

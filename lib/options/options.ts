@@ -27,12 +27,8 @@ export interface JwtSessionOptions {
    * An integer id becomes its decimal string. Default: `{ id: string }`.
    */
   userSchema?: DeclaredUserSchema | undefined
-  session?:
-    | {
-        /** Seconds from login to the end of the session and of its token: 1 to 2 147 483 647. Default 43 200, 12 hours. */
-        ttlSeconds?: number | undefined
-      }
-    | undefined
+  /** How long sessions live, and how many a user may have. */
+  session?: SessionOptions | undefined
   /** The same as `routes.prefix`, spelled as Fastify spells it. */
   prefix?: string
   routes?: RoutesOptions | undefined
@@ -53,6 +49,28 @@ export type ClearSiteDataDirective = 'cache' | 'clientHints' | 'cookies' | 'exec
 
 /** The schema declared in {@link SessionTypes}, or any object schema as long as none is declared. */
 type DeclaredUserSchema = SessionTypes extends { userSchema: infer Schema } ? Schema : TObject
+
+/** How long sessions live, and how many a user may have. */
+export interface SessionOptions {
+  /**
+   * Seconds from login to the end of the session and of its token, however much it is used: 1 to 2 147 483 647.
+   * Default 43 200, 12 hours (OWASP ASVS 7.3.2).
+   */
+  ttlSeconds?: number | undefined
+  /**
+   * Seconds without use after which a session has ended (OWASP ASVS 7.3.1): 1 to `ttlSeconds`, or false for no idle
+   * timeout. A use is written down at most once in a tenth of this time, so a session may end that tenth early. Default
+   * 1 800, half an hour, or `ttlSeconds` if that is less.
+   */
+  idleTimeoutSeconds?: number | false | undefined
+  /** Live sessions that one user may have: 1 to 2 147 483 647. Default: any number. */
+  maxPerUser?: number | undefined
+  /**
+   * What a login over `maxPerUser` does: it ends the user's oldest session, or is refused with 409
+   * `FST_JWT_SESSION_LIMIT_REACHED`. Default `'evict-oldest'`.
+   */
+  onMaxPerUser?: 'evict-oldest' | 'reject' | undefined
+}
 
 /** How tokens are signed and what they say. */
 export interface JwtOptions {
@@ -119,12 +137,20 @@ export interface RoutesOptions {
   /** Default path `/register`, body `{ username, password, email? }`. False: no such route. */
   register?: BodyRouteOptions | false | undefined
   /** Default path `/logout`. False: no such route. */
-  logout?: { path?: string | undefined } | false | undefined
+  logout?: RouteOptions | false | undefined
+  /** `GET`: who is logged in, and until when. Default path `/session`. False: no such route. */
+  session?: RouteOptions | false | undefined
+  /** `GET`, `DELETE` and `DELETE /:id`: the user's own sessions. Default path `/sessions`. Default false: no such routes. */
+  sessions?: RouteOptions | false | undefined
+}
+
+/** A route without a body. */
+export interface RouteOptions {
+  path?: string | undefined
 }
 
 /** A route with a body. */
-export interface BodyRouteOptions {
-  path?: string | undefined
+export interface BodyRouteOptions extends RouteOptions {
   /** What the body must look like; sent to the upstream as it came, so close it with `additionalProperties: false`. */
   schema?: TObject | undefined
 }

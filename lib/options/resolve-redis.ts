@@ -11,8 +11,8 @@ export type RedisChoice =
 
 /** @throws {InvalidOptionError} without a word of a password or a host */
 export function resolveRedis(redis: RedisClient | RedisOptions): RedisChoice {
-  // defineCommand() is ioredis alone: other clients take the arguments of set() otherwise, and would write no TTL.
-  if (hasMethods<RedisClient & { defineCommand: unknown }>(redis, 'set', 'get', 'del', 'defineCommand')) {
+  // defineCommand() is ioredis alone: other clients take the arguments of a script otherwise.
+  if (hasMethods<RedisClient & { defineCommand: unknown }>(redis, 'mget', 'eval', 'evalsha', 'defineCommand')) {
     checkReadsFromMaster(redis)
     return { kind: 'redis-client', client: redis }
   }

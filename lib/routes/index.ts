@@ -5,6 +5,8 @@ import { mountLogin } from './login.js'
 import { mountLogout } from './logout.js'
 import { mountRegister } from './register.js'
 import type { RouteParts } from './route-parts.js'
+import { mountSession } from './session.js'
+import { mountSessions } from './sessions.js'
 
 /**
  * The plugin's routes, for a scope of their own. How a body is read and an answer written here does not depend on the
@@ -28,10 +30,12 @@ export function createRoutes(parts: RouteParts) {
       return hostErrorHandler(error as FastifyError, request, reply)
     })
 
-    const { login, register, logout } = parts.options.routes
+    const { login, register, logout, session, sessions } = parts.options.routes
     if (login) mountLogin(scope, login, parts)
     if (register) mountRegister(scope, register, parts)
     if (logout) mountLogout(scope, logout, parts)
+    if (session) mountSession(scope, session, parts)
+    if (sessions) mountSessions(scope, sessions, parts)
   }
 }
 

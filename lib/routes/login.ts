@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { ClientGoneError, UpstreamInvalidError } from '../errors.js'
-import type { BodyRoute } from '../options/resolve-options.js'
+import type { BodyRoute } from '../options/resolve-routes.js'
 import { errorAnswers } from '../schemas.js'
 import { callUpstream, createUpstreamContext } from './call-upstream.js'
 import { presentedSessionId } from './presented-session.js'
@@ -11,7 +11,16 @@ import type { RouteParts } from './route-parts.js'
 export function mountLogin(
   scope: FastifyInstance,
   { path, schema }: BodyRoute,
-  { options: { ttlSeconds, userSchema }, upstream, users, accessTokens, sessions }: RouteParts
+  {
+    options: {
+      session: { ttlSeconds },
+      userSchema
+    },
+    upstream,
+    users,
+    accessTokens,
+    sessions
+  }: RouteParts
 ): void {
   const ok = Type.Object(
     {
@@ -22,7 +31,7 @@ export function mountLogin(
     },
     { description: 'The session is open' }
   )
-  const response = { 200: ok, ...errorAnswers(400, 401, 413, 415, 429, 502, 503, 504) }
+  const response = { 200: ok, ...errorAnswers(400, 401, 409, 413, 415, 429, 502, 503, 504) }
 
   scope.post(path, { schema: { summary: 'Log in', body: schema, response } }, async (request, reply) => {
     const context = createUpstreamContext(request, reply)
@@ -30,7 +39,7 @@ export function mountLogin(
     if (user === null) throw new UpstreamInvalidError()
 
     const presented = presentedSessionId(request, accessTokens)
-    if (presented !== null) await sessions.revoke(presented)
+    if (presented !== null) await sessions.end(presented, 'replaced')
 
     const { token, session } = await sessions.create(user, detailsOf(request))
     if (context.signal.aborted) {

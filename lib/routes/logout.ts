@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { Route } from '../options/resolve-routes.js'
 import { errorAnswers } from '../schemas.js'
 import type { Session } from '../session.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
@@ -10,7 +11,7 @@ import type { RouteParts } from './route-parts.js'
 /** `POST /user/logout`: ends the session that the request came with. Without one there is nothing to do, which is fine. */
 export function mountLogout(
   scope: FastifyInstance,
-  { path }: { path: string },
+  { path }: Route,
   { upstream, accessTokens, sessions, answers }: RouteParts
 ): void {
   const response = {
@@ -31,7 +32,7 @@ export function mountLogout(
     const id = presentedSessionId(request, accessTokens)
     if (id !== null) {
       // Both at once, and in this order on one connection: one deadline, one round trip.
-      const [session] = await Promise.all([upstream.logout ? sessions.find(id) : null, sessions.revoke(id)])
+      const [session] = await Promise.all([upstream.logout ? sessions.find(id) : null, sessions.end(id, 'logged_out')])
       if (session !== null) await tellUpstream(request, session)
     }
     // A page of another site can send this request, though never with a token: it must not empty the user's stores.

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { UpstreamInvalidError } from '../errors.js'
-import type { BodyRoute } from '../options/resolve-options.js'
+import type { BodyRoute } from '../options/resolve-routes.js'
 import { errorAnswers } from '../schemas.js'
 import { callUpstream, createUpstreamContext } from './call-upstream.js'
 import type { RouteParts } from './route-parts.js'

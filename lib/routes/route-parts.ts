@@ -4,6 +4,7 @@ import type { ResolvedOptions } from '../options/resolve-options.js'
 import type { InternalSessions } from '../sessions.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
 import type { UserParser } from '../user.js'
+import type { VerifySession } from '../verify-session.js'
 
 /** What the routes are made of; each takes what it needs. */
 export interface RouteParts {
@@ -13,4 +14,5 @@ export interface RouteParts {
   accessTokens: AccessTokens
   sessions: InternalSessions
   answers: Answers
+  verifySession: VerifySession
 }

@@ -16,22 +16,25 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number): Sess
   }
 
   return {
-    async create(id, record, ttlMs) {
-      let creation: Promise<void> | undefined
+    async create(id, record, lifeMs, limit) {
+      let creation: Promise<boolean> | undefined
       try {
-        await ask(() => {
-          creation = store.create(id, record, ttlMs)
+        return await ask(() => {
+          creation = store.create(id, record, lifeMs, limit)
           return creation
         })
       } catch (error) {
-        // It may still be written: it is deleted as soon as its fate is known.
+        // It may still be written: it is ended as soon as its fate is known.
         void Promise.allSettled([creation])
-          .then(() => store.delete(id))
+          .then(() => store.end(id, 'revoked'))
           .catch(() => {})
         throw error
       }
     },
     find: (id) => ask(() => store.find(id)),
-    delete: (id) => ask(() => store.delete(id))
+    replace: (id, record, next, lifeMs) => ask(() => store.replace(id, record, next, lifeMs)),
+    end: (id, reason) => ask(() => store.end(id, reason)),
+    endAll: (tag, reason, exceptId) => ask(() => store.endAll(tag, reason, exceptId)),
+    list: (tag) => ask(() => store.list(tag))
   }
 }

@@ -1,5 +1,5 @@
+import { element, say } from './dom.js'
 import {
-  element,
   hideBanner,
   keptItems,
   logCall,
@@ -8,10 +8,10 @@ import {
   renderKept,
   renderMode,
   renderSteps,
-  say,
   show,
   showBanner
 } from './panels.js'
+import { inWords, whyEnded } from './words.js'
 
 // How a client should react to the end of its session is all in callApi() and endSession(); the rest is buttons.
 
@@ -19,18 +19,12 @@ const TOKEN = 'access_token' // in localStorage, with the notes
 const NOTES = 'private_notes'
 const USER = 'user' // in sessionStorage: a reloaded page has a name to show before the server answered
 const CHECK_EVERY_MS = 3_000
+const EXAMPLE = { username: 'ada', password: 'countess of lovelace', email: 'ada@example.com' }
 
-const WHY_ENDED = new Map([
-  ['logged_out', 'You logged out.'],
-  ['expired', 'The session reached the end of its time.'],
-  ['revoked', 'Somebody ended it from elsewhere: an administrator, or you on another device.'],
-  ['replaced', 'A newer login took its place.'],
-  ['invalid_token', 'The server did not accept the token: it was damaged, or signed with another secret.'],
-  ['unknown', 'The server no longer has this session: it was ended from elsewhere, or the server forgot it.']
-])
-
-/** The login this page acts for: `{ token, user, createdAt, expiresAt }`, of which all but the token may be missing. */
+/** The login this page acts for: `{ token, user, sessions, endsAt, idleEndsAt }`; all but the token may be missing. */
 let session = null
+let callsWaiting = 0
+let calledAt = 0
 
 /**
  * Every call of the page goes through here. One thing alone ends the session on this side: the clear signal, a
@@ -43,12 +37,16 @@ async function callApi(method, path, body) {
   if (body) headers['Content-Type'] = 'application/json'
 
   let response
+  callsWaiting++
   try {
     const signal = AbortSignal.timeout(10_000)
     response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal })
   } catch {
     logCall(method, path, null, null)
     return { status: 0, body: null }
+  } finally {
+    callsWaiting--
+    calledAt = Date.now()
   }
 
   const answer = await response.json().catch(() => null)
@@ -68,40 +66,42 @@ function endSession(reason) {
 
   show('out', null)
   renderDeleted()
-  const why = WHY_ENDED.get(reason) ?? `The server gave the reason “${reason}”.`
   const who = browserWasFirst ? 'The browser, told by Clear-Site-Data,' : 'This page'
   const kind = reason === 'logged_out' ? 'goodbye' : 'ended'
-  showBanner(kind, 'The session has ended', `${why} ${who} deleted everything that was kept here.`)
+  showBanner(kind, 'Your session has ended', `${whyEnded(reason)} ${who} deleted everything that was kept here.`)
   element('banner-place').focus()
 }
 
 function beginSession(token, user) {
   session = { token, user }
   localStorage.setItem(TOKEN, token)
-  keepUser(user)
   hideBanner()
+  showSession()
+  return loadPrivatePage()
+}
+
+/** Asks for what only a session may see. That is a use of it and puts off the idle end, so no timer does this. */
+async function loadPrivatePage() {
+  const asked = session
+  for (const [field, path] of Object.entries({ user: '/me', sessions: '/user/sessions' })) {
+    const { status, body } = await callApi('GET', path)
+    if (asked !== session) return
+    if (status !== 200) return showTrouble(status)
+    asked[field] = body
+  }
+  sessionStorage.setItem(USER, JSON.stringify(asked.user))
   showSession()
   return checkSession()
 }
 
-let checking = null
-let checkedAt = 0
-
-/** Asks the server whether the session still lives. Every answer but "yes" and the clear signal changes nothing. */
+/** Asks whether the session still lives, and for how long: a question that extends nothing, so a timer may ask it. */
 async function checkSession() {
-  if (session === null || checking === session) return
   const asked = session
-  checking = asked
-  const { status, body } = await callApi('GET', '/me')
-  if (checking === asked) checking = null
+  const { status, body } = await callApi('GET', '/user/session')
   if (asked !== session) return
-
-  checkedAt = Date.now()
   if (status !== 200) return showTrouble(status)
-  asked.user = body.user
-  asked.createdAt = Date.parse(body.created_at)
-  asked.expiresAt = Date.parse(body.expires_at)
-  keepUser(body.user)
+  asked.endsAt = Date.parse(body.expires_at)
+  asked.idleEndsAt = Date.parse(body.idle_expires_at)
   hideBanner()
   showSession()
 }
@@ -112,14 +112,9 @@ function showSession() {
   renderKept()
 }
 
-function keepUser(user) {
-  if (user) sessionStorage.setItem(USER, JSON.stringify(user))
-  else sessionStorage.removeItem(USER)
-}
-
 function showTrouble(status) {
   showSession()
-  const title = status === 0 ? 'The server cannot be reached' : 'The server cannot check right now'
+  const title = status === 0 ? 'The server cannot be reached' : 'The server cannot answer right now'
   showBanner('trouble', title, 'Your data is kept and you stay logged in. The page goes on asking.')
 }
 
@@ -140,18 +135,14 @@ async function logIn(username, password) {
 async function register(registration) {
   const { status } = await callApi('POST', '/user/register', registration)
   if (status !== 201) return say('form-message', inWords(status))
-  account.elements.mode.value = 'login'
-  renderMode()
-  say('form-message', 'The account is made. No session is open yet: log in.')
-  element('submit').focus()
+  offerLogin('The account is made. No session is open yet: log in.')
 }
 
-function inWords(status) {
-  if (status === 0) return 'The server cannot be reached.'
-  if (status === 409) return 'This user name is taken.'
-  if (status === 400 || status === 422) return 'This was not accepted: a password has at least 8 characters.'
-  if (status === 429) return 'Too many tries. Wait a little.'
-  return 'This does not work right now. Try again in a moment.'
+function offerLogin(message) {
+  account.elements.mode.value = 'login'
+  renderMode()
+  say('form-message', message)
+  element('submit').focus()
 }
 
 account.addEventListener('submit', async (event) => {
@@ -168,25 +159,18 @@ account.addEventListener('change', ({ target }) => {
 })
 
 onClick('example', async () => {
-  const [part, password] = [crypto.randomUUID().slice(0, 6), crypto.randomUUID()]
-  const registration = { username: `guest-${part}`, password, email: `guest-${part}@example.com` }
-  account.elements.username.value = registration.username
-  account.elements.password.value = registration.password
-  await register(registration)
+  const { status } = await callApi('POST', '/user/register', EXAMPLE)
+  if (status !== 201 && status !== 409) return say('form-message', inWords(status))
+  account.elements.username.value = EXAMPLE.username
+  account.elements.password.value = EXAMPLE.password
+  offerLogin('The account is there. No session is open yet: log in.')
 })
 
-onClick('call-me', checkSession)
+onClick('use', loadPrivatePage)
 
 onClick('log-out', async () => {
   const { status } = await callApi('POST', '/user/logout')
-  if (status !== 204)
-    say('private-message', 'The server could not end the session. You are still logged in: try again.')
-})
-
-onClick('end-elsewhere', async () => {
-  const { status } = await callApi('POST', '/end-elsewhere')
-  if (status === 204) say('private-message', 'Ended on the server. This page does not know yet: watch its next call.')
-  else if (session) showTrouble(status)
+  if (status !== 204) say('private-message', 'The server could not do it. You are still logged in: try again.')
 })
 
 onClick('damage', async () => {
@@ -195,6 +179,25 @@ onClick('damage', async () => {
   localStorage.setItem(TOKEN, session.token)
   await checkSession()
 })
+
+onClick('end-others', () => endOthers('/user/sessions'))
+
+element('sessions').addEventListener('click', ({ target }) => {
+  const button = target.closest('button')
+  if (button) busy(button, () => endOthers(`/user/sessions/${button.dataset.id}`))
+})
+
+async function endOthers(path) {
+  const asked = session
+  const { status } = await callApi('DELETE', path)
+  if (asked !== session) return
+  // 404: somebody else was faster, and it has ended.
+  if (status !== 204 && status !== 404) return showTrouble(status)
+  await loadPrivatePage()
+  if (asked !== session) return
+  say('sessions-message', 'Ended. The page over there finds out from its next call.')
+  element('sessions-title').focus()
+}
 
 element('notes').addEventListener('input', ({ target }) => {
   localStorage.setItem(NOTES, target.value)
@@ -213,6 +216,7 @@ async function busy(button, action) {
   button.ariaDisabled = 'true'
   say('form-message', '')
   say('private-message', '')
+  say('sessions-message', '')
   await action().finally(() => {
     button.ariaDisabled = null
   })
@@ -223,19 +227,21 @@ async function busy(button, action) {
 function tick() {
   if (session === null) return
   renderCountdown(session)
-  if (!document.hidden && Date.now() - checkedAt >= CHECK_EVERY_MS) checkSession()
+  if (document.hidden || callsWaiting > 0 || Date.now() - calledAt < CHECK_EVERY_MS) return
+  return session.sessions ? checkSession() : loadPrivatePage()
 }
 
 /** Another tab logged in: follow it. Another tab emptied the stores: the next tick asks the server, which alone knows. */
 function followOtherTab() {
   const token = localStorage.getItem(TOKEN)
   if (token !== null && token !== session?.token) beginSession(token, null)
-  else checkedAt = 0
+  else calledAt = 0
 }
 
 setInterval(tick, 500)
 document.addEventListener('visibilitychange', tick)
 addEventListener('storage', followOtherTab)
+addEventListener('focus', () => session && loadPrivatePage())
 
 renderMode()
 const storedToken = localStorage.getItem(TOKEN)

@@ -1,25 +1,13 @@
-// What the page shows. Nothing here decides anything, and nothing is ever parsed as markup: data goes in as text.
+import { create, element, say } from './dom.js'
+import { renderSessions } from './session-list.js'
+
+// What the page shows. Nothing here decides anything.
 
 const CALLS_SHOWN = 15
+const LOW_SECONDS = 20
 const SHOWN_HEADERS = ['WWW-Authenticate', 'Session-Ended', 'Clear-Site-Data', 'Retry-After']
 const VIEWS = ['out', 'checking', 'in']
 const STATES = { out: 'Logged out', checking: 'Checking …', in: 'Logged in', trouble: 'Cannot check' }
-
-export function element(id) {
-  return document.getElementById(id)
-}
-
-function create(tag, className, ...children) {
-  const made = document.createElement(tag)
-  made.className = className
-  made.append(...children) // a string becomes a text node
-  return made
-}
-
-/** Changes a text only when it differs: a live region would read the same words again. */
-export function say(id, text) {
-  if (element(id).textContent !== text) element(id).textContent = text
-}
 
 /** Shows one of the three views; `session` is null in the view `out`. */
 export function show(view, session) {
@@ -28,7 +16,7 @@ export function show(view, session) {
   say('user-name', user?.name ?? '')
   say('user-email', user?.email ?? 'none')
   say('user-id', user?.id ?? '')
-  say('created', session?.createdAt ? new Date(session.createdAt).toLocaleTimeString() : '…')
+  renderSessions(session?.sessions ?? [])
   if (view === 'out') element('notes').value = ''
   renderState(view)
   renderCountdown(session)
@@ -64,13 +52,22 @@ export function hideBanner() {
 }
 
 export function renderCountdown(session) {
-  if (!session?.expiresAt) return say('countdown', '…')
-  const leftMs = Math.max(0, session.expiresAt - Date.now())
-  const seconds = Math.ceil(leftMs / 1_000)
+  renderTimer('idle-left', session?.idleEndsAt)
+  renderTimer('life-left', session?.endsAt)
+}
+
+function renderTimer(id, endsAt) {
+  if (!endsAt) return say(id, '…')
+  const seconds = Math.max(0, Math.ceil((endsAt - Date.now()) / 1_000))
   const parts = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60]
-  const clock = parts.map((part) => String(part).padStart(2, '0')).join(':')
-  say('countdown', clock.replace(/^00:/, ''))
-  element('life').value = leftMs / (session.expiresAt - session.createdAt)
+  say(
+    id,
+    parts
+      .map((part) => String(part).padStart(2, '0'))
+      .join(':')
+      .replace(/^00:/, '')
+  )
+  element(id).dataset.low = seconds <= LOW_SECONDS
 }
 
 // What this browser keeps
@@ -124,7 +121,8 @@ export function logCall(method, path, response, answer) {
     headers.some(([name]) => name === 'Session-Ended') && !headers.some(([name]) => name === 'Clear-Site-Data')
   if (hides) headers.push(['Clear-Site-Data', 'obeyed by the browser, which does not show it to scripts'])
 
-  const call = { method, path, status: response?.status ?? 'no answer', code: answer?.code ?? '', headers }
+  const shownPath = path.replace(/[\w-]{38}$/, (sessionId) => `${sessionId.slice(0, 6)}…`)
+  const call = { method, path: shownPath, status: response?.status ?? 'no answer', code: answer?.code ?? '', headers }
   const same = JSON.stringify(call)
   const calls = element('calls')
   const last = calls.firstElementChild

@@ -1,7 +1,13 @@
 import Fastify from 'fastify'
 import { expect, test } from 'tstyche'
 import { Type } from 'typebox'
-import fastifyJwtSession, { type Sessions, type User } from '../../../lib/index.js'
+import fastifyJwtSession, {
+  type RequestSession,
+  type Session,
+  type SessionData,
+  type Sessions,
+  type User
+} from '../../../lib/index.js'
 
 const userSchema = Type.Object({ id: Type.String(), name: Type.String(), email: Type.Optional(Type.String()) })
 const otherSchema = Type.Object({ id: Type.String(), roles: Type.Array(Type.String()) })
@@ -9,6 +15,7 @@ const otherSchema = Type.Object({ id: Type.String(), roles: Type.Array(Type.Stri
 declare module '../../../lib/index.js' {
   interface SessionTypes {
     userSchema: typeof userSchema
+    data: { cart: string[]; step?: 1 | 2 }
   }
 }
 
@@ -34,4 +41,31 @@ test('the option must be the schema that was declared', () => {
 test('the extra claims of a token are made of that user', () => {
   const claims = (user: User) => ({ name: user.name })
   expect(app.register).type.toBeCallableWith(fastifyJwtSession, { ...required, jwt: { ...required.jwt, claims } })
+})
+
+test('data has the declared fields, none of which a new session has', () => {
+  expect<SessionData>().type.toBe<{ cart?: string[]; step?: 1 | 2 }>()
+  expect<Session['data']>().type.toBe<{ readonly cart?: string[]; readonly step?: 1 | 2 }>()
+  app.get('/cart', { preHandler: app.verifySession }, async ({ session }) => {
+    expect(session.data.cart).type.toBe<string[] | undefined>()
+    expect(session.data).type.not.toHaveProperty('other')
+  })
+})
+
+test('an update takes some of those fields, undefined to remove one, and nothing else', () => {
+  for (const update of [app.sessions.update.bind(null, 'id'), (null as unknown as RequestSession).update]) {
+    expect(update).type.toBeCallableWith({})
+    expect(update).type.toBeCallableWith({ cart: ['a'] })
+    expect(update).type.toBeCallableWith({ cart: undefined, step: 2 as const })
+    expect(update).type.not.toBeCallableWith({ cart: 'a' })
+    expect(update).type.not.toBeCallableWith({ cart: null })
+    expect(update).type.not.toBeCallableWith({ step: 3 })
+    expect(update).type.not.toBeCallableWith({ other: 1 })
+    expect(update({})).type.toBe<Promise<Session | null>>()
+  }
+})
+
+test('what is found and listed has the declared user and data', () => {
+  expect<Awaited<ReturnType<Sessions['list']>>[number]['user']['name']>().type.toBe<string>()
+  expect<NonNullable<Awaited<ReturnType<Sessions['find']>>>['data']['step']>().type.toBe<1 | 2 | undefined>()
 })

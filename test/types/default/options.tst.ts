@@ -1,5 +1,5 @@
 import fastifyRedis from '@fastify/redis'
-import Fastify from 'fastify'
+import Fastify, { type FastifyContextConfig } from 'fastify'
 import type { Cluster, Redis } from 'ioredis'
 import { describe, expect, test } from 'tstyche'
 import { Type } from 'typebox'
@@ -8,7 +8,9 @@ import fastifyJwtSession, {
   createMemoryStore,
   createRedisStore,
   type JwtSessionOptions,
+  type RequestSession,
   type Session,
+  type SessionRouteSettings,
   type Sessions,
   type UpstreamClient,
   type VerifySession,
@@ -27,8 +29,11 @@ describe('register()', () => {
       jwt: { secret: [Buffer.alloc(32), 'x'], issuer: 'i', audience: 'a', claims: () => ({ role: 'admin' }) },
       upstream: { ...upstream, dispatcher: new Agent(), forwardHeaders: ['accept-language'], timeoutMs: 1 },
       userSchema: Type.Object({ id: Type.String(), name: Type.String() }),
-      session: { ttlSeconds: 60 },
-      routes: { prefix: '/auth', login: { path: '/in' }, register: false, logout: { path: '/out' } },
+      session: { ttlSeconds: 60, idleTimeoutSeconds: 30, maxPerUser: 5, onMaxPerUser: 'reject' },
+      routes: {
+        ...{ prefix: '/auth', login: { path: '/in' }, register: false, logout: { path: '/out' } },
+        ...{ session: { path: '/who' }, sessions: {} }
+      },
       storeTimeoutMs: 100,
       clearSiteData: ['storage', 'cookies']
     })
@@ -46,6 +51,19 @@ describe('register()', () => {
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream: { baseUrl: 5 } })
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, routes: { login: true } })
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: 'redis://127.0.0.1' })
+  })
+
+  test('takes each form of the lifetimes, the limit and the routes, and no other', () => {
+    type Session = NonNullable<JwtSessionOptions['session']>
+    expect<Session['idleTimeoutSeconds']>().type.toBe<number | false | undefined>()
+    expect<Session['maxPerUser']>().type.toBe<number | undefined>()
+    expect<Session['onMaxPerUser']>().type.toBe<'evict-oldest' | 'reject' | undefined>()
+    type Routes = NonNullable<JwtSessionOptions['routes']>
+    for (const name of ['session', 'sessions'] as const) {
+      expect<Routes[typeof name]>().type.toBe<{ path?: string | undefined } | false | undefined>()
+    }
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, session: { maxPerUsers: 5 } })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, routes: { sessions: true } })
   })
 
   test('takes every client that can be injected', () => {
@@ -71,9 +89,74 @@ describe('what the plugin decorates', () => {
     const secure = Fastify({ http2: true })
     expect(secure.get).type.toBeCallableWith('/me', { preHandler: verifySession }, async () => {})
     app.get('/me', { preHandler: verifySession }, async (request) => {
-      expect(request.session).type.toBe<Session>()
+      expect(request.session).type.toBe<RequestSession>()
+      expect(request.session).type.toBeAssignableTo<Session>()
       expect(request.session.user.id).type.toBe<string>()
       expect(request.session.user).type.not.toHaveProperty('name')
     })
+  })
+})
+
+describe('app.sessions', () => {
+  test('opens, finds, lists and ends sessions', () => {
+    const { create, find, list, revoke, revokeAll, isReady } = app.sessions
+    expect(create).type.toBeCallableWith({ id: 'ada' })
+    expect(create).type.toBeCallableWith({ id: 'ada' }, { ip: undefined, userAgent: 'x' })
+    expect(create({ id: 'ada' })).type.toBe<Promise<{ token: string; session: Session }>>()
+    expect(find('id')).type.toBe<Promise<Session | null>>()
+    expect(list('ada')).type.toBe<Promise<Session[]>>()
+    expect(revoke('id')).type.toBe<Promise<void>>()
+    expect(revokeAll('ada')).type.toBe<Promise<void>>()
+    expect(revokeAll).type.toBeCallableWith('ada', {})
+    expect(revokeAll).type.toBeCallableWith('ada', { exceptId: undefined as string | undefined })
+    expect(isReady()).type.toBe<Promise<boolean>>()
+  })
+
+  test('takes an id of a user where it asks for a user, and never a number', () => {
+    expect(app.sessions.list).type.not.toBeCallableWith(1)
+    expect(app.sessions.list).type.not.toBeCallableWith()
+    expect(app.sessions.revokeAll).type.not.toBeCallableWith({ id: 'ada' })
+    expect(app.sessions.revokeAll).type.not.toBeCallableWith('ada', 'id')
+    expect(app.sessions.revokeAll).type.not.toBeCallableWith('ada', { except: 'id' })
+  })
+
+  test('has no way to what only the routes may do', () => {
+    expect(app.sessions).type.not.toHaveProperty('verify')
+    expect(app.sessions).type.not.toHaveProperty('end')
+  })
+})
+
+describe('a session', () => {
+  test('is read-only', () => {
+    expect<Pick<Session, 'id' | 'expiresAt' | 'ip'>>().type.toBe<{
+      readonly id: string
+      readonly expiresAt: number
+      readonly ip: string | null
+    }>()
+    expect<Pick<Session, 'data'>>().type.toBe<{ readonly data: Readonly<Record<string, unknown>> }>()
+  })
+
+  test('has data of any kind until it is declared', () => {
+    for (const update of [app.sessions.update.bind(null, 'id'), (null as unknown as RequestSession).update]) {
+      expect(update).type.toBeCallableWith({ cart: ['a'], step: undefined })
+      expect(update).type.not.toBeCallableWith('text')
+      expect(update).type.not.toBeCallableWith(['a'])
+      expect(update).type.not.toBeCallableWith(null)
+      expect(update).type.not.toBeCallableWith()
+      expect(update({})).type.toBe<Promise<Session | null>>()
+    }
+  })
+})
+
+describe('config.session of a route', () => {
+  test('takes the settings of the contract, and no other', () => {
+    const handler = async () => {}
+    expect(app.get).type.toBeCallableWith('/', { config: { session: { optional: true } } }, handler)
+    expect(app.get).type.toBeCallableWith('/', { config: { session: { freshSeconds: 300, slide: false } } }, handler)
+    expect(app.get).type.toBeCallableWith('/', { config: { session: {}, other: 1 } }, handler)
+    expect(app.get).type.not.toBeCallableWith('/', { config: { session: { freshSeconds: '300' } } }, handler)
+    expect(app.get).type.not.toBeCallableWith('/', { config: { session: { slide: 1 } } }, handler)
+    expect<FastifyContextConfig['session']>().type.toBe<SessionRouteSettings | undefined>()
+    expect<keyof SessionRouteSettings>().type.toBe<'optional' | 'freshSeconds' | 'slide'>()
   })
 })

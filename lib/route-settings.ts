@@ -1,0 +1,26 @@
+import { InvalidOptionError } from './errors.js'
+import { checkCount, checkFields } from './options/checks.js'
+
+/** What `verifySession` does on one route: its `config.session`. */
+export interface SessionRouteSettings {
+  /** Whether a request without credentials is let through, with `request.session` null. Default false. */
+  optional?: boolean | undefined
+  /**
+   * Seconds since the login after which the route asks for a new one, with 401 `FST_JWT_SESSION_NOT_FRESH` and without
+   * ending the session: 1 to 2 147 483 647. For a changed password or a payment (OWASP ASVS 7.5.1). Default: never.
+   */
+  freshSeconds?: number | undefined
+  /** Whether a request counts as a use, which puts off the idle end of the session. Default true. */
+  slide?: boolean | undefined
+}
+
+/** @throws {InvalidOptionError} for the `config.session` of a route that is wrong or has an unknown field */
+export function checkRouteSettings(settings: SessionRouteSettings): void {
+  checkFields('config.session', settings, ['optional', 'freshSeconds', 'slide'])
+  checkCount('config.session.freshSeconds', settings.freshSeconds, undefined)
+  for (const name of ['optional', 'slide'] as const) {
+    if (settings[name] !== undefined && typeof settings[name] !== 'boolean') {
+      throw new InvalidOptionError(`config.session.${name}`, 'must be true or false')
+    }
+  }
+}

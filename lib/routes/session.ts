@@ -1,0 +1,33 @@
+import type { FastifyInstance } from 'fastify'
+import { Type } from 'typebox'
+import type { Route } from '../options/resolve-routes.js'
+import { errorAnswers, nullable, time, toIsoTime } from '../schemas.js'
+import type { RouteParts } from './route-parts.js'
+
+/** `GET /user/session`: who is logged in, and until when. Looking does not put off the idle end. */
+export function mountSession(
+  scope: FastifyInstance,
+  { path }: Route,
+  { options: { userSchema }, sessions, verifySession }: RouteParts
+): void {
+  const ok = Type.Object(
+    {
+      user: userSchema,
+      created_at: time('The login'),
+      expires_at: time('The session ends at the latest'),
+      idle_expires_at: nullable(time('The session ends unless it is used; null when there is no idle timeout'))
+    },
+    { description: 'The session' }
+  )
+  const schema = { summary: 'Who is logged in, and until when', response: { 200: ok, ...errorAnswers(401, 503) } }
+
+  scope.get(path, { schema, config: { session: { slide: false } }, preHandler: verifySession }, async ({ session }) => {
+    const idleEnd = sessions.idleEndOf(session)
+    return {
+      user: session.user,
+      created_at: toIsoTime(session.createdAt),
+      expires_at: toIsoTime(session.expiresAt),
+      idle_expires_at: idleEnd === null ? null : toIsoTime(idleEnd)
+    }
+  })
+}

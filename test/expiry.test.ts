@@ -1,0 +1,199 @@
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { createMemoryStore, KEPT_AFTER_LIFE_MS, type Session } from '../lib/index.js'
+import { createApp, withToken } from './fixtures/app.js'
+import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
+import { freezeClock, NOW } from './fixtures/tokens.js'
+
+const COUNT = 10_000
+const AT_ONCE = 250
+const TTL_MS = 2_000
+/** This early a session may be refused: clocks and timers are no more exact. */
+const TOLERANCE_MS = 50
+
+interface Opened {
+  token: string
+  session: Session
+  /** What was answered last. */
+  isLive?: boolean
+}
+
+/**
+ * How the answers to one way of asking were. Each is judged by when it was asked and when it was answered, between which
+ * the store has looked at its clock: so a slow machine makes this test say less, and nothing wrong.
+ */
+function createJudge(ask: (opened: Opened) => Promise<boolean>) {
+  const counts = { accepted: 0, refused: 0, tooLate: 0, tooEarly: 0 }
+  async function judge(opened: Opened): Promise<void> {
+    const askedAt = Date.now()
+    opened.isLive = await ask(opened)
+    const { expiresAt } = opened.session
+    counts[opened.isLive ? 'accepted' : 'refused']++
+    if (opened.isLive && askedAt >= expiresAt) counts.tooLate++
+    if (!opened.isLive && Date.now() < expiresAt - TOLERANCE_MS) counts.tooEarly++
+  }
+  return { counts, judge }
+}
+
+async function inBatches<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  for (let from = 0; from < items.length; from += AT_ONCE) {
+    results.push(...(await Promise.all(items.slice(from, from + AT_ONCE).map(run))))
+    await turn()
+  }
+  return results
+}
+
+async function assertExpireInTime(t: Test, app: FastifyInstance): Promise<void> {
+  const found = createJudge(async ({ session: { id } }) => (await app.sessions.find(id)) !== null)
+  const verified = createJudge(async ({ token }) => {
+    const { statusCode } = await app.inject(withToken(token))
+    if (statusCode !== 200 && statusCode !== 401) t.fail(`answered ${statusCode}`)
+    return statusCode === 200
+  })
+  const ids = Array.from({ length: COUNT }, (_, index) => `user ${index}`)
+  const all: Opened[] = await inBatches(ids, async (id) => {
+    const opened = await app.sessions.create({ id })
+    await found.judge(opened)
+    return opened
+  })
+  const isNear = ({ session: { expiresAt } }: Opened) => expiresAt - Date.now() < 120
+  while (all.some(({ isLive }) => isLive)) {
+    await inBatches(
+      all.filter((opened) => opened.isLive && isNear(opened)),
+      found.judge
+    )
+    await inBatches(all.filter((opened, index) => opened.isLive && index % 20 === 0).filter(isNear), verified.judge)
+    await delay(10)
+  }
+  await inBatches(all, found.judge)
+  await inBatches(
+    all.filter((_, index) => index % 20 === 0),
+    verified.judge
+  )
+  for (const [way, { counts }] of Object.entries({ found, verified })) {
+    t.comment(way, counts)
+    t.match(counts, { tooLate: 0, tooEarly: 0 })
+  }
+  t.ok(found.counts.accepted > COUNT / 2 && verified.counts.accepted > 0, 'they had been live')
+  t.ok(
+    all.every(({ isLive }) => isLive === false),
+    'they have ended'
+  )
+}
+
+t.test(`${COUNT} sessions in memory end in time`, async (t) => {
+  const app = await createApp(t, { store: createMemoryStore(), session: { ttlSeconds: TTL_MS / 1_000 } })
+  await assertExpireInTime(t, app)
+})
+
+t.test(`${COUNT} sessions in Redis end in time`, async (t) => {
+  const redis = (await startRedis(t)).client({ enableAutoPipelining: true })
+  const app = await createApp(t, { redis, session: { ttlSeconds: TTL_MS / 1_000 }, storeTimeoutMs: 30_000 })
+  await assertExpireInTime(t, app)
+  const ttls = await Promise.all((await redis.keys('*')).map((key) => redis.pttl(key)))
+  t.ok(ttls.every((ttl) => ttl > 0 && ttl <= KEPT_AFTER_LIFE_MS + TTL_MS))
+})
+
+for (const hours of [1, -1]) {
+  t.test(`a Redis whose clock is ${-hours} h off makes no difference`, async (t) => {
+    const redis = await connectRedis(t)
+    const { now } = Date
+    t.intercept(Date, 'now', { value: () => now() + hours * 3_600_000 })
+    const app = await createApp(t, { redis, session: { ttlSeconds: 60, idleTimeoutSeconds: 1, maxPerUser: 2 } })
+    const reasonOf = async (token = '') => (await app.inject(withToken(token))).json().reason
+    const opened = [await app.sessions.create({ id: 'ada' }), await app.sessions.create({ id: 'ada' })]
+    const { token, session } = await app.sessions.create({ id: 'ada' })
+    t.equal(await reasonOf(opened[0]?.token), 'replaced')
+    t.equal((await app.sessions.list('ada')).length, 2)
+    await app.sessions.revokeAll('ada', { exceptId: session.id })
+    t.equal(await reasonOf(opened[1]?.token), 'revoked')
+
+    const answers: { askedAt: number; answeredAt: number; lastSeenAt: number | undefined }[] = []
+    let isLive = true
+    while (isLive) {
+      const askedAt = Date.now()
+      const found = await app.sessions.find(session.id)
+      answers.push({ askedAt, answeredAt: Date.now(), lastSeenAt: found?.lastSeenAt })
+      if (found && askedAt < session.createdAt + 500) await reasonOf(token)
+      isLive = found !== null
+    }
+    const lastSeenAt = answers.at(-2)?.lastSeenAt ?? Number.NaN
+    t.ok(lastSeenAt > session.createdAt, 'it was used')
+    t.ok(answers.every(({ askedAt, lastSeenAt }) => lastSeenAt === undefined || askedAt < lastSeenAt + 1_000))
+    t.ok((answers.at(-1)?.answeredAt ?? 0) >= lastSeenAt + 1_000)
+    t.equal(await reasonOf(token), 'expired')
+  })
+}
+
+t.test('a clock that is set back does not keep a session in use from being extended', async (t) => {
+  const redis = await startRedis(t)
+  const client = redis.client()
+  const clock = freezeClock(t)
+  const app = await createApp(t, { redis: redis.client() })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  const [key = ''] = await client.keys('fjs:*')
+  for (const second of [1_500, 3_000, 4_500, 1_500]) {
+    await client.pexpire(key, KEPT_AFTER_LIFE_MS + 30_000)
+    clock.now = NOW + second
+    t.equal((await app.inject(withToken(token))).statusCode, 200)
+    t.ok(await app.sessions.isReady())
+    t.ok((await client.pttl(key)) > KEPT_AFTER_LIFE_MS + 60_000)
+  }
+})
+
+/** What the guard says to this token: 200, or why not. */
+async function visit(app: FastifyInstance, token: string): Promise<unknown> {
+  const answer = await app.inject(withToken(token))
+  return answer.statusCode === 401 ? answer.json().reason : answer.statusCode
+}
+
+const DEPLOYS: [before: number | false, after: number | false][] = [
+  [1_800, 600],
+  [21_600, 600],
+  [false, 600],
+  [600, 1_800],
+  [600, 21_600],
+  [600, false]
+]
+
+for (const [before, after] of DEPLOYS) {
+  t.test(`a session in use outlives a release that changes the idle time from ${before} to ${after}`, async (t) => {
+    const store = createMemoryStore()
+    const clock = freezeClock(t)
+    const [old, young] = [before, after].map((idleTimeoutSeconds) =>
+      createApp(t, { store, session: { ttlSeconds: 43_200, idleTimeoutSeconds } })
+    ) as [Promise<FastifyInstance>, Promise<FastifyInstance>]
+    const { token, session } = await (await old).sessions.create({ id: 'ada' })
+    const refused: string[] = []
+    const useOn = async (release: 'old' | 'young', app: FastifyInstance, second: number) => {
+      clock.now = NOW + second
+      const answer = await visit(app, token)
+      if (answer !== 200) refused.push(`${release} at ${second} s: ${answer}`)
+    }
+    for (let second = 0; second < 1_000; second += 100) await useOn('old', await old, second)
+    for (let second = 1_000; second < 2_000; second += 200) {
+      await useOn('young', await young, second)
+      await useOn('old', await old, second + 100)
+    }
+    for (let second = 2_000; second < 10_000; second += 100) await useOn('young', await young, second)
+    t.equal(refused[0], undefined)
+    clock.now += after || 21_600
+    t.equal((await (await young).sessions.find(session.id)) !== null, after === false, 'and ends as the release has it')
+  })
+}
+
+t.test('a longer idle time does not bring back a session that had ended', async (t) => {
+  const store = createMemoryStore()
+  const clock = freezeClock(t)
+  const [old, young] = [
+    await createApp(t, { store, session: { idleTimeoutSeconds: 600 } }),
+    await createApp(t, { store, session: { idleTimeoutSeconds: 1_800 } })
+  ]
+  const { token, session } = await old.sessions.create({ id: 'ada' })
+  clock.now = NOW + 600
+  t.equal(await visit(old, token), 'expired')
+  t.equal(await visit(young, token), 'expired')
+  t.equal(await young.sessions.update(session.id, { a: 1 }), null)
+})

@@ -1,0 +1,38 @@
+import t from 'tap'
+import { createRedisStore } from '../lib/index.js'
+import { startSentinel } from './fixtures/redis/start-sentinel.js'
+import { testStoreContract } from './fixtures/store-contract.js'
+import { createUser, findAll } from './fixtures/store-user.js'
+import { until } from './fixtures/until.js'
+
+const { master, connect } = await startSentinel(t)
+const store = createRedisStore(connect({ commandTimeout: 500 }))
+
+t.test('the store in Redis, through Sentinel, keeps the contract:', async (t) => {
+  testStoreContract(t, async () => store)
+})
+
+t.test('while the master is gone nothing can be asked for, and its replica has all sessions', async (t) => {
+  const users = Array.from({ length: 10 }, () => createUser(store))
+  const sessions = (await Promise.all(users.map(({ openMany }) => openMany(2)))).flat()
+  const [ended] = sessions.splice(0, 1)
+  await store.end(ended?.id as string, 'logged_out')
+  t.equal(await master.client().wait(1, 5_000), 1)
+  await master.kill()
+  await until(async () => {
+    const found = await Promise.all(sessions.map(({ id, record }) => store.find(id).catch(() => `not ${record}`)))
+    t.notOk(found.includes(null), 'none is said to be gone')
+    return found.every((text, i) => text === sessions[i]?.record)
+  })
+  t.equal(await store.find(ended?.id as string), 'logged_out')
+  for (const { tag } of users) await store.endAll(tag, 'revoked', null)
+  t.strictSame(
+    new Set(
+      await findAll(
+        store,
+        sessions.map(({ id }) => id)
+      )
+    ),
+    new Set(['revoked'])
+  )
+})
