@@ -36,13 +36,11 @@ function createJudge(ask: (opened: Opened) => Promise<boolean>) {
   return { counts, judge }
 }
 
-async function inBatches<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = []
+async function inBatches(items: readonly Opened[], judge: (opened: Opened) => Promise<void>): Promise<void> {
   for (let from = 0; from < items.length; from += AT_ONCE) {
-    results.push(...(await Promise.all(items.slice(from, from + AT_ONCE).map(run))))
+    await Promise.all(items.slice(from, from + AT_ONCE).map(judge))
     await turn()
   }
-  return results
 }
 
 async function assertExpireInTime(t: Test, app: FastifyInstance): Promise<void> {
@@ -52,35 +50,36 @@ async function assertExpireInTime(t: Test, app: FastifyInstance): Promise<void> 
     if (statusCode !== 200 && statusCode !== 401) t.fail(`answered ${statusCode}`)
     return statusCode === 200
   })
-  const ids = Array.from({ length: COUNT }, (_, index) => `user ${index}`)
-  const all: Opened[] = await inBatches(ids, async (id) => {
-    const opened = await app.sessions.create({ id })
-    await found.judge(opened)
-    return opened
-  })
-  const isNear = ({ session: { expiresAt } }: Opened) => expiresAt - Date.now() < 120
-  while (all.some(({ isLive }) => isLive)) {
+  const all: Opened[] = []
+  /** Both ways; the one that is slow for one in twenty. */
+  async function judgeAll(matches: (opened: Opened) => unknown): Promise<void> {
+    await inBatches(all.filter(matches), found.judge)
     await inBatches(
-      all.filter((opened) => opened.isLive && isNear(opened)),
-      found.judge
+      all.filter((opened, index) => index % 20 === 0 && matches(opened)),
+      verified.judge
     )
-    await inBatches(all.filter((opened, index) => opened.isLive && index % 20 === 0).filter(isNear), verified.judge)
+  }
+  const isNearItsEnd = ({ isLive, session }: Opened) => isLive && session.expiresAt - Date.now() < 120
+
+  // Meanwhile the first ones end, if the machine is slow.
+  while (all.length < COUNT) {
+    const ids = Array.from({ length: AT_ONCE }, (_, index) => `user ${all.length + index}`)
+    const opened: Opened[] = await Promise.all(ids.map((id) => app.sessions.create({ id })))
+    all.push(...opened)
+    await judgeAll((candidate) => candidate.isLive === undefined || isNearItsEnd(candidate))
+  }
+  while (all.some(({ isLive }) => isLive)) {
+    await judgeAll(isNearItsEnd)
     await delay(10)
   }
-  await inBatches(all, found.judge)
-  await inBatches(
-    all.filter((_, index) => index % 20 === 0),
-    verified.judge
-  )
+  await judgeAll(() => true)
+
   for (const [way, { counts }] of Object.entries({ found, verified })) {
     t.comment(way, counts)
     t.match(counts, { tooLate: 0, tooEarly: 0 })
+    t.ok(counts.accepted >= COUNT / 40 && counts.refused >= COUNT / 20, 'they were live, and have ended')
   }
-  t.ok(found.counts.accepted > COUNT / 2 && verified.counts.accepted > 0, 'they had been live')
-  t.ok(
-    all.every(({ isLive }) => isLive === false),
-    'they have ended'
-  )
+  t.ok(all.every(({ isLive }) => isLive === false))
 }
 
 t.test(`${COUNT} sessions in memory end in time`, async (t) => {

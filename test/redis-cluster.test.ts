@@ -65,13 +65,12 @@ t.test('masters that have forgotten the script are told it again', async (t) => 
   )
 })
 
-/** What ioredis asks for by itself in a Cluster, besides what it asks for elsewhere. */
-const OF_IOREDIS = ['+cluster|slots', '+cluster|info']
+const { always, inCluster } = await readRights()
 
-t.test('a Redis user needs the rights of README, and two more for ioredis', async (t) => {
-  const rights = [...(await readRights()).always, ...OF_IOREDIS]
+t.test('a Redis user needs the rights of README, with those for a Cluster, and no others', async (t) => {
+  const rights = [...always, ...inCluster]
   const user = { username: 'sessions', password: 'a password' }
-  for (const missing of [...OF_IOREDIS, null]) {
+  for (const missing of [...inCluster, null]) {
     const granted = rights.filter((right) => right !== missing)
     for (const node of everyone) {
       await node.call('ACL', 'SETUSER', user.username, 'reset', 'on', `>${user.password}`, ...granted)

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { createFileStore } from '../examples/file-store.js'
 import { createMemoryStore, createRedisStore, type SessionStore, type StoredSession } from '../lib/index.js'
 import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
 import { testStoreContract } from './fixtures/store-contract.js'
@@ -12,7 +13,8 @@ const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
   Redis: async () => createRedisStore(server.client({ protocol: 3 })),
   'Redis with a keyPrefix': async (t) => createRedisStore(await connectRedis(t)),
   'Redis with RESP2 and automatic pipelines': async () =>
-    createRedisStore(server.client({ keyPrefix: 'app:', protocol: 2, enableAutoPipelining: true }))
+    createRedisStore(server.client({ keyPrefix: 'app:', protocol: 2, enableAutoPipelining: true })),
+  'files, of examples/file-store.ts,': async (t) => createFileStore(t.testdir())
 }
 
 for (const [name, createStore] of Object.entries(STORES)) {

@@ -7,8 +7,9 @@ import type { SessionEndReason } from '../errors.js'
  * - not found: `null`, a normal answer. It ends the session in the client, which deletes its data;
  * - could not ask or tell: a rejection. Answered 503, and nothing is deleted anywhere.
  *
- * A store that is not sure must reject. Each method is atomic, for every process that shares the store. It is given up
- * after `storeTimeoutMs`, and may still take effect later.
+ * A store that is not sure must reject: one that takes a disk or a server that is gone for an empty one logs everybody
+ * out. Each method is atomic, for every process that shares the store. It is given up after `storeTimeoutMs`, and may
+ * still take effect later.
  *
  * An id is 38 characters of `A-Za-z0-9_-`; the first 16 are the user's **tag**, the same for all his sessions.
  * A **record** is text with a space in it; `Number.parseInt(record, 36)` is the epoch millisecond at which the session
@@ -32,7 +33,10 @@ export interface SessionStore {
   end(id: string, reason: SessionEndReason): Promise<void>
   /** Does that to all sessions of the user, but for the one with `exceptId`. */
   endAll(tag: string, reason: SessionEndReason, exceptId: string | null): Promise<void>
-  /** The user's records, the oldest first; those of sessions that are no longer live may be among them. */
+  /**
+   * The user's records in the order of their creation, the oldest first, also of those created within a millisecond.
+   * Records of sessions that are no longer live may be among them.
+   */
   list(tag: string): Promise<StoredSession[]>
 }
 
