@@ -106,14 +106,16 @@ export function createSessions(parts: SessionsParts): InternalSessions {
     return store.replace(next.session.id, record, encodeRecord(next), lifeMs)
   }
 
-  /** Writes down that the session is in use, at most once in a tenth of the idle time. Nobody waits for it. */
+  /**
+   * Writes down that the session is in use, at most once in a tenth of the idle time: of the shorter one, as long as it
+   * is kept with another than the options have. Nobody waits for it.
+   */
   function touch(kept: KeptSession, record: string): void {
     const now = Date.now()
     const { id, lastSeenAt } = kept.session
+    const shorterIdle = Math.min(idleSeconds || Number.POSITIVE_INFINITY, kept.idleSeconds || Number.POSITIVE_INFINITY)
     // The distance, not the age: the clock may have been set back.
-    const isRecent = Math.abs(now - lastSeenAt) < idleSeconds * 100
-    const isDue = kept.idleSeconds === idleSeconds ? idleSeconds > 0 && !isRecent : true
-    if (!isDue || touching.has(id)) return
+    if (Math.abs(now - lastSeenAt) < shorterIdle * 100 || touching.has(id)) return
     touching.add(id)
     const session = { ...kept.session, lastSeenAt: Math.max(now, lastSeenAt) }
     // Lost to somebody else's write or to an outage: the next use is soon enough.

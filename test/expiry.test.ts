@@ -13,6 +13,7 @@ const TTL_MS = 2_000
 const TOLERANCE_MS = 50
 
 interface Opened {
+  number: number
   token: string
   session: Session
   /** What was answered last. */
@@ -53,9 +54,10 @@ async function assertExpireInTime(t: Test, app: FastifyInstance): Promise<void> 
   const all: Opened[] = []
   /** Both ways; the one that is slow for one in twenty. */
   async function judgeAll(matches: (opened: Opened) => unknown): Promise<void> {
-    await inBatches(all.filter(matches), found.judge)
+    const matching = all.filter(matches)
+    await inBatches(matching, found.judge)
     await inBatches(
-      all.filter((opened, index) => index % 20 === 0 && matches(opened)),
+      matching.filter(({ number }) => number % 20 === 0),
       verified.judge
     )
   }
@@ -63,9 +65,9 @@ async function assertExpireInTime(t: Test, app: FastifyInstance): Promise<void> 
 
   // Meanwhile the first ones end, if the machine is slow.
   while (all.length < COUNT) {
-    const ids = Array.from({ length: AT_ONCE }, (_, index) => `user ${all.length + index}`)
-    const opened: Opened[] = await Promise.all(ids.map((id) => app.sessions.create({ id })))
-    all.push(...opened)
+    const numbers = Array.from({ length: AT_ONCE }, (_, index) => all.length + index)
+    const open = async (number: number) => ({ number, ...(await app.sessions.create({ id: `user ${number}` })) })
+    all.push(...(await Promise.all(numbers.map(open))))
     await judgeAll((candidate) => candidate.isLive === undefined || isNearItsEnd(candidate))
   }
   while (all.some(({ isLive }) => isLive)) {
@@ -77,7 +79,7 @@ async function assertExpireInTime(t: Test, app: FastifyInstance): Promise<void> 
   for (const [way, { counts }] of Object.entries({ found, verified })) {
     t.comment(way, counts)
     t.match(counts, { tooLate: 0, tooEarly: 0 })
-    t.ok(counts.accepted >= COUNT / 40 && counts.refused >= COUNT / 20, 'they were live, and have ended')
+    t.ok(counts.accepted >= COUNT / 40 && counts.refused >= COUNT / 20, 'they had been live')
   }
   t.ok(all.every(({ isLive }) => isLive === false))
 }
@@ -119,7 +121,6 @@ for (const hours of [1, -1]) {
       isLive = found !== null
     }
     const lastSeenAt = answers.at(-2)?.lastSeenAt ?? Number.NaN
-    t.ok(lastSeenAt > session.createdAt, 'it was used')
     t.ok(answers.every(({ askedAt, lastSeenAt }) => lastSeenAt === undefined || askedAt < lastSeenAt + 1_000))
     t.ok((answers.at(-1)?.answeredAt ?? 0) >= lastSeenAt + 1_000)
     t.equal(await reasonOf(token), 'expired')
