@@ -64,11 +64,18 @@ export interface InternalSessions extends Sessions {
    * @throws {SessionEndedError} there is none
    * @throws {SessionNotFreshError} there is one, from a login too long ago
    */
-  verify(claims: AccessTokenClaims, settings: Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>): Promise<Session>
+  verify(claims: AccessTokenClaims, settings: VerifySettings): Promise<VerifiedSession>
   /** Ends the session; a token of it is answered with the reason from now on. */
   end(id: string, reason: SessionEndReason): Promise<void>
-  /** Epoch milliseconds at which the session ends unless it is used, or null when there is no idle timeout. */
-  idleEndOf(session: Session): number | null
+}
+
+type VerifySettings = Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>
+
+/** A session that has been verified. */
+export interface VerifiedSession {
+  session: Session
+  /** Epoch milliseconds at which it ends unless it is used, or null when it has no idle timeout. */
+  idleEnd: number | null
 }
 
 interface SessionsParts {
@@ -114,10 +121,11 @@ export function createSessions(parts: SessionsParts): InternalSessions {
     const now = Date.now()
     const { id, lastSeenAt } = kept.session
     const shorterIdle = Math.min(idleSeconds || Number.POSITIVE_INFINITY, kept.idleSeconds || Number.POSITIVE_INFINITY)
-    // The distance, not the age: the clock may have been set back.
-    if (Math.abs(now - lastSeenAt) < shorterIdle * 100 || touching.has(id)) return
+    // Below zero when another instance's clock is ahead, which will pass; or this one was set back, maybe by a lot.
+    const unseenMs = now - lastSeenAt
+    if ((unseenMs < shorterIdle * 100 && unseenMs > -shorterIdle * 500) || touching.has(id)) return
     touching.add(id)
-    const session = { ...kept.session, lastSeenAt: Math.max(now, lastSeenAt) }
+    const session = { ...kept.session, lastSeenAt: now }
     // Lost to somebody else's write or to an outage: the next use is soon enough.
     void replace({ session, idleSeconds }, record)
       .catch(() => {})
@@ -160,7 +168,7 @@ export function createSessions(parts: SessionsParts): InternalSessions {
       if (user.id !== userId) throw new SessionEndedError('unknown')
       if (Date.now() - createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
       if (slide) touch(found, record as string)
-      return found.session
+      return { session: found.session, idleEnd: found.idleSeconds === 0 ? null : endOf(found) }
     },
 
     async list(userId) {
@@ -196,8 +204,6 @@ export function createSessions(parts: SessionsParts): InternalSessions {
     async end(id, reason) {
       if (isSessionId(id)) await store.end(id, reason)
     },
-
-    idleEndOf: (session) => (idleSeconds === 0 ? null : endOf({ session, idleSeconds })),
 
     async isReady() {
       try {

@@ -1,7 +1,7 @@
 import type { AccessTokens } from './access-token.js'
 import type { Answers, AnyReply, AnyRequest } from './answers.js'
 import { JwtSessionError, NotRegisteredError, SessionMissingError } from './errors.js'
-import { createRequestSessions } from './request-session.js'
+import { createRequestSession } from './request-session.js'
 import { checkRouteSettings, type SessionRouteSettings } from './route-settings.js'
 import type { InternalSessions } from './sessions.js'
 
@@ -26,14 +26,13 @@ export function createVerifySession(
   sessions: InternalSessions,
   answers: Answers
 ): VerifySession {
-  const toRequestSession = createRequestSessions(sessions)
   return async function verifySession(request, reply) {
     const settings = settingsOf(request)
     try {
       const token = readBearerToken(request)
       if (token === null && settings.optional) return
       if (token === null) throw new SessionMissingError()
-      request.session = toRequestSession(await sessions.verify(accessTokens.verify(token), settings))
+      request.session = createRequestSession(sessions, await sessions.verify(accessTokens.verify(token), settings))
     } catch (error) {
       if (error instanceof JwtSessionError) await answers.sendError(request, reply, error)
       throw error

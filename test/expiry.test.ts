@@ -94,7 +94,8 @@ t.test(`${COUNT} sessions in Redis end in time`, async (t) => {
   const app = await createApp(t, { redis, session: { ttlSeconds: TTL_MS / 1_000 }, storeTimeoutMs: 30_000 })
   await assertExpireInTime(t, app)
   const ttls = await Promise.all((await redis.keys('*')).map((key) => redis.pttl(key)))
-  t.ok(ttls.every((ttl) => ttl > 0 && ttl <= KEPT_AFTER_LIFE_MS + TTL_MS))
+  // -2 is a key that has gone since it was listed.
+  t.ok(ttls.every((ttl) => ttl === -2 || (ttl > 0 && ttl <= KEPT_AFTER_LIFE_MS + TTL_MS)))
 })
 
 for (const hours of [1, -1]) {
@@ -141,6 +142,11 @@ t.test('a clock that is set back does not keep a session in use from being exten
     t.ok(await app.sessions.isReady())
     t.ok((await client.pttl(key)) > KEPT_AFTER_LIFE_MS + 60_000)
   }
+  await client.pexpire(key, KEPT_AFTER_LIFE_MS + 30_000)
+  clock.now += 1
+  t.equal((await app.inject(withToken(token))).statusCode, 200)
+  t.ok(await app.sessions.isReady())
+  t.ok((await client.pttl(key)) <= KEPT_AFTER_LIFE_MS + 30_000, 'once in a tenth of the idle time, as ever')
 })
 
 /** What the guard says to this token: 200, or why not. */

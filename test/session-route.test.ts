@@ -77,6 +77,28 @@ for (const [name, createStore] of Object.entries(STORES)) {
   })
 }
 
+for (const [before, after] of [
+  [600, 1_800],
+  [1_800, 600],
+  [600, false],
+  [false, 600]
+] as const) {
+  t.test(`a look tells the end that holds, also after a release from ${before} to ${after}`, async (t) => {
+    const clock = freezeClock(t)
+    const store = createMemoryStore()
+    const old = await createApp(t, { upstream, store, session: { ttlSeconds: 3_600, idleTimeoutSeconds: before } })
+    const young = await createApp(t, { upstream, store, session: { ttlSeconds: 3_600, idleTimeoutSeconds: after } })
+    const { token, session } = await old.sessions.create({ id: 'ada' })
+    clock.now = NOW + 30
+    const told = (await young.inject(withToken(token, { url }))).json()
+    const end = Date.parse(told.idle_expires_at ?? told.expires_at) / 1_000
+    clock.now = end - 0.001
+    t.ok(await young.sessions.find(session.id), `before ${end - NOW} s`)
+    clock.now = end
+    t.equal(await young.sessions.find(session.id), null)
+  })
+}
+
 t.test('a look is one read, and no write', async (t) => {
   const clock = freezeClock(t)
   const store = createRecordingStore(t)

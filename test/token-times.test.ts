@@ -119,7 +119,7 @@ t.test('a token is over at its exp, not after it, although the session lives on'
 
 t.test('a session and its token end together, on the millisecond', async (t) => {
   for (const start of [NOW, NOW + 0.001, NOW + 0.5, NOW + 0.999]) {
-    const { clock, app, visit } = await openSession(t)
+    const { clock, app, visit } = await openSession(t, { session: { ttlSeconds: TTL, idleTimeoutSeconds: false } })
     clock.now = start
     const { token } = await app.sessions.create({ id: 'ada' })
     assertAccepted(t, await visit(token))

@@ -36,10 +36,12 @@ function resolveIdleTimeout(option: SessionOptions['idleTimeoutSeconds'], ttlSec
   return idleTimeoutSeconds
 }
 
-function resolveLimit({ maxPerUser, onMaxPerUser = 'evict-oldest' }: SessionOptions): SessionLimit | null {
-  if (onMaxPerUser !== 'evict-oldest' && onMaxPerUser !== 'reject') {
+function resolveLimit({ maxPerUser, onMaxPerUser }: SessionOptions): SessionLimit | null {
+  if (onMaxPerUser !== undefined && onMaxPerUser !== 'evict-oldest' && onMaxPerUser !== 'reject') {
     throw new InvalidOptionError('session.onMaxPerUser', "must be 'evict-oldest' or 'reject'")
   }
   const max = checkCount('session.maxPerUser', maxPerUser, null)
-  return max === null ? null : { max, evictionReason: onMaxPerUser === 'reject' ? null : 'replaced' }
+  if (max !== null) return { max, evictionReason: onMaxPerUser === 'reject' ? null : 'replaced' }
+  if (onMaxPerUser !== undefined) throw new InvalidOptionError('session.onMaxPerUser', 'needs `session.maxPerUser`')
+  return null
 }

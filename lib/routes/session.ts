@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import type { Route } from '../options/resolve-routes.js'
+import { idleEndOf } from '../request-session.js'
 import { errorAnswers, nullable, time, toIsoTime } from '../schemas.js'
 import type { RouteParts } from './route-parts.js'
 
@@ -8,7 +9,7 @@ import type { RouteParts } from './route-parts.js'
 export function mountSession(
   scope: FastifyInstance,
   { path }: Route,
-  { options: { userSchema }, sessions, verifySession }: RouteParts
+  { options: { userSchema }, verifySession }: RouteParts
 ): void {
   const ok = Type.Object(
     {
@@ -22,7 +23,7 @@ export function mountSession(
   const schema = { summary: 'Who is logged in, and until when', response: { 200: ok, ...errorAnswers(401, 503) } }
 
   scope.get(path, { schema, config: { session: { slide: false } }, preHandler: verifySession }, async ({ session }) => {
-    const idleEnd = sessions.idleEndOf(session)
+    const idleEnd = idleEndOf(session)
     return {
       user: session.user,
       created_at: toIsoTime(session.createdAt),
