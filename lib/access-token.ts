@@ -6,6 +6,7 @@ import { cloneJson, isPlainObject } from './json.js'
 import type { ResolvedOptions } from './options/resolve-options.js'
 import type { Session } from './session.js'
 import { isSessionId } from './session-id.js'
+import { TokenMap } from './token-map.js'
 import { isUserId } from './user.js'
 
 /** What a valid token says: which session, and whose. */
@@ -13,6 +14,9 @@ export interface AccessTokenClaims {
   sessionId: string
   userId: string
 }
+
+/** What a token says of itself, not checked yet. */
+type RegisteredClaims = Record<'sub' | 'jti' | 'iat' | 'exp' | 'nbf' | 'iss' | 'aud', unknown>
 
 /** Makes access tokens, and reads them. */
 export interface AccessTokens {
@@ -35,6 +39,7 @@ export interface AccessTokens {
 
 const HEADER = { alg: 'HS256', typ: 'at+jwt' } as const
 const MAX_TOKEN_LENGTH = 8_192
+const MAX_OPENED = 10_000
 const MAX_CLOCK_SKEW_SECONDS = 30
 
 /**
@@ -55,8 +60,22 @@ export async function createAccessTokens(
 ): Promise<AccessTokens> {
   const keys = await registerKeys(fastify, secrets)
 
-  /** The payload of a token that is spelled like ours and signed with one of the secrets, or null. */
-  function openToken(token: string): Record<string, unknown> | null {
+  /** What tokens say whose signature has been found good. A secret holds as long as the app runs. */
+  const opened = new TokenMap<RegisteredClaims>(MAX_OPENED)
+
+  /** What a token says that is spelled like ours and signed with one of the secrets, or null. */
+  function openToken(token: string): RegisteredClaims | null {
+    const known = opened.get(token)
+    if (known !== undefined) return known
+    const payload = readToken(token)
+    if (payload === null) return null
+    const { sub, jti, iat, exp, nbf, iss, aud } = payload
+    const claims = { sub, jti, iat, exp, nbf, iss, aud }
+    opened.set(token, claims)
+    return claims
+  }
+
+  function readToken(token: string): Record<string, unknown> | null {
     const encodedPayload = token.length <= MAX_TOKEN_LENGTH ? TOKEN.exec(token)?.[1] : undefined
     if (encodedPayload === undefined) return null
     for (const key of keys) {
@@ -71,7 +90,7 @@ export async function createAccessTokens(
     return null
   }
 
-  function readClaims({ sub, jti, iat, exp, nbf, iss, aud }: Record<string, unknown>): AccessTokenClaims {
+  function readClaims({ sub, jti, iat, exp, nbf, iss, aud }: RegisteredClaims): AccessTokenClaims {
     const now = Date.now() / 1_000
     const hasRequiredClaims = isUserId(sub) && isSessionId(jti) && isFiniteNumber(iat) && isFiniteNumber(exp)
     if (!hasRequiredClaims || iat > now + MAX_CLOCK_SKEW_SECONDS || exp - iat > ttlSeconds) throw invalidToken()

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { createAccessTokens } from './access-token.js'
 import { createAnswers } from './answers.js'
+import { openCache } from './cache/open-cache.js'
 import { AlreadyDecoratedError } from './errors.js'
 import type { JwtSessionOptions } from './options/options.js'
 import { resolveOptions } from './options/resolve-options.js'
@@ -13,6 +14,7 @@ import { createBoundedStore } from './store/bounded-store.js'
 import { openStore } from './store/open-store.js'
 import { openUpstream } from './upstream/open-upstream.js'
 import { createUserParser } from './user.js'
+import { createVerification, type FoundSession } from './verification.js'
 import { createVerifySession, GUARD, type VerifySession } from './verify-session.js'
 
 const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions) => {
@@ -21,9 +23,11 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
 
   const users = createUserParser(options.userSchema)
   const accessTokens = await createAccessTokens(fastify, options)
-  const store = createBoundedStore(await openStore(fastify, options), options.storeTimeoutMs)
+  const boundedStore = createBoundedStore(await openStore(fastify, options), options.storeTimeoutMs)
+  const { store, cache } = await openCache<FoundSession>(fastify, boundedStore, options.cache)
   const upstream = openUpstream(fastify, options.upstream)
   const sessions = createSessions({ ...options.session, store, users, accessTokens })
+  const verification = createVerification({ ...options.session, store, cache, users, accessTokens })
   const answers = createAnswers(options.clearSiteData)
 
   fastify.addHook('onRoute', ({ config }) => {
@@ -31,7 +35,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   })
   fastify.decorateRequest('session', null as unknown as RequestSession)
   fastify.decorate('sessions', sessions)
-  const verifySession = createVerifySession(accessTokens, sessions, answers)
+  const verifySession = createVerifySession(verification, sessions, answers)
   fastify.decorate('verifySession', verifySession)
   fastify.decorate(GUARD, verifySession)
   await fastify.register(createRoutes({ options, upstream, users, accessTokens, sessions, answers, verifySession }), {
@@ -57,7 +61,8 @@ export type * from './session.js'
 export type { SessionDetails, Sessions } from './sessions.js'
 export { createMemoryStore } from './store/memory-store.js'
 export { createRedisStore, type RedisClient } from './store/redis-store.js'
-export { KEPT_AFTER_LIFE_MS, type SessionLimit, type SessionStore, type StoredSession } from './store/session-store.js'
+export type * from './store/session-store.js'
+export { KEPT_AFTER_LIFE_MS } from './store/session-store.js'
 export type { UpstreamClient, UpstreamContext } from './upstream/upstream-client.js'
 export { type VerifySession, verifySession } from './verify-session.js'
 

@@ -22,3 +22,15 @@ export function cloneJson(value: unknown): unknown {
     return undefined
   }
 }
+
+/** A copy of what JSON.parse made, with everything in it. */
+export function copyParsed<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(copyParsed) as T
+  const copy = { ...value } as Record<string, unknown>
+  for (const key of Object.keys(copy)) {
+    // An own `__proto__` is replaced like any other field.
+    if (typeof copy[key] === 'object') copy[key] = copyParsed(copy[key])
+  }
+  return copy as T
+}

@@ -25,12 +25,27 @@ export function encodeRecord({ session, idleSeconds }: KeptSession): string {
   return `${expiresAt.toString(36)} ${JSON.stringify([...fields, ...ownFields])}`
 }
 
-/**
- * What the store has kept: a session, or the reason why it ended. Null when it is neither: corrupt, of another version,
- * or its user does not fit the schema.
- */
-export function decodeRecord(id: string, text: string, users: UserParser): KeptSession | SessionEndReason | null {
+/** The session that the store has kept, if it is live; else the reason why there is none. */
+export function readRecord(id: string, text: string | null, users: UserParser): KeptSession | SessionEndReason {
+  if (typeof text !== 'string') return 'unknown'
   if (isReason(text)) return text
+  const kept = decodeRecord(id, text, users)
+  if (kept === null) return 'unknown'
+  return endOf(kept) > Date.now() ? kept : 'expired'
+}
+
+/** Epoch milliseconds at which the session ends unless it is used. */
+export function endOf({ session: { expiresAt, lastSeenAt }, idleSeconds }: KeptSession): number {
+  return idleSeconds === 0 ? expiresAt : Math.min(expiresAt, lastSeenAt + idleSeconds * 1_000)
+}
+
+/** Milliseconds until then; at least one, as a store wants it. */
+export function lifeMsOf(kept: KeptSession): number {
+  return Math.max(1, endOf(kept) - Date.now())
+}
+
+/** Null when it is corrupt, of another version, or its user does not fit the schema. */
+function decodeRecord(id: string, text: string, users: UserParser): KeptSession | null {
   const jsonAt = text.indexOf(' ') + 1
   const expiresAt = Number.parseInt(text.slice(0, jsonAt), 36)
   const fields = parseJson(text.slice(jsonAt))

@@ -1,17 +1,9 @@
-import type { AccessTokenClaims, AccessTokens } from './access-token.js'
-import {
-  InvalidUserError,
-  SessionEndedError,
-  type SessionEndReason,
-  SessionLimitReachedError,
-  SessionNotFreshError,
-  StoreUnavailableError
-} from './errors.js'
-import type { SessionRouteSettings } from './route-settings.js'
+import type { AccessTokens } from './access-token.js'
+import { InvalidUserError, type SessionEndReason, SessionLimitReachedError, StoreUnavailableError } from './errors.js'
 import type { Session, SessionDataPatch, User } from './session.js'
 import { copyPatch } from './session-data.js'
 import { createSessionId, isSessionId, userTag } from './session-id.js'
-import { decodeRecord, encodeRecord, type KeptSession } from './session-record.js'
+import { encodeRecord, lifeMsOf, readRecord } from './session-record.js'
 import type { SessionLimit, SessionStore } from './store/session-store.js'
 import { isUserId, type UserParser } from './user.js'
 
@@ -57,25 +49,10 @@ export interface Sessions {
   isReady(): Promise<boolean>
 }
 
-/** What the routes and verifySession use besides. */
+/** What the routes use besides. */
 export interface InternalSessions extends Sessions {
-  /**
-   * The live session that the token names.
-   * @throws {SessionEndedError} there is none
-   * @throws {SessionNotFreshError} there is one, from a login too long ago
-   */
-  verify(claims: AccessTokenClaims, settings: VerifySettings): Promise<VerifiedSession>
   /** Ends the session; a token of it is answered with the reason from now on. */
   end(id: string, reason: SessionEndReason): Promise<void>
-}
-
-type VerifySettings = Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>
-
-/** A session that has been verified. */
-export interface VerifiedSession {
-  session: Session
-  /** Epoch milliseconds at which it ends unless it is used, or null when it has no idle timeout. */
-  idleEnd: number | null
 }
 
 interface SessionsParts {
@@ -99,38 +76,6 @@ const MAX_CONFLICTS = 1_000
 export function createSessions(parts: SessionsParts): InternalSessions {
   const { store, ttlSeconds, limit, users, accessTokens } = parts
   const idleSeconds = parts.idleTimeoutSeconds ?? 0
-  /** Ids of sessions whose use is being written. */
-  const touching = new Set<string>()
-
-  function decodeLive(id: string, text: string | null): KeptSession | SessionEndReason {
-    const found = typeof text === 'string' ? decodeRecord(id, text, users) : null
-    if (found === null) return 'unknown'
-    return typeof found === 'string' || endOf(found) > Date.now() ? found : 'expired'
-  }
-
-  async function replace(next: KeptSession, record: string): Promise<boolean> {
-    const lifeMs = Math.max(1, endOf(next) - Date.now())
-    return store.replace(next.session.id, record, encodeRecord(next), lifeMs)
-  }
-
-  /**
-   * Writes down that the session is in use, at most once in a tenth of the idle time: of the shorter one, as long as it
-   * is kept with another than the options have. Nobody waits for it.
-   */
-  function touch(kept: KeptSession, record: string): void {
-    const now = Date.now()
-    const { id, lastSeenAt } = kept.session
-    const shorterIdle = Math.min(idleSeconds || Number.POSITIVE_INFINITY, kept.idleSeconds || Number.POSITIVE_INFINITY)
-    // Below zero when another instance's clock is ahead, which will pass; or this one was set back, maybe by a lot.
-    const unseenMs = now - lastSeenAt
-    if ((unseenMs < shorterIdle * 100 && unseenMs > -shorterIdle * 500) || touching.has(id)) return
-    touching.add(id)
-    const session = { ...kept.session, lastSeenAt: now }
-    // Lost to somebody else's write or to an outage: the next use is soon enough.
-    void replace({ session, idleSeconds }, record)
-      .catch(() => {})
-      .finally(() => touching.delete(id))
-  }
 
   const sessions: InternalSessions = {
     async create(value, details) {
@@ -149,32 +94,20 @@ export function createSessions(parts: SessionsParts): InternalSessions {
       }
       const token = accessTokens.sign(session)
       const kept = { session, idleSeconds }
-      const fits = await store.create(session.id, encodeRecord(kept), endOf(kept) - createdAt, limit)
+      const fits = await store.create(session.id, encodeRecord(kept), lifeMsOf(kept), limit)
       if (!fits) throw new SessionLimitReachedError()
       return { token, session }
     },
 
     async find(id) {
-      const found = isSessionId(id) ? decodeLive(id, await store.find(id)) : 'unknown'
+      const found = isSessionId(id) ? readRecord(id, await store.find(id), users) : 'unknown'
       return typeof found === 'string' ? null : found.session
-    },
-
-    async verify({ sessionId, userId }, { freshSeconds = Number.POSITIVE_INFINITY, slide = true }) {
-      const record = await store.find(sessionId)
-      const found = decodeLive(sessionId, record)
-      if (typeof found === 'string') throw new SessionEndedError(found)
-      const { user, createdAt } = found.session
-      // RFC 8725 3.8: the token and the record must speak of the same user.
-      if (user.id !== userId) throw new SessionEndedError('unknown')
-      if (Date.now() - createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
-      if (slide) touch(found, record as string)
-      return { session: found.session, idleEnd: found.idleSeconds === 0 ? null : endOf(found) }
     },
 
     async list(userId) {
       const stored = await store.list(tagOf(userId))
       return stored
-        .map(({ id, record }) => decodeLive(id, record))
+        .map(({ id, record }) => readRecord(id, record, users))
         .flatMap((found) => (typeof found !== 'string' && found.session.user.id === userId ? [found.session] : []))
     },
 
@@ -184,12 +117,13 @@ export function createSessions(parts: SessionsParts): InternalSessions {
       let timesUnchanged = 0
       for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
         const record = isSessionId(id) ? await store.find(id) : null
-        const found = decodeLive(id, record)
+        const found = readRecord(id, record, users)
         // Refused time and again although nobody changes it: for the store it has expired already.
         timesUnchanged = record === refused ? timesUnchanged + 1 : 0
         if (typeof found === 'string' || timesUnchanged > 10) return null
         const session = { ...found.session, data: apply(found.session.data) }
-        if (await replace({ ...found, session }, record as string)) return session
+        const next = { ...found, session }
+        if (await store.replace(id, record as string, encodeRecord(next), lifeMsOf(next))) return session
         refused = record
       }
       throw new StoreUnavailableError()
@@ -215,11 +149,6 @@ export function createSessions(parts: SessionsParts): InternalSessions {
     }
   }
   return sessions
-}
-
-/** Epoch milliseconds at which the session ends unless it is used. */
-function endOf({ session: { expiresAt, lastSeenAt }, idleSeconds }: KeptSession): number {
-  return idleSeconds === 0 ? expiresAt : Math.min(expiresAt, lastSeenAt + idleSeconds * 1_000)
 }
 
 function tagOf(userId: unknown): string {

@@ -1,9 +1,10 @@
-import type { AccessTokens } from './access-token.js'
 import type { Answers, AnyReply, AnyRequest } from './answers.js'
 import { JwtSessionError, NotRegisteredError, SessionMissingError } from './errors.js'
 import { createRequestSession } from './request-session.js'
 import { checkRouteSettings, type SessionRouteSettings } from './route-settings.js'
-import type { InternalSessions } from './sessions.js'
+import type { KeptSession } from './session-record.js'
+import type { Sessions } from './sessions.js'
+import type { Verification } from './verification.js'
 
 /**
  * A preHandler: sets `request.session`, or answers the request and then rejects. The route's `config.session` says what
@@ -22,22 +23,46 @@ export type VerifySession = (request: AnyRequest, reply: AnyReply) => Promise<vo
  * hand goes on behind a refusal.
  */
 export function createVerifySession(
-  accessTokens: AccessTokens,
-  sessions: InternalSessions,
+  verification: Verification,
+  sessions: Pick<Sessions, 'update'>,
   answers: Answers
 ): VerifySession {
-  return async function verifySession(request, reply) {
+  /** A promise only where there is something to wait for. */
+  function admit(request: AnyRequest): Promise<void> | undefined {
     const settings = settingsOf(request)
-    try {
-      const token = readBearerToken(request)
-      if (token === null && settings.optional) return
-      if (token === null) throw new SessionMissingError()
-      request.session = createRequestSession(sessions, await sessions.verify(accessTokens.verify(token), settings))
-    } catch (error) {
-      if (error instanceof JwtSessionError) await answers.sendError(request, reply, error)
-      throw error
-    }
+    const token = readBearerToken(request)
+    if (token === null && settings.optional) return
+    if (token === null) throw new SessionMissingError()
+    const verified = verification.verify(token, settings)
+    if (verified instanceof Promise) return verified.then((kept) => open(request, kept))
+    open(request, verified)
   }
+
+  function open(request: AnyRequest, kept: KeptSession): void {
+    request.session = createRequestSession(sessions, kept)
+  }
+
+  async function refuse(request: AnyRequest, reply: AnyReply, error: unknown): Promise<never> {
+    if (error instanceof JwtSessionError) await answers.sendError(request, reply, error)
+    throw error
+  }
+
+  function verifySession(request: AnyRequest, reply: AnyReply): Promise<void>
+  /** As Fastify calls a hook: with nothing to wait for there is no promise, but a call of `done`. */
+  function verifySession(request: AnyRequest, reply: AnyReply, done: () => void): Promise<void> | undefined
+  function verifySession(request: AnyRequest, reply: AnyReply, done?: () => void): Promise<void> | undefined {
+    let admitted: Promise<void> | undefined
+    try {
+      admitted = admit(request)
+    } catch (error) {
+      return refuse(request, reply, error)
+    }
+    if (admitted !== undefined) return admitted.catch((error) => refuse(request, reply, error))
+    // A preParsing hook has the payload in its place.
+    if (typeof done !== 'function') return Promise.resolve()
+    done()
+  }
+  return verifySession
 }
 
 const DEFAULTS: SessionRouteSettings = {}
@@ -59,10 +84,9 @@ function settingsOf(request: AnyRequest): SessionRouteSettings {
  *
  * @throws {NotRegisteredError} at the first request, when there is none
  */
-export const verifySession: VerifySession = async (request, reply) => {
+export const verifySession: VerifySession = (request, reply, ...done: []) => {
   const { [GUARD]: guard } = request.server as { [GUARD]?: VerifySession }
-  if (guard === undefined) throw new NotRegisteredError()
-  return guard(request, reply)
+  return guard === undefined ? Promise.reject(new NotRegisteredError()) : guard(request, reply, ...done)
 }
 
 /** Where a scope keeps its guard for the imported one: under no name that anything else could decorate. */
@@ -70,7 +94,11 @@ export const GUARD = Symbol('fastify-jwt-session guard')
 
 /** The token of `Authorization: Bearer <token>`, or null when the header is missing, empty or of another scheme. */
 export function readBearerToken(request: AnyRequest): string | null {
-  return BEARER.exec(request.headers.authorization ?? '')?.[1] ?? null
+  const { authorization = '' } = request.headers
+  if (authorization.slice(0, BEARER.length).toLowerCase() !== BEARER) return null
+  let start = BEARER.length
+  while (authorization[start] === ' ') start++
+  return authorization.slice(start) || null
 }
 
-const BEARER = /^bearer +([^ ].*)$/i
+const BEARER = 'bearer '

@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { createRedisStore, type JwtSessionOptions, type Session, type SessionStore } from '../lib/index.js'
-import { createApp, logout, withToken } from './fixtures/app.js'
+import { createApp, logout, onceTold, withToken } from './fixtures/app.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
 import { upstream } from './fixtures/tokens.js'
 import { until } from './fixtures/until.js'
@@ -101,8 +101,9 @@ t.test('use and logout: after the logout was answered every use is 401', async (
     const leave = async () => {
       const { statusCode } = await (one as FastifyInstance).inject(logout(token))
       if (statusCode !== 204) t.fail(`A logout was answered ${statusCode}`)
+      if ((await (one as FastifyInstance).inject(withToken(token))).statusCode !== 401) alive++
       for (const use of uses) {
-        const answer = await use()
+        const answer = await onceTold(use)
         if (answer.statusCode !== 401 || answer.json().reason !== 'logged_out') alive++
       }
     }

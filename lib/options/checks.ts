@@ -19,11 +19,11 @@ export function orEmpty<T extends object>(value: T | undefined): T {
   return value === undefined ? ({} as T) : value
 }
 
-/** A positive integer, or the default. */
-export function checkCount<T>(option: string, value: unknown, byDefault: T): number | T {
+/** An integer from `min`, or the default. */
+export function checkCount<T>(option: string, value: unknown, byDefault: T, min = 1): number | T {
   if (value === undefined) return byDefault
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > MAX_COUNT) {
-    throw new InvalidOptionError(option, `must be an integer from 1 to ${MAX_COUNT}`)
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > MAX_COUNT) {
+    throw new InvalidOptionError(option, `must be an integer from ${min} to ${MAX_COUNT}`)
   }
   return value
 }

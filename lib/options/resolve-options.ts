@@ -29,6 +29,14 @@ export interface ResolvedOptions {
   routes: ResolvedRoutes
   /** The header's value, or null for no header. */
   clearSiteData: string | null
+  /** Null: no cache. */
+  cache: ResolvedCache | null
+}
+
+/** Every field with its default. */
+export interface ResolvedCache {
+  maxEntries: number
+  maxStaleMs: number
 }
 
 export type StoreChoice =
@@ -57,7 +65,8 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
     userSchema: resolveUserSchema(options.userSchema),
     session: resolveSession(options.session),
     routes: resolveRoutes(options, upstream.kind === 'http' || upstream.client.register !== undefined),
-    clearSiteData: resolveClearSiteData(options.clearSiteData)
+    clearSiteData: resolveClearSiteData(options.clearSiteData),
+    cache: resolveCache(options)
   }
 }
 
@@ -71,6 +80,7 @@ const OPTIONS: (keyof JwtSessionOptions | 'logLevel' | 'logSerializers')[] = [
   'routes',
   'storeTimeoutMs',
   'clearSiteData',
+  'cache',
   'prefix',
   // Fastify's own, which arrive with ours.
   'logLevel',
@@ -115,3 +125,15 @@ function resolveClearSiteData(directives: JwtSessionOptions['clearSiteData'] = [
 }
 
 const DIRECTIVES = ['cache', 'clientHints', 'cookies', 'executionContexts', 'storage', '*']
+
+function resolveCache({ cache = false, store }: JwtSessionOptions): ResolvedCache | null {
+  if (cache === false) return null
+  if (store !== undefined && !hasMethods<SessionStore>(store, 'track')) {
+    throw new InvalidOptionError('cache', 'needs `redis`, or a `store` with the method track()')
+  }
+  const options = checkFields('cache', cache === true ? {} : cache, ['maxEntries', 'maxStaleMs'])
+  return {
+    maxEntries: checkCount('cache.maxEntries', options.maxEntries, 10_000),
+    maxStaleMs: checkCount('cache.maxStaleMs', options.maxStaleMs, 1_000, 100)
+  }
+}

@@ -35,6 +35,7 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number): Sess
     replace: (id, record, next, lifeMs) => ask(() => store.replace(id, record, next, lifeMs)),
     end: (id, reason) => ask(() => store.end(id, reason)),
     endAll: (tag, reason, exceptId) => ask(() => store.endAll(tag, reason, exceptId)),
-    list: (tag) => ask(() => store.list(tag))
+    list: (tag) => ask(() => store.list(tag)),
+    ...(store.track && { track: store.track.bind(store) })
   }
 }

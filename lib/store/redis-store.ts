@@ -1,5 +1,6 @@
 import { splitSessionId } from '../session-id.js'
 import { SCRIPT, SCRIPT_SHA } from './redis-script.js'
+import { type TrackableClient, trackRedis } from './redis-tracking.js'
 import { KEPT_AFTER_LIFE_MS, type SessionStore } from './session-store.js'
 
 /** The part of an ioredis `Redis` or `Cluster` client that the store uses. */
@@ -56,13 +57,17 @@ export function createRedisStore(client: RedisClient): SessionStore {
         const end = value.indexOf(' ')
         return { id: tag + value.slice(0, end), record: value.slice(end + 1) }
       })
-    }
+    },
+    track: (options) => trackRedis(client as RedisClient & TrackableClient, KEY_START, options)
   }
 }
 
+/** What every key starts with, behind the client's `keyPrefix`. */
+const KEY_START = 'fjs:{'
+
 /** The braces put all keys of a user into one Cluster slot. */
 function indexOf(tag: string): string {
-  return `fjs:{${tag}}`
+  return `${KEY_START}${tag}}`
 }
 
 /** With `stringNumbers` ioredis answers numbers as strings. */

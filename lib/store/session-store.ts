@@ -38,6 +38,27 @@ export interface SessionStore {
    * Records of sessions that are no longer live may be among them.
    */
   list(tag: string): Promise<StoredSession[]>
+  /** Tells of every change to what is kept, by whomever, for the option `cache`. A store that cannot does not have it. */
+  track?(options: TrackingOptions): ChangeTracking
+}
+
+/** What a cache wants to be told of. */
+export interface TrackingOptions {
+  /** Milliseconds that a change may stay untold, when a connection has been cut and nobody noticed. */
+  maxStaleMs: number
+  /** Something of the user with this tag has changed, or may have; of anybody, when it is null. */
+  onChange(tag: string | null): void
+  /** The store, or what stands in front of it, does not let us track. The message starts with a code. */
+  onRefused(error: Error): void
+}
+
+/** A store that tells of its changes, from now until `close()`. */
+export interface ChangeTracking {
+  /** Settles when the first attempt is over, whatever came of it. */
+  readonly attempted: Promise<unknown>
+  /** Whether all changes have been told that were made `maxStaleMs` ago or earlier. Asked for every request. */
+  isCurrent(): boolean
+  close(): void
 }
 
 /** How many live sessions a user may have, the new one included. */

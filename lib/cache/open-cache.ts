@@ -1,0 +1,42 @@
+import type { FastifyInstance } from 'fastify'
+import type { ResolvedCache } from '../options/resolve-options.js'
+import type { SessionStore } from '../store/session-store.js'
+import { createForgettingStore } from './forgetting-store.js'
+import { type CachedReader, createSessionCache, NO_CACHE } from './session-cache.js'
+
+interface StoreWithCache<Value> {
+  store: SessionStore
+  /** Of what is read from the store. */
+  cache: CachedReader<Value>
+}
+
+/** A cache that the store itself keeps true, where one was asked for and the store can. Closed with the app. */
+export async function openCache<Value>(
+  fastify: FastifyInstance,
+  store: SessionStore,
+  options: ResolvedCache | null
+): Promise<StoreWithCache<Value>> {
+  if (options === null || store.track === undefined) return { store, cache: NO_CACHE }
+  const tracking = store.track({
+    maxStaleMs: options.maxStaleMs,
+    onChange: (tag) => cache.forget(tag),
+    onRefused: warnOnce()
+  })
+  fastify.addHook('onClose', async () => tracking.close())
+  const cache = createSessionCache<Value>(options.maxEntries, tracking.isCurrent)
+  await tracking.attempted
+  return { store: createForgettingStore(store, cache), cache }
+}
+
+function warnOnce(): (error: Error) => void {
+  let hasWarned = false
+  return ({ message }) => {
+    if (hasWarned) return
+    hasWarned = true
+    const code = message.split(' ')[0]
+    process.emitWarning(`Sessions are verified without a cache: Redis does not let us track its keys (${code}).`, {
+      type: 'JwtSessionWarning',
+      code: 'FST_JWT_SESSION_CACHE_UNAVAILABLE'
+    })
+  }
+}

@@ -1,0 +1,94 @@
+import type { AccessTokens } from './access-token.js'
+import type { CachedReader } from './cache/session-cache.js'
+import { SessionEndedError, SessionNotFreshError } from './errors.js'
+import type { SessionRouteSettings } from './route-settings.js'
+import { splitSessionId } from './session-id.js'
+import { encodeRecord, endOf, type KeptSession, lifeMsOf, readRecord } from './session-record.js'
+import type { SessionStore } from './store/session-store.js'
+import type { UserParser } from './user.js'
+
+/** The way from a token to its session, which every request to a guarded route takes. */
+export interface Verification {
+  /**
+   * The live session that the token names: at once when it is cached, and then shared with other requests.
+   *
+   * @throws {SessionEndedError} there is none
+   * @throws {SessionNotFreshError} there is one, from a login too long ago
+   * @throws {StoreUnavailableError}
+   */
+  verify(token: string, settings: VerifySettings): KeptSession | Promise<KeptSession>
+}
+
+type VerifySettings = Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>
+
+/** A session, and the text it was read from. */
+export interface FoundSession {
+  kept: KeptSession
+  record: string
+}
+
+interface VerificationParts {
+  /** Bounded: it rejects with a StoreUnavailableError only. */
+  store: SessionStore
+  cache: CachedReader<FoundSession>
+  /** Null: no idle timeout. */
+  idleTimeoutSeconds: number | null
+  users: UserParser
+  accessTokens: AccessTokens
+}
+
+/** With the rules of its idle time: they hold from a use to the next. */
+export function createVerification(parts: VerificationParts): Verification {
+  const { store, cache, users, accessTokens } = parts
+  const idleSeconds = parts.idleTimeoutSeconds ?? 0
+  /** Ids of sessions whose use is being written. */
+  const touching = new Set<string>()
+
+  async function ask(token: string): Promise<FoundSession> {
+    const { sessionId, userId } = accessTokens.verify(token)
+    const [tag] = splitSessionId(sessionId)
+    return cache.load(token, tag, async () => {
+      const record = await store.find(sessionId)
+      const kept = readRecord(sessionId, record, users)
+      if (typeof kept === 'string') throw new SessionEndedError(kept)
+      // RFC 8725 3.8: the token and the record must speak of the same user.
+      if (kept.session.user.id !== userId) throw new SessionEndedError('unknown')
+      return { kept, record: record as string }
+    })
+  }
+
+  function use(found: FoundSession, settings: VerifySettings, now: number): KeptSession {
+    const { freshSeconds = Number.POSITIVE_INFINITY, slide = true } = settings
+    if (now - found.kept.session.createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
+    if (slide) touch(found, now)
+    return found.kept
+  }
+
+  /**
+   * Writes down that the session is in use, at most once in a tenth of the idle time: of the shorter one, as long as it
+   * is kept with another than the options have. Nobody waits for it.
+   */
+  function touch({ kept, record }: FoundSession, now: number): void {
+    const { id, lastSeenAt } = kept.session
+    const shorterIdle = Math.min(idleSeconds || Number.POSITIVE_INFINITY, kept.idleSeconds || Number.POSITIVE_INFINITY)
+    // Below zero when another instance's clock is ahead, which will pass; or this one was set back, maybe by a lot.
+    const unseenMs = now - lastSeenAt
+    if ((unseenMs < shorterIdle * 100 && unseenMs > -shorterIdle * 500) || touching.has(id)) return
+    touching.add(id)
+    const next = { session: { ...kept.session, lastSeenAt: now }, idleSeconds }
+    // Lost to somebody else's write or to an outage: the next use is soon enough.
+    void store
+      .replace(id, record, encodeRecord(next), lifeMsOf(next))
+      .catch(() => {})
+      .finally(() => touching.delete(id))
+  }
+
+  return {
+    verify(token, settings) {
+      const cached = cache.get(token)
+      const now = Date.now()
+      if (cached !== undefined && endOf(cached.kept) > now) return use(cached, settings, now)
+      return ask(token).then((found) => use(found, settings, Date.now()))
+    }
+  }
+}
