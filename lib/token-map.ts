@@ -5,13 +5,13 @@ interface Entry<Value> {
   newer: Entry<Value> | null
 }
 
-// The HMAC at its end, in base64url: as good as random, and no two tokens share it.
-const SIGNATURE_LENGTH = 43
+// 72 bits of the HMAC that a token ends with: as good as random. Where two share them, the last one is in the map.
+const KEY_LENGTH = 12
 
 /**
  * A map by exact token, of bounded size: when it is full, the one that was not used for the longest time goes. It is the
- * first thing that each request asks, so it spares what makes a Map slow here: tokens are found by their signature and
- * then compared, since hashing a whole one takes longer; and the order of use is a linked list, since moving a key to the
+ * first thing that each request asks, so it spares what makes a Map slow here: tokens are found by the end of their signature
+ * and then compared, since hashing a whole one takes longer; and the order of use is a linked list, since moving a key to the
  * end of a Map takes longer.
  */
 export class TokenMap<Value> {
@@ -37,11 +37,11 @@ export class TokenMap<Value> {
   }
 
   set(token: string, value: Value): void {
-    const signature = signatureOf(token)
-    const previous = this.#entries.get(signature)
+    const key = keyOf(token)
+    const previous = this.#entries.get(key)
     if (previous !== undefined) this.#remove(previous)
     const entry = { token, value, older: null, newer: null }
-    this.#entries.set(signature, entry)
+    this.#entries.set(key, entry)
     this.#append(entry)
     if (this.#entries.size > this.#maxEntries) this.#evictOldest()
   }
@@ -52,7 +52,7 @@ export class TokenMap<Value> {
   }
 
   #find(token: string): Entry<Value> | undefined {
-    const entry = this.#entries.get(signatureOf(token))
+    const entry = this.#entries.get(keyOf(token))
     return entry?.token === token ? entry : undefined
   }
 
@@ -63,7 +63,7 @@ export class TokenMap<Value> {
   }
 
   #remove(entry: Entry<Value>): void {
-    this.#entries.delete(signatureOf(entry.token))
+    this.#entries.delete(keyOf(entry.token))
     this.#unlink(entry)
   }
 
@@ -83,6 +83,6 @@ export class TokenMap<Value> {
   }
 }
 
-function signatureOf(token: string): string {
-  return token.slice(-SIGNATURE_LENGTH)
+function keyOf(token: string): string {
+  return token.slice(-KEY_LENGTH)
 }

@@ -10,13 +10,12 @@ const MAX_STALE_MS = 400
 
 /** An app with the cache, another one without, and a session of each of many users, on all masters. */
 const redis = cluster.connect({
-  keyPrefix: 'app:',
   slotsRefreshInterval: 200,
   retryDelayOnFailover: 20,
   redisOptions: { commandTimeout: 200 }
 })
 const cached = await createApp(t, { upstream, redis, cache: { maxStaleMs: MAX_STALE_MS } })
-const other = await createApp(t, { upstream, redis: cluster.connect({ keyPrefix: 'app:' }), cache: false })
+const other = await createApp(t, { upstream, redis: cluster.connect(), cache: false })
 const users = Array.from({ length: 30 }, (_, i) => `user-${i}`)
 const openAll = () => Promise.all(users.map((id) => other.sessions.create({ id })))
 

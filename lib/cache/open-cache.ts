@@ -17,13 +17,9 @@ export async function openCache<Value>(
   options: ResolvedCache | null
 ): Promise<StoreWithCache<Value>> {
   if (options === null || store.track === undefined) return { store, cache: NO_CACHE }
-  const tracking = store.track({
-    maxStaleMs: options.maxStaleMs,
-    onChange: (tag) => cache.forget(tag),
-    onRefused: warnOnce()
-  })
+  const cache = createSessionCache<Value>(options.maxEntries, () => tracking.isCurrent())
+  const tracking = store.track({ maxStaleMs: options.maxStaleMs, onChange: cache.forget, onRefused: warnOnce() })
   fastify.addHook('onClose', async () => tracking.close())
-  const cache = createSessionCache<Value>(options.maxEntries, tracking.isCurrent)
   await tracking.attempted
   return { store: createForgettingStore(store, cache), cache }
 }
