@@ -213,10 +213,10 @@ export class UpstreamInvalidError extends UpstreamError {
   }
 }
 
-/** The upstream says that it is down. */
+/** The upstream says that it is down, or has not answered lately and was not asked. */
 export class UpstreamUnavailableError extends UpstreamError {
-  constructor() {
-    super('FST_JWT_SESSION_UPSTREAM_UNAVAILABLE', 503, 'The user service is unavailable')
+  constructor(cause?: unknown) {
+    super('FST_JWT_SESSION_UPSTREAM_UNAVAILABLE', 503, 'The user service is unavailable', cause)
   }
 }
 
@@ -231,7 +231,10 @@ export class UpstreamTimeoutError extends UpstreamError {
 
 /** The session store could not be asked or told. Says nothing about the session: never a reason to log somebody out. */
 export class StoreUnavailableError extends JwtSessionError {
-  constructor(cause?: unknown) {
-    super('FST_JWT_SESSION_STORE_UNAVAILABLE', 503, 'The session store is unavailable', cause)
+  /** @param atStart where it is, if it is Redis: an error that fails the start says so, and what is wrong, in its message */
+  constructor(cause?: unknown, atStart?: { address: string | undefined }) {
+    const where = atStart?.address === undefined ? '' : ` at ${atStart.address}`
+    const why = atStart === undefined ? '' : `: ${withoutDetails(cause).message}`
+    super('FST_JWT_SESSION_STORE_UNAVAILABLE', 503, `The session store${where} is unavailable${why}`, cause)
   }
 }

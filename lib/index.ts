@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { createAccessTokens } from './access-token.js'
 import { createAnswers } from './answers.js'
+import { createBreaker, logBreaker } from './breaker.js'
 import { openCache } from './cache/open-cache.js'
 import { AlreadyDecoratedError } from './errors.js'
 import type { JwtSessionOptions } from './options/options.js'
@@ -23,9 +24,10 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
 
   const users = createUserParser(options.userSchema)
   const accessTokens = await createAccessTokens(fastify, options)
-  const boundedStore = createBoundedStore(await openStore(fastify, options), options.storeTimeoutMs)
+  const breaker = createBreaker(options.breaker.store, logBreaker(fastify.log, 'session store'))
+  const boundedStore = createBoundedStore(await openStore(fastify, options), options.storeTimeoutMs, breaker)
   const { store, cache } = await openCache<FoundSession>(fastify, boundedStore, options.cache)
-  const upstream = openUpstream(fastify, options.upstream)
+  const upstream = openUpstream(fastify, options)
   const sessions = createSessions({ ...options.session, store, users, accessTokens })
   const verification = createVerification({ ...options.session, store, cache, users, accessTokens })
   const answers = createAnswers(options.clearSiteData)

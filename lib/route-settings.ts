@@ -1,5 +1,4 @@
-import { InvalidOptionError } from './errors.js'
-import { checkCount, checkFields } from './options/checks.js'
+import { checkCount, checkFields, checkSwitch } from './options/checks.js'
 
 /** What `verifySession` does on one route: its `config.session`. */
 export interface SessionRouteSettings {
@@ -18,9 +17,6 @@ export interface SessionRouteSettings {
 export function checkRouteSettings(settings: SessionRouteSettings): void {
   checkFields('config.session', settings, ['optional', 'freshSeconds', 'slide'])
   checkCount('config.session.freshSeconds', settings.freshSeconds, undefined)
-  for (const name of ['optional', 'slide'] as const) {
-    if (settings[name] !== undefined && typeof settings[name] !== 'boolean') {
-      throw new InvalidOptionError(`config.session.${name}`, 'must be true or false')
-    }
-  }
+  checkSwitch('config.session.optional', settings.optional, false)
+  checkSwitch('config.session.slide', settings.slide, true)
 }

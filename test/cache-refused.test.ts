@@ -6,12 +6,15 @@ import { readRights } from './fixtures/readme-rights.js'
 import { type StartedRedis, startRedis } from './fixtures/redis/start-redis.js'
 import { upstream } from './fixtures/tokens.js'
 import { until } from './fixtures/until.js'
+import { captureWarnings } from './fixtures/warnings.js'
+
+const CODE = 'FST_JWT_SESSION_CACHE_UNAVAILABLE'
 
 const user = { username: 'sessions', password: 'a password' }
 
 /** An app with the cache, whose warnings are caught, and how often it reads a session that is used three times. */
 async function createCachedApp(t: Test, redis: StartedRedis, credentials: object) {
-  const emitWarning = t.capture(process, 'emitWarning')
+  const warnings = captureWarnings(t, CODE)
   const app = await createApp(t, { upstream, redis: redis.client(credentials), cache: true })
   const countReads = readCounter(redis.client())
   const { token } = await app.sessions.create({ id: 'ada' })
@@ -25,7 +28,7 @@ async function createCachedApp(t: Test, redis: StartedRedis, credentials: object
       t.equal((await app.inject(logout(token))).statusCode, 204)
       t.equal((await app.inject(withToken(token))).json().reason, 'logged_out')
     },
-    warnings: () => emitWarning().map(({ args }) => args as unknown[])
+    warnings
   }
 }
 
@@ -60,24 +63,24 @@ async function testRefused(t: Test, redis: StartedRedis, credentials: object, co
   await logOut()
   const [[text, options] = [], ...more] = warnings()
   t.equal(text, `Sessions are verified without a cache: Redis does not let us track its keys (${code}).`)
-  t.strictSame(options, { type: 'JwtSessionWarning', code: 'FST_JWT_SESSION_CACHE_UNAVAILABLE' })
+  t.strictSame(options, { type: 'JwtSessionWarning', code: CODE })
   t.strictSame(more, [])
 }
 
 t.test('it is said once, however many servers refuse, and however often', async (t) => {
-  const emitWarning = t.capture(process, 'emitWarning')
+  const warnings = captureWarnings(t, CODE)
   const track: SessionStore['track'] = ({ onRefused }) => {
     for (let i = 0; i < 3; i++) onRefused(new Error('NOPERM to somebody'))
     return { attempted: Promise.resolve(), isCurrent: () => false, close() {} }
   }
   await createApp(t, { upstream, store: { ...createMemoryStore(), track }, cache: true })
-  t.equal(emitWarning().length, 1)
+  t.equal(warnings().length, 1)
 })
 
 t.test('a Redis that is down at the start is no refusal: the cache is there when it is', async (t) => {
   const redis = await startRedis(t)
   await redis.kill()
-  const emitWarning = t.capture(process, 'emitWarning')
+  const warnings = captureWarnings(t, CODE)
   const client = redis.client({ enableOfflineQueue: false, retryStrategy: () => 20 })
   const app = await createApp(t, { upstream, redis: client, cache: true })
   await redis.restart()
@@ -89,5 +92,5 @@ t.test('a Redis that is down at the start is no refusal: the cache is there when
     t.equal((await app.inject(withToken(token))).statusCode, 200)
     return (await countReads()) === 0
   })
-  t.strictSame(emitWarning(), [])
+  t.strictSame(warnings(), [])
 })

@@ -79,7 +79,7 @@ t.test('README names every option, and no other', async (t) => {
   const options = [...source.matchAll(/^ {2,}(\w+)\??:/gm)].map(([, name]) => name)
   const tables = [...readme.matchAll(/^\| (`[^|]+) \|.*\| .* \| .* \|$/gm)].map(([, cell = '']) => cell)
   const documented = tables.flatMap((cell) => [...cell.matchAll(/`([\w.]+)`/g)].map(([, path = '']) => path.split('.')))
-  const groups = ['jwt', 'session', 'routes', 'path', 'schema', 'url', 'option']
+  const groups = ['jwt', 'session', 'routes', 'breaker', 'path', 'schema', 'url', 'option']
   const missing = options.filter(
     (name) => !groups.includes(name ?? '') && !documented.some((path) => path.at(-1) === name)
   )

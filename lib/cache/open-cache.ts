@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { ResolvedCache } from '../options/resolve-options.js'
 import type { SessionStore } from '../store/session-store.js'
+import { warn } from '../warn.js'
 import { createForgettingStore } from './forgetting-store.js'
 import { type CachedReader, createSessionCache, NO_CACHE } from './session-cache.js'
 
@@ -30,9 +31,9 @@ function warnOnce(): (error: Error) => void {
     if (hasWarned) return
     hasWarned = true
     const code = message.split(' ')[0]
-    process.emitWarning(`Sessions are verified without a cache: Redis does not let us track its keys (${code}).`, {
-      type: 'JwtSessionWarning',
-      code: 'FST_JWT_SESSION_CACHE_UNAVAILABLE'
-    })
+    warn(
+      'FST_JWT_SESSION_CACHE_UNAVAILABLE',
+      `Sessions are verified without a cache: Redis does not let us track its keys (${code}).`
+    )
   }
 }

@@ -28,6 +28,13 @@ export function checkCount<T>(option: string, value: unknown, byDefault: T, min 
   return value
 }
 
+/** True or false, or the default. */
+export function checkSwitch(option: string, value: unknown, byDefault: boolean): boolean {
+  if (value === undefined) return byDefault
+  if (typeof value !== 'boolean') throw new InvalidOptionError(option, 'must be true or false')
+  return value
+}
+
 /** A string with at least one character, if there is one. */
 export function checkOptionalText(option: string, value: unknown): string | undefined {
   if (value === undefined || (typeof value === 'string' && value !== '')) return value

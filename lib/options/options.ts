@@ -38,6 +38,18 @@ export interface JwtSessionOptions {
    */
   storeTimeoutMs?: number | undefined
   /**
+   * Whether `register()` waits until the store answers, for 5 s at most and within half of Fastify's `pluginTimeout`, and
+   * then fails with `FST_JWT_SESSION_STORE_UNAVAILABLE`. Otherwise the app starts, and answers 503 as long as the store
+   * does not. A Redis that refuses the login of `{ url }` fails the start in any case. Default: true for Redis that the
+   * plugin connects to, false for a client or a `store` of yours, which you may have waited for.
+   */
+  requireStoreAtStart?: boolean | undefined
+  /**
+   * When requests are answered 503 at once, without asking a store or an upstream that does not answer, or that too many
+   * already wait for: a queue that only grows takes memory and helps nobody.
+   */
+  breaker?: { store?: BreakerOptions | undefined; upstream?: BreakerOptions | undefined } | undefined
+  /**
    * What `Clear-Site-Data` tells the browser to delete on the plugin's origin when a session has ended, or false for no
    * such header. Default `['storage']`. `Session-Ended` is sent in any case.
    */
@@ -48,6 +60,22 @@ export interface JwtSessionOptions {
    * `FST_JWT_SESSION_CACHE_UNAVAILABLE` and asks as without a cache. The in-memory store needs none. Default false.
    */
   cache?: boolean | CacheOptions | undefined
+}
+
+/** When somebody who does not answer is no longer asked. */
+export interface BreakerOptions {
+  /**
+   * How many must have asked in vain, with no answer to anybody since the first of them asked. A refusal is an answer;
+   * silence is none, nor a connection that cannot be had. 1 to 2 147 483 647. Default 5.
+   */
+  failures?: number | undefined
+  /**
+   * Milliseconds until one request may ask again, alone: when it is answered, everybody may, else it is another such time
+   * until the next. 1 to 2 147 483 647. Default 250.
+   */
+  probeAfterMs?: number | undefined
+  /** How many may wait for an answer at the same time. 1 to 2 147 483 647. Default 10 000 for the store, 500 for the upstream. */
+  maxInFlight?: number | undefined
 }
 
 /** How verified sessions are kept in this process. */

@@ -4,8 +4,9 @@ import { defaultUserSchema } from '../schemas.js'
 import type { User } from '../session.js'
 import type { SessionStore } from '../store/session-store.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
-import { checkCount, checkFields, checkOptionalFunction, checkOptionalText, hasMethods } from './checks.js'
+import { checkCount, checkFields, checkOptionalFunction, checkOptionalText, checkSwitch, hasMethods } from './checks.js'
 import type { JwtSessionOptions } from './options.js'
+import { type ResolvedBreakers, resolveBreakers } from './resolve-breaker.js'
 import { type RedisChoice, resolveRedis } from './resolve-redis.js'
 import { type ResolvedRoutes, resolveRoutes } from './resolve-routes.js'
 import { resolveSecrets } from './resolve-secrets.js'
@@ -23,6 +24,8 @@ export interface ResolvedOptions {
   }
   store: StoreChoice
   storeTimeoutMs: number
+  requireStoreAtStart: boolean
+  breaker: ResolvedBreakers
   upstream: UpstreamChoice
   userSchema: TObject
   session: ResolvedSession
@@ -51,6 +54,7 @@ export type UpstreamChoice =
 export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
   const options = checkFields('', input, OPTIONS)
   const jwt = checkFields('jwt', options.jwt, ['secret', 'issuer', 'audience', 'claims'])
+  const store = resolveStore(options)
   const upstream = resolveUpstream(options.upstream)
   return {
     jwt: {
@@ -59,8 +63,14 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
       audience: checkOptionalText('jwt.audience', jwt.audience),
       claims: checkOptionalFunction('jwt.claims', jwt.claims) ?? (() => ({}))
     },
-    store: resolveStore(options),
+    store,
     storeTimeoutMs: checkCount('storeTimeoutMs', options.storeTimeoutMs, 500),
+    requireStoreAtStart: checkSwitch(
+      'requireStoreAtStart',
+      options.requireStoreAtStart,
+      store.kind === 'redis-options'
+    ),
+    breaker: resolveBreakers(options.breaker),
     upstream,
     userSchema: resolveUserSchema(options.userSchema),
     session: resolveSession(options.session),
@@ -79,6 +89,8 @@ const OPTIONS: (keyof JwtSessionOptions | 'logLevel' | 'logSerializers')[] = [
   'session',
   'routes',
   'storeTimeoutMs',
+  'requireStoreAtStart',
+  'breaker',
   'clearSiteData',
   'cache',
   'prefix',

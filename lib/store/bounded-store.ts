@@ -1,15 +1,17 @@
+import type { Breaker, Outcome } from '../breaker.js'
 import { withDeadline } from '../deadline.js'
 import { StoreUnavailableError } from '../errors.js'
 import type { SessionStore } from './session-store.js'
 
 /**
- * The store as everybody else sees it: each operation is over within `timeoutMs`, and whatever goes wrong is "could not
- * ask", a {@link StoreUnavailableError}. A creation that was given up is undone.
+ * The store as everybody else sees it: each operation is over within `timeoutMs`, or at once while the store does not
+ * answer, and whatever goes wrong is "could not ask", a {@link StoreUnavailableError}. A creation that was given up is
+ * undone.
  */
-export function createBoundedStore(store: SessionStore, timeoutMs: number): SessionStore {
+export function createBoundedStore(store: SessionStore, timeoutMs: number, breaker: Breaker): SessionStore {
   async function ask<T>(operation: () => Promise<T>): Promise<T> {
     try {
-      return await withDeadline(Promise.resolve(operation()), timeoutMs)
+      return await breaker.run(() => withDeadline(Promise.resolve(operation()), timeoutMs), outcomeOf)
     } catch (error) {
       throw new StoreUnavailableError(error)
     }
@@ -25,7 +27,8 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number): Sess
         })
       } catch (error) {
         // It may still be written: it is ended as soon as its fate is known.
-        void Promise.allSettled([creation])
+        void creation
+          ?.catch(() => {})
           .then(() => store.end(id, 'revoked'))
           .catch(() => {})
         throw error
@@ -38,4 +41,9 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number): Sess
     list: (tag) => ask(() => store.list(tag)),
     ...(store.track && { track: store.track.bind(store) })
   }
+}
+
+/** Redis that says no has answered: it still may let others read. */
+function outcomeOf(error: unknown): Outcome {
+  return error instanceof Error && error.name === 'ReplyError' ? 'answered' : 'failed'
 }

@@ -6,9 +6,16 @@ import type { RedisClient } from './redis-store.js'
 
 /** What this file needs of the ioredis client besides the store's commands. */
 interface OwnClient extends RedisClient {
-  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'error', listener: () => void): unknown
   quit(): Promise<unknown>
   disconnect(): void
+}
+
+/** A client of the plugin's own, connected or not. */
+export interface OpenedRedis {
+  client: OwnClient
+  /** Why @fastify/redis would give up, such as a wrong password. */
+  refusal(): Error | undefined
 }
 
 /**
@@ -29,42 +36,40 @@ function requestPathSettings(timeoutMs: number) {
 
 /**
  * Opens a client of the plugin's own through @fastify/redis, in a scope that the host application cannot see, and
- * closes it with the application, within `timeoutMs` even when the server does not answer.
+ * closes it with the application, within `timeoutMs` even when the server does not answer. Does not wait for Redis.
  *
- * @throws {StoreUnavailableError} Redis refused the login, or was not ready within Fastify's `pluginTimeout`
+ * @throws {StoreUnavailableError} ioredis does not take the options
  */
-export async function openRedis(fastify: FastifyInstance, options: object, timeoutMs: number): Promise<RedisClient> {
+export async function openRedis(fastify: FastifyInstance, options: object, timeoutMs: number): Promise<OpenedRedis> {
   let opened: OwnClient | undefined
-  let lastError: unknown
+  let refusal: Error | undefined
 
-  /** @fastify/redis assigns the client before it waits for the connection, so nothing that happens to it is missed. */
   const clients = {
     get session(): OwnClient | undefined {
       return opened
     },
     set session(client: OwnClient) {
       opened = client
-      opened.on('error', (error) => {
-        lastError = error
-      })
-      // @fastify/redis quits without a bound, and without a handler when the start fails.
+      // Whoever asks is told. Without a listener ioredis prints it.
+      client.on('error', () => {})
       const quit = client.quit.bind(client)
-      opened.quit = async () => {
+      fastify.addHook('onClose', async () => {
         await withDeadline(quit(), timeoutMs).catch(() => {})
         client.disconnect()
-      }
+      })
+      // @fastify/redis would quit without a bound; and for good when the start is refused, also if the app goes on.
+      client.quit = async () => {}
     }
   }
 
-  try {
-    await fastify.register(async (scope) => {
-      scope.decorate('redis', clients as unknown as FastifyRedis)
-      const settings = { ...requestPathSettings(timeoutMs), ...options, namespace: 'session' }
-      await scope.register(fastifyRedis, settings as FastifyRedisPluginOptions)
+  await fastify.register(async (scope) => {
+    scope.decorate('redis', clients as unknown as FastifyRedis)
+    const settings = { ...requestPathSettings(timeoutMs), ...options, namespace: 'session' }
+    // Called and not registered: Fastify would wait for the connection, and give up without a word of what is wrong.
+    fastifyRedis(scope, settings as FastifyRedisPluginOptions, (error) => {
+      refusal = error
     })
-  } catch (error) {
-    opened?.disconnect()
-    throw new StoreUnavailableError(lastError ?? error)
-  }
-  return clients.session as RedisClient
+  })
+  if (opened === undefined) throw new StoreUnavailableError(refusal)
+  return { client: opened, refusal: () => refusal }
 }

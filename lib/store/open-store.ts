@@ -1,35 +1,68 @@
 import type { FastifyInstance } from 'fastify'
 import type { ResolvedOptions } from '../options/resolve-options.js'
+import { warn } from '../warn.js'
+import { checkEviction, checkSettings } from './check-redis.js'
 import { createMemoryStore } from './memory-store.js'
 import { openRedis } from './open-redis.js'
-import { createRedisStore } from './redis-store.js'
+import { createRedisStore, type RedisClient } from './redis-store.js'
 import type { SessionStore } from './session-store.js'
+import { waitForStore } from './wait-for-store.js'
 
-/** The store that the options ask for. What is opened here is closed with the app; what was injected is not. */
-export async function openStore(
-  fastify: FastifyInstance,
-  { store: choice, storeTimeoutMs }: Pick<ResolvedOptions, 'store' | 'storeTimeoutMs'>
-): Promise<SessionStore> {
-  if (choice.kind === 'custom') return choice.store
-  if (choice.kind === 'redis-client') return createRedisStore(choice.client)
-  if (choice.kind === 'redis-options') return createRedisStore(await openRedis(fastify, choice.options, storeTimeoutMs))
-  warn(choice.byMistake)
-  const store = createMemoryStore()
-  fastify.addHook('onClose', async () => store.close())
+type StoreOptions = Pick<ResolvedOptions, 'store' | 'storeTimeoutMs' | 'requireStoreAtStart'>
+
+/**
+ * The store that the options ask for. What is opened here is closed with the app; what was injected is not.
+ *
+ * @throws {StoreUnavailableError} it is required and does not answer
+ */
+export async function openStore(fastify: FastifyInstance, options: StoreOptions): Promise<SessionStore> {
+  const { store: choice, storeTimeoutMs, requireStoreAtStart: isRequired } = options
+  const patienceMs = longestWaitMs(fastify)
+
+  if (choice.kind === 'memory') return openMemory(fastify, choice.byMistake)
+  if (choice.kind === 'redis-options') {
+    const { client, refusal } = await openRedis(fastify, choice.options, storeTimeoutMs)
+    const store = storeOn(fastify, client)
+    // Even if it is not required: most often it is there a moment later, and the first request need not be refused.
+    const wait = { client, refusal, isRequired, patienceMs: isRequired ? patienceMs : storeTimeoutMs }
+    await waitForStore(store, wait).catch((error) => {
+      client.disconnect()
+      throw error
+    })
+    return store
+  }
+  if (choice.kind === 'redis-client') checkSettings(choice.client)
+  const client = choice.kind === 'redis-client' ? choice.client : {}
+  const store = choice.kind === 'redis-client' ? storeOn(fastify, choice.client) : choice.store
+  if (isRequired) await waitForStore(store, { client, isRequired, patienceMs })
   return store
+}
+
+function storeOn(fastify: FastifyInstance, client: RedisClient): SessionStore {
+  // Nobody waits for it.
+  fastify.addHook('onReady', async () => void checkEviction(client))
+  return createRedisStore(client)
+}
+
+const LONGEST_WAIT_MS = 5_000
+
+/** Less than Fastify waits for the plugin: it would not say what is wrong. */
+function longestWaitMs({ initialConfig: { pluginTimeout } }: FastifyInstance): number {
+  return Math.min(LONGEST_WAIT_MS, (pluginTimeout || Number.POSITIVE_INFINITY) / 2)
 }
 
 let hasWarned = false
 
-/** Once in a process, when memory is probably not what was meant. */
-function warn(byMistake: boolean): void {
-  if (hasWarned || !(byMistake || process.env.NODE_ENV === 'production')) return
-  hasWarned = true
-  const advice = byMistake
-    ? '`redis` or `store` is undefined: await its registration first.'
-    : 'Set `redis` or `store`.'
-  process.emitWarning(`Sessions live in the memory of this process and end with it. ${advice}`, {
-    type: 'JwtSessionWarning',
-    code: 'FST_JWT_SESSION_MEMORY_STORE'
-  })
+function openMemory(fastify: FastifyInstance, byMistake: boolean): SessionStore {
+  // Once in a process, when memory is probably not what was meant.
+  if (!hasWarned && (byMistake || process.env.NODE_ENV === 'production')) {
+    hasWarned = true
+    const advice = byMistake
+      ? '`redis` or `store` is undefined: await its registration first.'
+      : 'Set `redis` or `store`.'
+    warn('FST_JWT_SESSION_MEMORY_STORE', `Sessions live in the memory of this process and end with it. ${advice}`)
+  }
+  const store = createMemoryStore()
+  fastify.addHook('onClose', async () => store.close())
+  return store
 }

@@ -1,0 +1,28 @@
+import type { BreakerLimits } from '../breaker.js'
+import { checkCount, checkFields, orEmpty } from './checks.js'
+import type { BreakerOptions, JwtSessionOptions } from './options.js'
+
+/** The limits of each breaker, with every default. */
+export interface ResolvedBreakers {
+  store: BreakerLimits
+  upstream: BreakerLimits
+}
+
+/** @throws {InvalidOptionError} */
+export function resolveBreakers(breaker: JwtSessionOptions['breaker']): ResolvedBreakers {
+  const { store, upstream } = checkFields('breaker', orEmpty(breaker), ['store', 'upstream'])
+  return {
+    store: resolveBreaker('breaker.store', store, 10_000),
+    // Each login in flight has a socket to the upstream, and the client's.
+    upstream: resolveBreaker('breaker.upstream', upstream, 500)
+  }
+}
+
+function resolveBreaker(option: string, limits: BreakerOptions | undefined, maxInFlight: number): BreakerLimits {
+  const given = checkFields(option, orEmpty(limits), ['failures', 'probeAfterMs', 'maxInFlight'])
+  return {
+    failures: checkCount(`${option}.failures`, given.failures, 5),
+    probeAfterMs: checkCount(`${option}.probeAfterMs`, given.probeAfterMs, 250),
+    maxInFlight: checkCount(`${option}.maxInFlight`, given.maxInFlight, maxInFlight)
+  }
+}

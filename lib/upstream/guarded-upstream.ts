@@ -1,0 +1,49 @@
+import { type Breaker, BreakerError, type Outcome } from '../breaker.js'
+import { UpstreamInvalidError, UpstreamTimeoutError, UpstreamUnavailableError } from '../errors.js'
+import { toUpstreamError } from './to-upstream-error.js'
+import type { UpstreamClient, UpstreamContext } from './upstream-client.js'
+
+/**
+ * The upstream as the routes see it: whoever asks while it does not answer, or while too many wait for it, is refused at
+ * once with an {@link UpstreamUnavailableError}.
+ */
+export function createGuardedUpstream(upstream: UpstreamClient, breaker: Breaker): UpstreamClient {
+  async function ask(call: () => Promise<unknown>, { signal }: UpstreamContext): Promise<unknown> {
+    try {
+      return await breaker.run(call, (error) => (signal.aborted ? 'given up' : outcomeOf(error)))
+    } catch (error) {
+      throw error instanceof BreakerError ? new UpstreamUnavailableError(error) : error
+    }
+  }
+
+  return {
+    login: (credentials, context) => ask(() => upstream.login(credentials, context), context),
+    ...(upstream.register && {
+      register: (registration, context) => ask(async () => upstream.register?.(registration, context), context)
+    }),
+    ...(upstream.logout && {
+      logout: (session, context) => ask(async () => upstream.logout?.(session, context), context)
+    })
+  }
+}
+
+/** A refusal is an answer, and so is nonsense: only silence and a connection that cannot be had are none. */
+function outcomeOf(error: unknown): Outcome {
+  const reason = toUpstreamError(error)
+  if (reason instanceof UpstreamTimeoutError) return 'failed'
+  const { code } = (reason.cause ?? {}) as { code?: string }
+  return reason instanceof UpstreamInvalidError && UNREACHABLE.includes(String(code)) ? 'failed' : 'answered'
+}
+
+const UNREACHABLE = [
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EPIPE',
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_SOCKET'
+]

@@ -1,0 +1,120 @@
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { CredentialsRejectedError, type UpstreamClient } from '../lib/index.js'
+import { createApp, withToken } from './fixtures/app.js'
+import { listen } from './fixtures/listen.js'
+import { CREDENTIALS, postJson } from './fixtures/post-json.js'
+import { startRawUpstream } from './fixtures/raw-upstream.js'
+import { until } from './fixtures/until.js'
+
+const LOGIN = postJson('/user/login', CREDENTIALS)
+const TIMEOUT_MS = 300
+const UNAVAILABLE = { statusCode: 503, code: 'FST_JWT_SESSION_UPSTREAM_UNAVAILABLE' }
+const nothing = () => {}
+
+async function logIn(app: FastifyInstance) {
+  const startedAt = performance.now()
+  const answer = await app.inject(LOGIN)
+  return { status: answer.statusCode, body: answer.json(), ms: performance.now() - startedAt }
+}
+
+function logInAll(app: FastifyInstance, times: number) {
+  return Promise.all(Array.from({ length: times }, () => logIn(app)))
+}
+
+t.test('an upstream that refuses connections is not asked for a while, and then by one', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const app = await createApp(t, {
+    upstream: { baseUrl: upstream.baseUrl },
+    breaker: { upstream: { probeAfterMs: 100 } }
+  })
+  await upstream.stop()
+  for (let i = 0; i < 5; i++) t.equal((await logIn(app)).status, 502)
+  t.match((await logIn(app)).body, UNAVAILABLE)
+  t.equal((await app.inject(postJson('/user/register', CREDENTIALS))).statusCode, 503, 'nor for a registration')
+  await until(async () => (await logIn(app)).status === 502)
+  t.equal((await logIn(app)).status, 503, 'one has asked in vain')
+  await upstream.start()
+  await until(async () => (await logIn(app)).status === 200)
+  t.ok((await logInAll(app, 10)).every(({ status }) => status === 200))
+})
+
+t.test('an upstream that hangs is answered 503 at once after a few timeouts', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: TIMEOUT_MS } })
+  upstream.answers.push(...Array.from({ length: 6 }, () => nothing))
+  t.ok((await logInAll(app, 5)).every(({ status }) => status === 504))
+  const refused = await logInAll(app, 20)
+  t.ok(refused.every(({ body, ms }) => body.code === UNAVAILABLE.code && ms < TIMEOUT_MS))
+  await until(async () => (await logIn(app)).status === 200)
+})
+
+t.test('an upstream that says no, or nonsense, has answered', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
+  const answers = {
+    401: 'HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n',
+    502: 'HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n',
+    503: 'HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n'
+  }
+  for (const [status, answer] of Object.entries(answers)) {
+    upstream.answers.push(...Array.from({ length: 20 }, () => answer))
+    for (let i = 0; i < 20; i++) t.equal((await logIn(app)).status, Number(status))
+  }
+  upstream.answers.push(...Array.from({ length: 20 }, () => 'HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi!'))
+  for (let i = 0; i < 20; i++) t.equal((await logIn(app)).status, 502)
+  t.equal((await logIn(app)).status, 200)
+})
+
+t.test('clients that hang up say nothing about the upstream', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
+  const { origin } = await listen(t, app)
+  upstream.answers.push(...Array.from({ length: 10 }, () => nothing))
+  for (let i = 1; i <= 10; i++) {
+    const hangUp = new AbortController()
+    const {
+      method,
+      headers,
+      payload: body
+    } = LOGIN as { method: string; headers: Record<string, string>; payload: string }
+    const sent = fetch(`${origin}/user/login`, { method, headers, body, signal: hangUp.signal })
+    await until(() => upstream.requests.length === i)
+    hangUp.abort()
+    await t.rejects(sent)
+    await until(() => upstream.sockets.size === 0)
+  }
+  t.equal((await logIn(app)).status, 200)
+})
+
+t.test('beyond maxInFlight logins are answered 503 at once, and sessions are verified as ever', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const options = {
+    upstream: { baseUrl: upstream.baseUrl, timeoutMs: 2_000 },
+    breaker: { upstream: { maxInFlight: 20 } }
+  }
+  const app = await createApp(t, options)
+  const { token } = await app.sessions.create({ id: 'ada' })
+  upstream.answers.push(...Array.from({ length: 20 }, () => nothing))
+  const hanging = logInAll(app, 20)
+  await until(() => upstream.requests.length === 20)
+  t.match(await logIn(app), { status: 503, body: UNAVAILABLE })
+  const startedAt = performance.now()
+  for (let i = 0; i < 100; i++) t.equal((await app.inject(withToken(token))).statusCode, 200)
+  t.ok(performance.now() - startedAt < 2_000)
+  await upstream.stop()
+  t.ok((await hanging).every(({ status }) => status === 502))
+})
+
+t.test('a client of the user is guarded too, whatever it throws', async (t) => {
+  let error: Error = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
+  const fail = async () => Promise.reject(error)
+  const upstream: UpstreamClient = { login: fail, register: fail, logout: fail }
+  const app = await createApp(t, { upstream, breaker: { upstream: { failures: 2, probeAfterMs: 1 } } })
+  const codes = async () => (await logIn(app)).body.code
+  t.equal(await codes(), 'FST_JWT_SESSION_UPSTREAM_INVALID')
+  t.equal(await codes(), 'FST_JWT_SESSION_UPSTREAM_INVALID')
+  error = new CredentialsRejectedError()
+  await until(async () => (await codes()) === 'FST_JWT_SESSION_CREDENTIALS_REJECTED')
+  for (let i = 0; i < 10; i++) t.equal(await codes(), 'FST_JWT_SESSION_CREDENTIALS_REJECTED')
+})
