@@ -1,19 +1,82 @@
-/** Settles as `work` does, or rejects after `timeoutMs`. The work itself goes on; its late result is ignored. */
-export function withDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
+/** Work that has not settled yet, in the order of its deadlines. */
+interface Waiting {
+  /** By `performance.now()`. */
+  until: number
+  giveUp(): void
+  previous: Waiting
+  next: Waiting
+}
+
+/**
+ * Gives work so many milliseconds: what it returns settles as the work does, or rejects with the code `ETIMEDOUT`. The
+ * work itself goes on, and its late result is ignored.
+ *
+ * All that is under way shares one timer: to set and clear one for each costs as much as to parse a session.
+ */
+export function createDeadline(timeoutMs: number): <T>(work: Promise<T>) => Promise<T> {
+  const queue = createQueue()
+  let timer: NodeJS.Timeout | undefined
+
+  function giveUpThoseOverdue(): void {
+    // Timers may fire a millisecond early.
+    const now = performance.now() + 1
+    while (queue.next !== queue && queue.next.until <= now) {
+      const { giveUp } = queue.next
+      remove(queue.next)
       // Of a process that was busy for so long, timers come first: what has arrived meanwhile is read before this.
-      setImmediate(() => reject(Object.assign(new Error('Deadline'), { code: 'ETIMEDOUT' })))
-    }, timeoutMs)
-    work.then(
-      (value) => {
-        clearTimeout(timer)
-        resolve(value)
-      },
-      (error) => {
-        clearTimeout(timer)
-        reject(error)
-      }
-    )
-  })
+      setImmediate(giveUp)
+    }
+    timer = queue.next === queue ? undefined : setTimeout(giveUpThoseOverdue, queue.next.until - now)
+  }
+
+  function add(giveUp: () => void): Waiting {
+    const waiting = { until: performance.now() + timeoutMs, giveUp, previous: queue.previous, next: queue }
+    queue.previous.next = waiting
+    queue.previous = waiting
+    timer ??= setTimeout(giveUpThoseOverdue, timeoutMs)
+    return waiting
+  }
+
+  function end(waiting: Waiting): void {
+    remove(waiting)
+    if (queue.next !== queue) return
+    clearTimeout(timer)
+    timer = undefined
+  }
+
+  return (work) =>
+    new Promise((resolve, reject) => {
+      const waiting = add(() => reject(Object.assign(new Error('Deadline'), { code: 'ETIMEDOUT' })))
+      work.then(
+        (value) => {
+          end(waiting)
+          resolve(value)
+        },
+        (error) => {
+          end(waiting)
+          reject(error)
+        }
+      )
+    })
+}
+
+/** One piece of work, see {@link createDeadline}. */
+export function withDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  return createDeadline(timeoutMs)(work)
+}
+
+/** A ring: its own next is the first one, its previous the last. */
+function createQueue(): Waiting {
+  const queue = { until: Number.POSITIVE_INFINITY, giveUp() {} } as Waiting
+  queue.previous = queue
+  queue.next = queue
+  return queue
+}
+
+/** Does no harm to one that has been removed before. */
+function remove(waiting: Waiting): void {
+  waiting.previous.next = waiting.next
+  waiting.next.previous = waiting.previous
+  waiting.previous = waiting
+  waiting.next = waiting
 }

@@ -28,9 +28,7 @@ export function copyParsed<T>(value: T): T {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(copyParsed) as T
   const copy = { ...value } as Record<string, unknown>
-  for (const key of Object.keys(copy)) {
-    // An own `__proto__` is replaced like any other field.
-    if (typeof copy[key] === 'object') copy[key] = copyParsed(copy[key])
-  }
+  // An own `__proto__` is replaced like any other field.
+  for (const key of Object.keys(copy)) if (typeof copy[key] === 'object') copy[key] = copyParsed(copy[key])
   return copy as T
 }

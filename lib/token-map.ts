@@ -9,9 +9,9 @@ interface Entry<Value> {
 const KEY_LENGTH = 12
 
 /**
- * A map by exact token, of bounded size: when it is full, the one that was not used for the longest time goes. It is the
- * first thing that each request asks, so it spares what makes a Map slow here: tokens are found by the end of their signature
- * and then compared, since hashing a whole one takes longer; and the order of use is a linked list, since moving a key to the
+ * A map by exact text that ends with a token, of bounded size: when it is full, what was not used for the longest time goes. It is the
+ * first thing that each request asks, so it spares what makes a Map slow here: texts are found by their end, a part of the
+ * signature, and then compared, since hashing a whole one takes longer; and the order of use is a linked list, since moving a key to the
  * end of a Map takes longer.
  */
 export class TokenMap<Value> {
@@ -39,11 +39,11 @@ export class TokenMap<Value> {
   set(token: string, value: Value): void {
     const key = keyOf(token)
     const previous = this.#entries.get(key)
-    if (previous !== undefined) this.#remove(previous)
+    if (previous !== undefined) this.#evict(previous)
     const entry = { token, value, older: null, newer: null }
     this.#entries.set(key, entry)
     this.#append(entry)
-    if (this.#entries.size > this.#maxEntries) this.#evictOldest()
+    if (this.#entries.size > this.#maxEntries) this.#evict(this.#oldest as Entry<Value>)
   }
 
   delete(token: string): void {
@@ -56,8 +56,7 @@ export class TokenMap<Value> {
     return entry?.token === token ? entry : undefined
   }
 
-  #evictOldest(): void {
-    const entry = this.#oldest as Entry<Value>
+  #evict(entry: Entry<Value>): void {
     this.#remove(entry)
     this.#onEvicted?.(entry.token, entry.value)
   }

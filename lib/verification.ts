@@ -1,4 +1,5 @@
-import type { AccessTokens } from './access-token.js'
+import type { AccessTokenClaims, AccessTokens } from './access-token.js'
+import { readBearerToken } from './bearer-token.js'
 import type { CachedReader } from './cache/session-cache.js'
 import { SessionEndedError, SessionNotFreshError } from './errors.js'
 import type { SessionRouteSettings } from './route-settings.js'
@@ -10,13 +11,14 @@ import type { UserParser } from './user.js'
 /** The way from a token to its session, which every request to a guarded route takes. */
 export interface Verification {
   /**
-   * The live session that the token names: at once when it is cached, and then shared with other requests.
+   * The live session that the request's `Authorization` names: at once when it is cached, and then shared with other
+   * requests. Null when it names none.
    *
    * @throws {SessionEndedError} there is none
    * @throws {SessionNotFreshError} there is one, from a login too long ago
    * @throws {StoreUnavailableError}
    */
-  verify(token: string, settings: VerifySettings): KeptSession | Promise<KeptSession>
+  verify(authorization: string | undefined, settings: VerifySettings): KeptSession | Promise<KeptSession> | null
 }
 
 type VerifySettings = Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>
@@ -44,17 +46,19 @@ export function createVerification(parts: VerificationParts): Verification {
   /** Ids of sessions whose use is being written. */
   const touching = new Set<string>()
 
-  async function ask(token: string): Promise<FoundSession> {
-    const { sessionId, userId } = accessTokens.verify(token)
-    const [tag] = splitSessionId(sessionId)
-    return cache.load(token, tag, async () => {
-      const record = await store.find(sessionId)
-      const kept = readRecord(sessionId, record, users)
-      if (typeof kept === 'string') throw new SessionEndedError(kept)
-      // RFC 8725 3.8: the token and the record must speak of the same user.
-      if (kept.session.user.id !== userId) throw new SessionEndedError('unknown')
-      return { kept, record: record as string }
-    })
+  async function ask(authorization: string, token: string, settings: VerifySettings): Promise<KeptSession> {
+    const claims = accessTokens.verify(token)
+    const [tag] = splitSessionId(claims.sessionId)
+    return use(await cache.load(authorization, tag, () => find(claims)), settings, Date.now())
+  }
+
+  async function find({ sessionId, userId }: AccessTokenClaims): Promise<FoundSession> {
+    const record = await store.find(sessionId)
+    const kept = readRecord(sessionId, record, users)
+    if (typeof kept === 'string') throw new SessionEndedError(kept)
+    // RFC 8725 3.8: the token and the record must speak of the same user.
+    if (kept.session.user.id !== userId) throw new SessionEndedError('unknown')
+    return { kept, record: record as string }
   }
 
   function use(found: FoundSession, settings: VerifySettings, now: number): KeptSession {
@@ -84,11 +88,15 @@ export function createVerification(parts: VerificationParts): Verification {
   }
 
   return {
-    verify(token, settings) {
-      const cached = cache.get(token)
-      const now = Date.now()
-      if (cached !== undefined && endOf(cached.kept) > now) return use(cached, settings, now)
-      return ask(token).then((found) => use(found, settings, Date.now()))
+    verify(authorization, settings) {
+      if (authorization === undefined) return null
+      const cached = cache.get(authorization)
+      if (cached !== undefined) {
+        const now = Date.now()
+        if (endOf(cached.kept) > now) return use(cached, settings, now)
+      }
+      const token = readBearerToken(authorization)
+      return token === null ? null : ask(authorization, token, settings)
     }
   }
 }

@@ -30,10 +30,9 @@ export function createVerifySession(
   /** A promise only where there is something to wait for. */
   function admit(request: AnyRequest): Promise<void> | undefined {
     const settings = settingsOf(request)
-    const token = readBearerToken(request)
-    if (token === null && settings.optional) return
-    if (token === null) throw new SessionMissingError()
-    const verified = verification.verify(token, settings)
+    const verified = verification.verify(request.headers.authorization, settings)
+    if (verified === null && settings.optional) return
+    if (verified === null) throw new SessionMissingError()
     if (verified instanceof Promise) return verified.then((kept) => open(request, kept))
     open(request, verified)
   }
@@ -91,14 +90,3 @@ export const verifySession: VerifySession = (request, reply, ...done: []) => {
 
 /** Where a scope keeps its guard for the imported one: under no name that anything else could decorate. */
 export const GUARD = Symbol('fastify-jwt-session guard')
-
-/** The token of `Authorization: Bearer <token>`, or null when the header is missing, empty or of another scheme. */
-export function readBearerToken(request: AnyRequest): string | null {
-  const { authorization = '' } = request.headers
-  if (authorization.slice(0, BEARER.length).toLowerCase() !== BEARER) return null
-  let start = BEARER.length
-  while (authorization[start] === ' ') start++
-  return authorization.slice(start) || null
-}
-
-const BEARER = 'bearer '

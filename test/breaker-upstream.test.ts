@@ -8,14 +8,12 @@ import { startRawUpstream } from './fixtures/raw-upstream.js'
 import { until } from './fixtures/until.js'
 
 const LOGIN = postJson('/user/login', CREDENTIALS)
-const TIMEOUT_MS = 300
 const UNAVAILABLE = { statusCode: 503, code: 'FST_JWT_SESSION_UPSTREAM_UNAVAILABLE' }
 const nothing = () => {}
 
 async function logIn(app: FastifyInstance) {
-  const startedAt = performance.now()
   const answer = await app.inject(LOGIN)
-  return { status: answer.statusCode, body: answer.json(), ms: performance.now() - startedAt }
+  return { status: answer.statusCode, body: answer.json() }
 }
 
 function logInAll(app: FastifyInstance, times: number) {
@@ -26,7 +24,7 @@ t.test('an upstream that refuses connections is not asked for a while, and then 
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, {
     upstream: { baseUrl: upstream.baseUrl },
-    breaker: { upstream: { probeAfterMs: 100 } }
+    breaker: { upstream: { probeAfterMs: 1_000 } }
   })
   await upstream.stop()
   for (let i = 0; i < 5; i++) t.equal((await logIn(app)).status, 502)
@@ -41,11 +39,12 @@ t.test('an upstream that refuses connections is not asked for a while, and then 
 
 t.test('an upstream that hangs is answered 503 at once after a few timeouts', async (t) => {
   const upstream = await startRawUpstream(t)
-  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: TIMEOUT_MS } })
-  upstream.answers.push(...Array.from({ length: 6 }, () => nothing))
+  const breaker = { upstream: { probeAfterMs: 1_000 } }
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 300 }, breaker })
+  upstream.answers.push(...Array.from({ length: 5 }, () => nothing))
   t.ok((await logInAll(app, 5)).every(({ status }) => status === 504))
-  const refused = await logInAll(app, 20)
-  t.ok(refused.every(({ body, ms }) => body.code === UNAVAILABLE.code && ms < TIMEOUT_MS))
+  t.ok((await logInAll(app, 20)).every(({ body }) => body.code === UNAVAILABLE.code))
+  t.equal(upstream.requests.length, 5, 'it was not asked')
   await until(async () => (await logIn(app)).status === 200)
 })
 

@@ -1,11 +1,14 @@
 import { TokenMap } from '../token-map.js'
 
-/** What was read from the store, by the exact token it was read for, as long as nobody can have changed it. */
+/**
+ * What was read from the store, by the exact text that was sent for it, which ends with a token: as long as nobody can
+ * have changed it.
+ */
 export interface CachedReader<Value> {
-  /** What is kept for the token. It is shared: not to be changed. */
-  get(token: string): Value | undefined
+  /** What is kept for the credentials. It is shared: not to be changed. */
+  get(credentials: string): Value | undefined
   /** Reads, and keeps what was read unless something of the user has changed, or may have, since the reading began. */
-  load(token: string, tag: string, read: () => Promise<Value>): Promise<Value>
+  load(credentials: string, tag: string, read: () => Promise<Value>): Promise<Value>
 }
 
 /** One that is told of changes, by the user's tag. A change ends all that is kept of that user. */
@@ -17,7 +20,7 @@ export interface SessionCache<Value> extends CachedReader<Value> {
 /** All that is kept of one user, between two changes. */
 interface UserEntries {
   readonly tag: string
-  readonly tokens: Set<string>
+  readonly credentials: Set<string>
   /** Readings that have not ended yet. */
   readings: number
   hasChanged: boolean
@@ -31,42 +34,42 @@ interface Entry<Value> {
 /** @param isCurrent whether every change up to now, or almost, has been told */
 export function createSessionCache<Value>(maxEntries: number, isCurrent: () => boolean): SessionCache<Value> {
   const users = new Map<string, UserEntries>()
-  const entries = new TokenMap<Entry<Value>>(maxEntries, (token, { user }) => {
-    user.tokens.delete(token)
+  const entries = new TokenMap<Entry<Value>>(maxEntries, (credentials, { user }) => {
+    user.credentials.delete(credentials)
     removeIfEmpty(user)
   })
 
   function userWith(tag: string): UserEntries {
     const known = users.get(tag)
     if (known !== undefined) return known
-    const user = { tag, tokens: new Set<string>(), readings: 0, hasChanged: false }
+    const user = { tag, credentials: new Set<string>(), readings: 0, hasChanged: false }
     users.set(tag, user)
     return user
   }
 
   function removeIfEmpty(user: UserEntries): void {
-    if (user.tokens.size === 0 && user.readings === 0 && !user.hasChanged) users.delete(user.tag)
+    if (user.credentials.size === 0 && user.readings === 0 && !user.hasChanged) users.delete(user.tag)
   }
 
   function forgetUser(user: UserEntries): void {
     user.hasChanged = true
-    for (const token of user.tokens) entries.delete(token)
+    for (const credentials of user.credentials) entries.delete(credentials)
     users.delete(user.tag)
   }
 
   return {
-    get(token) {
-      return isCurrent() ? entries.get(token)?.value : undefined
+    get(credentials) {
+      return isCurrent() ? entries.get(credentials)?.value : undefined
     },
-    async load(token, tag, read) {
+    async load(credentials, tag, read) {
       if (!isCurrent()) return read()
       const user = userWith(tag)
       user.readings++
       try {
         const value = await read()
         if (!user.hasChanged) {
-          user.tokens.add(token)
-          entries.set(token, { value, user })
+          entries.set(credentials, { value, user })
+          user.credentials.add(credentials)
         }
         return value
       } finally {
@@ -84,5 +87,5 @@ export function createSessionCache<Value>(maxEntries: number, isCurrent: () => b
 /** Without a cache: each reading reads. */
 export const NO_CACHE: CachedReader<never> = {
   get: () => undefined,
-  load: (_token, _tag, read) => read()
+  load: (_credentials, _tag, read) => read()
 }

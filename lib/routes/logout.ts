@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { readBearerToken } from '../bearer-token.js'
 import type { Route } from '../options/resolve-routes.js'
 import { errorAnswers } from '../schemas.js'
 import type { Session } from '../session.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
-import { readBearerToken } from '../verify-session.js'
 import { presentedSessionId } from './presented-session.js'
 import type { RouteParts } from './route-parts.js'
 
@@ -29,6 +29,7 @@ export function mountLogout(
   }
 
   scope.post(path, { schema: { summary: 'Log out', response } }, async (request, reply) => {
+    const { headers } = request
     const id = presentedSessionId(request, accessTokens)
     if (id !== null) {
       // Both at once, and in this order on one connection: one deadline, one round trip.
@@ -36,7 +37,7 @@ export function mountLogout(
       if (session !== null) await tellUpstream(request, session)
     }
     // A page of another site can send this request, though never with a token: it must not empty the user's stores.
-    const isForged = readBearerToken(request) === null && request.headers['sec-fetch-site'] === 'cross-site'
+    const isForged = readBearerToken(headers.authorization) === null && headers['sec-fetch-site'] === 'cross-site'
     if (!isForged) answers.setClearSignal(reply, 'logged_out')
     reply.code(204)
   })

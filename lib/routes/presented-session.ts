@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import type { AccessTokens } from '../access-token.js'
-import { readBearerToken } from '../verify-session.js'
+import { readBearerToken } from '../bearer-token.js'
 
 /** The id of the session that the request came with, live or not; null without a token of ours. */
 export function presentedSessionId(request: FastifyRequest, accessTokens: AccessTokens): string | null {
-  const token = readBearerToken(request)
+  const token = readBearerToken(request.headers.authorization)
   return token === null ? null : accessTokens.findSessionId(token)
 }

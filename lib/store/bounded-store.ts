@@ -1,5 +1,5 @@
 import type { Breaker, Outcome } from '../breaker.js'
-import { withDeadline } from '../deadline.js'
+import { createDeadline } from '../deadline.js'
 import { StoreUnavailableError } from '../errors.js'
 import type { SessionStore } from './session-store.js'
 
@@ -9,9 +9,11 @@ import type { SessionStore } from './session-store.js'
  * undone.
  */
 export function createBoundedStore(store: SessionStore, timeoutMs: number, breaker: Breaker): SessionStore {
+  const withDeadline = createDeadline(timeoutMs)
+
   async function ask<T>(operation: () => Promise<T>): Promise<T> {
     try {
-      return await breaker.run(() => withDeadline(Promise.resolve(operation()), timeoutMs), outcomeOf)
+      return await breaker.run(() => withDeadline(Promise.resolve(operation())), outcomeOf)
     } catch (error) {
       throw new StoreUnavailableError(error)
     }

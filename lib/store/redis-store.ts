@@ -2,6 +2,7 @@ import { splitSessionId } from '../session-id.js'
 import { SCRIPT, SCRIPT_SHA } from './redis-script.js'
 import { type TrackableClient, trackRedis } from './redis-tracking.js'
 import { KEPT_AFTER_LIFE_MS, type SessionStore } from './session-store.js'
+import { createSharedMget } from './shared-mget.js'
 
 /** The part of an ioredis `Redis` or `Cluster` client that the store uses. */
 export interface RedisClient {
@@ -15,6 +16,10 @@ export interface RedisClient {
  * used as it is and never closed; its `keyPrefix` applies. Each operation is one command.
  */
 export function createRedisStore(client: RedisClient): SessionStore {
+  const mget = (...keys: string[]) => client.mget(...keys)
+  // The keys of one command must share a slot of a Cluster.
+  const read = 'nodes' in client ? mget : createSharedMget(mget)
+
   async function run(tag: string, operation: string, ...args: string[]): Promise<unknown> {
     const keyAndArguments = [indexOf(tag), String(Date.now()), operation, ...args]
     try {
@@ -35,7 +40,7 @@ export function createRedisStore(client: RedisClient): SessionStore {
     async find(id) {
       const [tag, random] = splitSessionId(id)
       const index = indexOf(tag)
-      const [first, own] = await client.mget(`${index}0`, index + random)
+      const [first, own] = await read(`${index}0`, index + random)
       const value = first?.startsWith(random) ? first : own
       return value?.slice(random.length + 1) ?? null
     },
