@@ -21,10 +21,11 @@ export interface Verification {
 
 type VerifySettings = Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>
 
-/** A session, and the text it was read from. */
+/** A session, the text it was read from, and the end of the token that named it: one of ours may end before its session. */
 export interface FoundSession {
   kept: KeptSession
   record: string
+  tokenExpiresAt: number
 }
 
 interface VerificationParts {
@@ -45,7 +46,7 @@ export function createVerification(parts: VerificationParts): Verification {
   const touching = new Set<string>()
 
   async function ask(token: string): Promise<FoundSession> {
-    const { sessionId, userId } = accessTokens.verify(token)
+    const { sessionId, userId, expiresAt } = accessTokens.verify(token)
     const [tag] = splitSessionId(sessionId)
     return cache.load(token, tag, async () => {
       const record = await store.find(sessionId)
@@ -53,7 +54,7 @@ export function createVerification(parts: VerificationParts): Verification {
       if (typeof kept === 'string') throw new SessionEndedError(kept)
       // RFC 8725 3.8: the token and the record must speak of the same user.
       if (kept.session.user.id !== userId) throw new SessionEndedError('unknown')
-      return { kept, record: record as string }
+      return { kept, record: record as string, tokenExpiresAt: expiresAt }
     })
   }
 
@@ -87,7 +88,8 @@ export function createVerification(parts: VerificationParts): Verification {
     verify(token, settings) {
       const cached = cache.get(token)
       const now = Date.now()
-      if (cached !== undefined && endOf(cached.kept) > now) return use(cached, settings, now)
+      if (cached !== undefined && cached.tokenExpiresAt > now && endOf(cached.kept) > now)
+        return use(cached, settings, now)
       return ask(token).then((found) => use(found, settings, Date.now()))
     }
   }
