@@ -9,10 +9,11 @@ import { isSessionId } from './session-id.js'
 import { TokenMap } from './token-map.js'
 import { isUserId } from './user.js'
 
-/** What a valid token says: which session, and whose. */
+/** What a valid token says: which session, and whose; and until when it says so, in milliseconds since 1970. */
 export interface AccessTokenClaims {
   sessionId: string
   userId: string
+  expiresAt: number
 }
 
 /** What a token says of itself, not checked yet. */
@@ -98,7 +99,7 @@ export async function createAccessTokens(
     if (issuer !== undefined && iss !== issuer) throw invalidToken()
     if (audience !== undefined && aud !== audience) throw invalidToken()
     if (exp <= now) throw new SessionEndedError('expired')
-    return { sessionId: jti, userId: sub }
+    return { sessionId: jti, userId: sub, expiresAt: exp * 1_000 }
   }
 
   return {

@@ -23,10 +23,11 @@ export interface Verification {
 
 type VerifySettings = Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>
 
-/** A session, and the text it was read from. */
+/** A session, the text it was read from, and the end of the token that named it: one of ours may end before its session. */
 export interface FoundSession {
   kept: KeptSession
   record: string
+  tokenExpiresAt: number
 }
 
 interface VerificationParts {
@@ -52,13 +53,13 @@ export function createVerification(parts: VerificationParts): Verification {
     return use(await cache.load(authorization, tag, () => find(claims)), settings, Date.now())
   }
 
-  async function find({ sessionId, userId }: AccessTokenClaims): Promise<FoundSession> {
+  async function find({ sessionId, userId, expiresAt }: AccessTokenClaims): Promise<FoundSession> {
     const record = await store.find(sessionId)
     const kept = readRecord(sessionId, record, users)
     if (typeof kept === 'string') throw new SessionEndedError(kept)
     // RFC 8725 3.8: the token and the record must speak of the same user.
     if (kept.session.user.id !== userId) throw new SessionEndedError('unknown')
-    return { kept, record: record as string }
+    return { kept, record: record as string, tokenExpiresAt: expiresAt }
   }
 
   function use(found: FoundSession, settings: VerifySettings, now: number): KeptSession {
@@ -93,7 +94,7 @@ export function createVerification(parts: VerificationParts): Verification {
       const cached = cache.get(authorization)
       if (cached !== undefined) {
         const now = Date.now()
-        if (endOf(cached.kept) > now) return use(cached, settings, now)
+        if (cached.tokenExpiresAt > now && endOf(cached.kept) > now) return use(cached, settings, now)
       }
       const token = readBearerToken(authorization)
       return token === null ? null : ask(authorization, token, settings)

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
+import { GROUPS, TEST_FILES } from './fixtures/groups.js'
 
 interface SourceFile {
   path: string
@@ -60,4 +61,28 @@ t.test('every file can be read at one sitting', async (t) => {
       `${path} has doc comments`
     )
   }
+})
+
+t.test('every test file runs in one process, and in one more if it has to do with the cache', async (t) => {
+  const groups = Object.entries(GROUPS)
+  const groupsOf = (path: string) => groups.filter(([, { files }]) => files.test(path)).map(([name]) => name)
+  const wrong = TEST_FILES.map((path) => [path, ...groupsOf(path)]).filter(({ length }) => length !== 2)
+  t.strictSame(wrong, [], 'each file is in one group of test/fixtures/groups.ts')
+  const empty = groups.filter(([, { files }]) => !TEST_FILES.some((path) => files.test(path)))
+  t.strictSame(empty, [], 'and each group has files')
+
+  const entryOf = (call: string) => `import { runGroup } from '../fixtures/groups.js'\n\n${call}\n`
+  const expected = groups.flatMap(([name, { isAlsoCached }]) => [
+    [`${name}.test.ts`, entryOf(`runGroup('${name}')`)],
+    ...(isAlsoCached ? [[`cached-${name}.test.ts`, entryOf(`runGroup('${name}', { cached: true })`)]] : [])
+  ])
+  const entries = (await readdir('test/groups')).map(async (file) => [
+    file,
+    await readFile(join('test/groups', file), 'utf8')
+  ])
+  t.strictSame(
+    Object.fromEntries(await Promise.all(entries)),
+    Object.fromEntries(expected),
+    'and test/groups runs them'
+  )
 })

@@ -1,15 +1,11 @@
 import type { FastifyInstance } from 'fastify'
-import t, { type Test } from 'tap'
-import { createMemoryStore, createRedisStore, type Session, type SessionStore } from '../lib/index.js'
-import { createApp, logIn, logout, withToken } from './fixtures/app.js'
+import t from 'tap'
+import { createMemoryStore, createRedisStore, type Session } from '../lib/index.js'
+import { createApp, logIn, logout, onceTold, withToken } from './fixtures/app.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
-import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
+import { startRedis } from './fixtures/redis/start-redis.js'
+import { STORES } from './fixtures/stores.js'
 import { assertEnded, readPayload } from './fixtures/tokens.js'
-
-const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
-  memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t))
-}
 
 interface Ending {
   /** What ends the session of the token. */
@@ -75,7 +71,9 @@ for (const [name, createStore] of Object.entries(STORES)) {
         const token = await logIn(app, how)
         t.equal((await ask(token)).answer.statusCode, 200)
         await end(app, token)
-        for (const at of [app, other, app]) assertEnded(t, await ask(token, at), reason)
+        assertEnded(t, await ask(token, app), reason)
+        await onceTold(() => other.inject(withToken(token)))
+        for (const at of [other, app]) assertEnded(t, await ask(token, at), reason)
       })
     }
 

@@ -1,17 +1,36 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import ts from 'typescript'
 import { startRedis } from './fixtures/redis/start-redis.js'
 import { PASSWORD, startUpstream } from './fixtures/upstream.js'
 
 const SESSION_SECRET = 'a secret of this test, 32 bytes or more'
 
+// Inside the package: there `fastify-jwt-session` is the package itself, as it was built.
+const compiled = join('.tap', 'examples')
+
+/** All examples, as `tsc` would write them: to compile one at each start takes longer than the start itself. */
+async function compileExamples(): Promise<void> {
+  await cp('examples', compiled, { recursive: true })
+  const files = (await readdir(compiled, { recursive: true })).filter((file) => file.endsWith('.ts'))
+  const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 }
+  for (const file of files) {
+    const { outputText } = ts.transpileModule(await readFile(join(compiled, file), 'utf8'), { compilerOptions })
+    await writeFile(join(compiled, file.replace(/\.ts$/, '.js')), outputText)
+  }
+}
+
+t.before(compileExamples)
+t.teardown(() => rm(compiled, { recursive: true }))
+
 /** Runs an example as its reader would, and resolves to the URL that it prints. Ended at teardown, by its id. */
 async function start(t: Test, file: string, env: Record<string, string> = {}): Promise<string> {
-  const child = spawn(process.execPath, ['--import', 'tsx', file], {
+  const args = file.endsWith('.ts') ? ['--import', 'tsx', file] : [join(compiled, file)]
+  const child = spawn(process.execPath, args, {
     env: { ...process.env, NODE_ENV: 'development', PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe']
   })
@@ -72,7 +91,7 @@ t.test('examples/basic.ts', async (t) => {
 t.test('examples/redis.ts', async (t) => {
   const redis = await startRedis(t, { tcp: true })
   const { baseUrl } = await startUpstream(t)
-  const url = await start(t, 'examples/redis.ts', { SESSION_SECRET, USERS_URL: baseUrl, REDIS_URL: redis.url ?? '' })
+  const url = await start(t, 'redis.js', { SESSION_SECRET, USERS_URL: baseUrl, REDIS_URL: redis.url ?? '' })
   await assertSession(t, url, { username: 'ada', password: PASSWORD })
   t.equal((await fetch(`${url}/ready`)).status, 200)
   await redis.kill()
@@ -84,11 +103,11 @@ t.test('examples/own-store.ts', async (t) => {
   t.teardown(() => rm(SESSION_FOLDER, { recursive: true }))
   const { baseUrl } = await startUpstream(t)
   const env = { SESSION_SECRET, USERS_URL: baseUrl, SESSION_FOLDER }
-  const url = await start(t, 'examples/own-store.ts', env)
+  const url = await start(t, 'own-store.js', env)
   await assertSession(t, url, { username: 'ada', password: PASSWORD })
 
   const { token, send } = await logIn(url, { username: 'ada', password: PASSWORD })
-  const restarted = await start(t, 'examples/own-store.ts', env)
+  const restarted = await start(t, 'own-store.js', env)
   const me = await fetch(`${restarted}/me`, { headers: { authorization: `Bearer ${token}` } })
   t.equal(me.status, 200, 'the next start finds the session')
 
@@ -101,7 +120,7 @@ t.test('examples/own-store.ts', async (t) => {
 })
 
 t.test('examples/own-upstream.ts', async (t) => {
-  const url = await start(t, 'examples/own-upstream.ts')
+  const url = await start(t, 'own-upstream.js')
   const credentials = { username: 'ada', password: 'countess of lovelace' }
   t.equal((await post(`${url}/user/login`, credentials)).status, 401)
   t.equal((await post(`${url}/user/register`, credentials)).status, 201)
@@ -168,7 +187,7 @@ t.test('the demo', async (t) => {
 
   await t.test('keeps its sessions in Redis when it is told to', async (t) => {
     const redis = await startRedis(t, { tcp: true })
-    const url = await start(t, 'examples/demo/server.ts', { REDIS_URL: redis.url ?? '' })
+    const url = await start(t, 'demo/server.js', { REDIS_URL: redis.url ?? '' })
     await assertDemo(t, url)
     t.ok(await redis.client().dbsize())
   })
@@ -202,7 +221,7 @@ t.test('the demo', async (t) => {
 
   await t.test('says in one sentence what is wrong with what it was given', async (t) => {
     async function assertRefused(name: string, value: string): Promise<void> {
-      const error: Error = await start(t, 'examples/demo/server.ts', { [name]: value }).then(
+      const error: Error = await start(t, 'demo/server.js', { [name]: value }).then(
         () => new Error('started'),
         (error) => error
       )

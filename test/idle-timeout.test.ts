@@ -6,18 +6,14 @@ import t, { type Test } from 'tap'
 import { createMemoryStore, createRedisStore, type SessionStore } from '../lib/index.js'
 import { createApp, logout, withToken } from './fixtures/app.js'
 import { createLog } from './fixtures/log.js'
-import { connectRedis, type StartedRedis, startRedis } from './fixtures/redis/start-redis.js'
+import { type StartedRedis, startRedis } from './fixtures/redis/start-redis.js'
+import { STORES } from './fixtures/stores.js'
 import { freezeClock, NOW } from './fixtures/tokens.js'
 import { until } from './fixtures/until.js'
 
 const IDLE = 600
 const TENTH = IDLE / 10
 const session = { ttlSeconds: 43_200, idleTimeoutSeconds: IDLE }
-
-const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
-  memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t))
-}
 
 /** The store, and what came of each of its `replace`. */
 function watchReplace(store: SessionStore) {

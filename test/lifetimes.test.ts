@@ -1,25 +1,14 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import {
-  createMemoryStore,
-  createRedisStore,
-  KEPT_AFTER_LIFE_MS,
-  type Session,
-  type SessionOptions,
-  type SessionStore
-} from '../lib/index.js'
+import { KEPT_AFTER_LIFE_MS, type Session, type SessionOptions } from '../lib/index.js'
 import { createApp, withToken } from './fixtures/app.js'
-import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
+import { startRedis } from './fixtures/redis/start-redis.js'
+import { STORES } from './fixtures/stores.js'
 import { freezeClock, HEADER, NOW, payloadOf, readPayload, seal } from './fixtures/tokens.js'
 
 const TTL = 3_600
 const IDLE = 600
 const session = { ttlSeconds: TTL, idleTimeoutSeconds: IDLE }
-
-const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
-  memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t))
-}
 
 /** What the guard says to this token: 200, or why not. */
 async function visit(app: FastifyInstance, token: string): Promise<unknown> {

@@ -1,14 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
-import { createMemoryStore, createRedisStore, type JwtSessionOptions, type SessionStore } from '../lib/index.js'
+import type { JwtSessionOptions } from '../lib/index.js'
 import { logout, withToken } from './fixtures/app.js'
 import { createHost } from './fixtures/host.js'
-import { connectRedis } from './fixtures/redis/start-redis.js'
-
-const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
-  memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t))
-}
+import { STORES } from './fixtures/stores.js'
 
 /** An app whose guarded `GET /run` answers what this makes of the request, and whose `GET /me` the session. */
 async function createRunner(

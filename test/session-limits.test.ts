@@ -1,17 +1,13 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { createMemoryStore, createRedisStore, type JwtSessionOptions, type SessionStore } from '../lib/index.js'
+import type { JwtSessionOptions, SessionStore } from '../lib/index.js'
 import { createApp, logIn, logout, withToken } from './fixtures/app.js'
 import { assertRefused } from './fixtures/assert-refused.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
-import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
+import { startRedis } from './fixtures/redis/start-redis.js'
+import { STORES } from './fixtures/stores.js'
 import { readPayload, upstream } from './fixtures/tokens.js'
 import { until } from './fixtures/until.js'
-
-const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
-  memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t))
-}
 
 const LOGIN = postJson('/user/login', CREDENTIALS)
 const LIMIT_REACHED =

@@ -1,20 +1,16 @@
 import Fastify from 'fastify'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Type } from 'typebox'
-import { createMemoryStore, createRedisStore, fastifyJwtSession, type SessionStore } from '../lib/index.js'
+import { createMemoryStore, fastifyJwtSession } from '../lib/index.js'
 import { createApp, logIn, logout, SECRET, withToken } from './fixtures/app.js'
 import { assertRefused } from './fixtures/assert-refused.js'
 import { createHost } from './fixtures/host.js'
-import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
+import { startRedis } from './fixtures/redis/start-redis.js'
+import { STORES } from './fixtures/stores.js'
 import { assertEnded, createRecordingStore, freezeClock, NOW, upstream } from './fixtures/tokens.js'
 
 const url = '/user/session'
 const at = (second: number) => new Date((NOW + second) * 1_000).toISOString()
-
-const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
-  memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t))
-}
 
 for (const [name, createStore] of Object.entries(STORES)) {
   t.test(`GET /user/session with the ${name} store`, async (t) => {

@@ -1,22 +1,11 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import {
-  createMemoryStore,
-  createRedisStore,
-  type JwtSessionOptions,
-  type Session,
-  type SessionStore
-} from '../lib/index.js'
+import { createMemoryStore, type JwtSessionOptions, type Session, type SessionStore } from '../lib/index.js'
 import { createSessionId } from '../lib/session-id.js'
 import { createApp, logIn, logout, withToken } from './fixtures/app.js'
 import { assertRefused } from './fixtures/assert-refused.js'
-import { connectRedis } from './fixtures/redis/start-redis.js'
+import { STORES } from './fixtures/stores.js'
 import { assertEnded, readPayload, upstream } from './fixtures/tokens.js'
-
-const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
-  memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t))
-}
 
 const PATH = '/user/sessions'
 const NOT_FOUND =

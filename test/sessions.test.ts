@@ -1,15 +1,10 @@
 import { EventEmitter, once } from 'node:events'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Type } from 'typebox'
-import { createMemoryStore, createRedisStore, type SessionStore } from '../lib/index.js'
+import { createMemoryStore, type SessionStore } from '../lib/index.js'
 import { createApp, logIn, logout, onceTold, withToken } from './fixtures/app.js'
-import { connectRedis } from './fixtures/redis/start-redis.js'
+import { STORES } from './fixtures/stores.js'
 import { until } from './fixtures/until.js'
-
-const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
-  memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t))
-}
 
 const ODD_IDS = [
   'a:b',

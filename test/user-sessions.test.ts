@@ -1,15 +1,10 @@
-import t, { type Test } from 'tap'
-import { createMemoryStore, createRedisStore, type Session, type SessionStore } from '../lib/index.js'
+import t from 'tap'
+import { createMemoryStore, type Session } from '../lib/index.js'
 import { createSessionId, userTag } from '../lib/session-id.js'
 import { createApp, logIn, logout, withToken } from './fixtures/app.js'
-import { connectRedis } from './fixtures/redis/start-redis.js'
+import { STORES } from './fixtures/stores.js'
 import { createRecordingStore, upstream } from './fixtures/tokens.js'
 import { until } from './fixtures/until.js'
-
-const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
-  memory: async () => createMemoryStore(),
-  redis: async (t) => createRedisStore(await connectRedis(t))
-}
 
 const PROTOTYPE_NAMES = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf']
 const ODD_IDS = [
