@@ -1,0 +1,84 @@
+import { type Answer, HttpConnection } from '../load/http-connection.js'
+import { credentialOf, loginRequests, toRequest } from '../load/requests.js'
+import { type RunningServer, startServer } from '../running-server.js'
+import type { Bench } from './bench.js'
+
+/** How long after a logout was answered the other processes still let its session in. */
+export interface Revocation {
+  processes: number
+  /** One for each logout and each of the other processes, in milliseconds, sorted. */
+  delaysMs: number[]
+}
+
+const PROCESSES = 4
+const LOGOUTS = 1_000
+
+/** Processes with the cache over one Redis: a session is used in each of them, and then ended in one. */
+export async function measureRevocation(bench: Bench): Promise<Revocation> {
+  const servers: RunningServer[] = []
+  const connections: Connection[] = []
+  try {
+    for (let index = 0; index < PROCESSES; index++) {
+      const core = index % 2 === 0 ? bench.cores?.server : bench.cores?.others
+      const server = await startServer('plugin-cache', { ...bench, core })
+      if ('notAvailable' in server) throw new Error(server.notAvailable)
+      servers.push(server)
+      connections.push(new Connection(server.port))
+    }
+    const delaysMs: number[] = []
+    for (let index = 0; index < LOGOUTS; index++) delaysMs.push(...(await measureOne(connections, index)))
+    return { processes: PROCESSES, delaysMs: delaysMs.toSorted((a, b) => a - b) }
+  } finally {
+    for (const connection of connections) connection.close()
+    for (const server of servers) await server.end()
+  }
+}
+
+async function measureOne([first, ...others]: Connection[], index: number): Promise<number[]> {
+  if (first === undefined) throw new Error('There is no process')
+  const [login = ''] = loginRequests(1, () => `revoked-${index}`)
+  const credential = credentialOf((await first.send(login)).text, undefined)
+  const me = toRequest('GET', '/me', credential)
+  // Once to read it, once to find it in the cache.
+  for (const connection of [...others, ...others]) await expectStatus(connection, me, 200)
+  await expectStatus(first, toRequest('POST', '/user/logout', credential), 204)
+  const endedAt = performance.now()
+  return Promise.all(
+    others.map(async (connection) => {
+      while ((await connection.send(me)).status === 200);
+      return performance.now() - endedAt
+    })
+  )
+}
+
+async function expectStatus(connection: Connection, request: string, status: number): Promise<void> {
+  const answer = await connection.send(request)
+  if (answer.status !== status) throw new Error(answer.text)
+}
+
+/** One request after the other. */
+class Connection {
+  readonly #connection: HttpConnection
+  #onAnswer: (answer: Answer) => void = () => {}
+  #onError: (error: Error) => void = () => {}
+
+  constructor(port: number) {
+    this.#connection = new HttpConnection(
+      port,
+      (answer) => this.#onAnswer(answer),
+      (error) => this.#onError(error)
+    )
+  }
+
+  send(request: string): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#onAnswer = resolve
+      this.#onError = reject
+      this.#connection.send(Buffer.from(request, 'latin1'))
+    })
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+}

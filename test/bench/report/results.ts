@@ -1,0 +1,91 @@
+import type { Round } from '../measure/bench.js'
+import type { Commands } from '../measure/check-server.js'
+import type { Growth } from '../measure/growth.js'
+import type { LoginRound } from '../measure/login-and-logout.js'
+import type { Revocation } from '../measure/revocation.js'
+import type { RunningServer } from '../running-server.js'
+import { type Spread, spreadBy } from '../stats.js'
+import type { Facts } from './facts.js'
+
+/** Everything that a run found out. */
+export interface Results {
+  facts: Facts
+  /** The first one is bare. */
+  servers: ServerResults[]
+  revocation: Revocation
+  growth: GrowthResults[]
+  notAvailable: string[]
+}
+
+export interface ServerResults {
+  title: string
+  endsAtLogout: boolean
+  commands: Commands
+  verification: {
+    perSecond: Spread
+    ofBare: Spread
+    cpuMicrosAboveBare: Spread
+    p50Ms: Spread
+    p99Ms: Spread
+    redisCpuMicros: Spread
+    rssMegabytesAboveBare: number
+    /** Of the server's core. */
+    busy: number
+  }
+  loginsPerSecond: Spread
+  loginCpuMicros: Spread
+  logoutsPerSecond: Spread
+  bytesPerSession: Spread
+}
+
+export interface GrowthResults {
+  sessions: number
+  bytesPerSession: number
+  perSecond: Record<GrowthOperation, Spread>
+  verifyP99Ms: Spread
+}
+
+export type GrowthOperation = 'verify' | 'login' | 'list' | 'revokeAll'
+
+export interface MeasuredServer {
+  server: RunningServer
+  commands: Commands
+  verification: Round[]
+  logins: LoginRound[]
+}
+
+/** Rounds are compared one by one: what slows the machine for a while slows both sides of a ratio. */
+export function summarise({ server, commands, verification, logins }: MeasuredServer, bare: Round[]): ServerResults {
+  const rssBytes = (verification.at(-1)?.rssBytes ?? 0) - (bare.at(-1)?.rssBytes ?? 0)
+  const aboveBare = (figure: (round: Round) => number) =>
+    spreadBy(verification, (round, index) => figure(round) - figure(bare[index] as Round))
+  return {
+    title: server.title,
+    endsAtLogout: server.endsAtLogout,
+    commands,
+    verification: {
+      perSecond: spreadBy(verification, ({ perSecond }) => perSecond),
+      ofBare: spreadBy(verification, ({ perSecond }, index) => perSecond / (bare[index] as Round).perSecond),
+      cpuMicrosAboveBare: aboveBare(({ cpuMicrosPerRequest }) => cpuMicrosPerRequest),
+      p50Ms: spreadBy(verification, ({ p50Ms }) => p50Ms),
+      p99Ms: spreadBy(verification, ({ p99Ms }) => p99Ms),
+      redisCpuMicros: spreadBy(verification, ({ redisCpuMicrosPerRequest }) => redisCpuMicrosPerRequest),
+      rssMegabytesAboveBare: rssBytes / 1e6,
+      busy: spreadBy(verification, ({ busy }) => busy).median
+    },
+    loginsPerSecond: spreadBy(logins, ({ login }) => login.perSecond),
+    loginCpuMicros: spreadBy(logins, ({ login }) => login.cpuMicrosPerRequest),
+    logoutsPerSecond: spreadBy(logins, ({ logout }) => logout.perSecond),
+    bytesPerSession: spreadBy(logins, ({ bytesPerSession }) => bytesPerSession)
+  }
+}
+
+export function summariseGrowth({ sessions, bytesPerSession, rounds }: Growth): GrowthResults {
+  const rate = (operation: GrowthOperation) => spreadBy(rounds, (round) => round[operation].perSecond)
+  return {
+    sessions,
+    bytesPerSession,
+    perSecond: { verify: rate('verify'), login: rate('login'), list: rate('list'), revokeAll: rate('revokeAll') },
+    verifyP99Ms: spreadBy(rounds, ({ verify }) => verify.p99Ms)
+  }
+}

@@ -1,0 +1,122 @@
+import { markdownTable } from '../../fixtures/markdown-table.js'
+import { grouped } from '../measure/bench.js'
+import type { Revocation } from '../measure/revocation.js'
+import type { Spread } from '../stats.js'
+import type { GrowthOperation, GrowthResults, Results, ServerResults } from './results.js'
+
+/** The results as Markdown: medians of the rounds, with the lowest and the highest one in brackets. */
+export function drawTables({ facts, servers, revocation, growth, notAvailable }: Results): string {
+  const { date, machine, runtimes, cores, loadAverageBefore, method, packages } = facts
+  const sections = [
+    `# Benchmarks of ${date}`,
+    `${machine}; load average before the run: ${loadAverageBefore}. ${runtimes}. Each figure is a median over the ` +
+      `rounds, with the lowest and the highest round in brackets: ${method}; ${cores}.`,
+    `Packages: ${packages}.`,
+    ...notAvailable.map((text) => `${text}.`),
+    '## `GET /me` with a session',
+    drawVerification(servers),
+    describeLimits(servers),
+    '## Login and logout',
+    'A login asks an upstream over HTTP first. Commands are those that Redis receives in one request.',
+    drawLogins(servers),
+    '## A logout, in the other processes',
+    describeRevocation(revocation),
+    ...(growth.length === 0 ? [] : ['## With more sessions in Redis', describeGrowth, drawGrowth(growth)])
+  ]
+  return `${sections.filter((text) => text !== '').join('\n\n')}\n`
+}
+
+function drawVerification(servers: ServerResults[]): string {
+  const head = [
+    'server',
+    'requests/s',
+    'of bare',
+    'CPU µs above bare',
+    'p50 ms',
+    'p99 ms',
+    'Redis commands',
+    'Redis CPU µs',
+    'RSS MB above bare',
+    'logout ends the session'
+  ]
+  const rows = servers.map(({ title, verification, commands, endsAtLogout }) => [
+    title,
+    spread(verification.perSecond, 0),
+    spread(verification.ofBare, 2),
+    spread(verification.cpuMicrosAboveBare, 1),
+    spread(verification.p50Ms, 2),
+    spread(verification.p99Ms, 2),
+    list(commands.verify),
+    commands.verify.length === 0 ? NONE : spread(verification.redisCpuMicros, 1),
+    grouped(verification.rssMegabytesAboveBare),
+    endsAtLogout ? 'yes' : 'no'
+  ])
+  return markdownTable(head, rows)
+}
+
+/** A rate says nothing about a server that waited for somebody else. */
+function describeLimits(servers: ServerResults[]): string {
+  const waiting = servers.filter(({ verification }) => verification.busy < 0.95)
+  if (waiting.length === 0) return ''
+  const shares = waiting.map(({ title, verification }) => `${title} ${verification.busy.toFixed(2)}`)
+  return `Not limited by the server's own core, of which it used: ${shares.join('; ')}.`
+}
+
+function drawLogins(servers: ServerResults[]): string {
+  const head = ['server', 'logins/s', 'CPU µs', 'Redis commands', 'logouts/s', 'Redis commands', 'bytes in Redis each']
+  const rows = servers.map(
+    ({ title, commands, loginsPerSecond, loginCpuMicros, logoutsPerSecond, bytesPerSession }) => [
+      title,
+      spread(loginsPerSecond, 0),
+      spread(loginCpuMicros, 0),
+      list(commands.login),
+      spread(logoutsPerSecond, 0),
+      list(commands.logout),
+      commands.login.length === 0 ? NONE : spread(bytesPerSession, 0)
+    ]
+  )
+  return markdownTable(head, rows)
+}
+
+function describeRevocation({ processes, delaysMs }: Revocation): string {
+  const quantile = (share: number) => (delaysMs[Math.ceil(delaysMs.length * share) - 1] ?? 0).toFixed(2)
+  return (
+    `${processes} processes with the cache over one Redis. A session that each of them has in its cache is logged out in ` +
+    `one; until each other one refuses it, after the logout was answered: p50 ${quantile(0.5)} ms, p99 ` +
+    `${quantile(0.99)} ms, at most ${quantile(1)} ms (${grouped(delaysMs.length)} measured).`
+  )
+}
+
+const describeGrowth =
+  'This plugin, strict with auto-pipelining. Requests a second; the users that list and revoke have three sessions.'
+
+const OPERATIONS: [GrowthOperation, string][] = [
+  ['verify', '`GET /me`'],
+  ['login', '`POST /user/login`'],
+  ['list', '`GET /user/sessions`'],
+  ['revokeAll', '`DELETE /user/sessions`']
+]
+
+function drawGrowth(growth: GrowthResults[]): string {
+  const [first] = growth
+  const last = growth.at(-1)
+  const head = ['', ...growth.map(({ sessions }) => `${grouped(sessions)} sessions`), 'last to first']
+  const rows = OPERATIONS.map(([operation, name]) => {
+    const change = (last?.perSecond[operation].median ?? 0) / (first?.perSecond[operation].median ?? 0)
+    return [name, ...growth.map(({ perSecond }) => spread(perSecond[operation], 0)), change.toFixed(2)]
+  })
+  const p99 = ['`GET /me`, p99 ms', ...growth.map(({ verifyP99Ms }) => spread(verifyP99Ms, 2)), '']
+  const bytes = ['bytes in Redis, each session', ...growth.map(({ bytesPerSession }) => grouped(bytesPerSession)), '']
+  return markdownTable(head, [...rows, p99, bytes])
+}
+
+const NONE = '–'
+
+function spread({ median, low, high }: Spread, digits: number): string {
+  const text = (value: number) => (digits === 0 ? grouped(value) : value.toFixed(digits))
+  return `${text(median)} (${text(low)}–${text(high)})`
+}
+
+function list(commands: string[]): string {
+  return commands.length === 0 ? NONE : `${commands.length}: ${commands.join(', ')}`
+}

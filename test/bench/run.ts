@@ -1,0 +1,77 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { findCores } from './cores.js'
+import { startGenerator } from './load/generator.js'
+import type { Bench } from './measure/bench.js'
+import { type Commands, checkServer } from './measure/check-server.js'
+import { measureGrowth } from './measure/growth.js'
+import { measureLogins } from './measure/login-and-logout.js'
+import { measureRevocation } from './measure/revocation.js'
+import { measureVerification } from './measure/verification.js'
+import { startRedis } from './redis.js'
+import { drawChart } from './report/chart.js'
+import { collectFacts } from './report/facts.js'
+import { type Results, summarise, summariseGrowth } from './report/results.js'
+import { drawTables } from './report/table.js'
+import { type RunningServer, startServer } from './running-server.js'
+import { MIN_ROUNDS, readSettings } from './settings.js'
+import { startUpstream } from './upstream.js'
+
+const settings = readSettings(process.env)
+const results = await measureAll()
+const tables = drawTables(results)
+console.log(tables)
+if (settings.rounds >= MIN_ROUNDS) await writeResults()
+else console.error(`Not written down: that takes ${MIN_ROUNDS} rounds`)
+
+async function measureAll(): Promise<Results> {
+  const cores = findCores()
+  const redis = await startRedis(cores)
+  const upstream = await startUpstream()
+  const generator = startGenerator(settings.connections, cores?.others)
+  const say = (text: string) => console.error(text)
+  try {
+    return await measureWith({ settings, cores, redis, upstreamUrl: upstream.url, generator, say })
+  } finally {
+    upstream.close()
+    await generator.end()
+    await redis.close()
+  }
+}
+
+async function measureWith(bench: Bench): Promise<Results> {
+  const notAvailable: string[] = []
+  const checked = new Map<RunningServer, Commands>()
+  try {
+    for (const name of settings.servers) {
+      const server = await startServer(name, { ...bench, core: bench.cores?.server })
+      if ('notAvailable' in server) notAvailable.push(server.notAvailable)
+      else checked.set(server, await checkServer(bench, server))
+    }
+    for (const text of notAvailable) bench.say(text)
+
+    const servers = [...checked.keys()]
+    const facts = collectFacts(
+      bench,
+      servers.flatMap(({ packages }) => packages)
+    )
+    const verification = await measureVerification(bench, servers)
+    const logins = await measureLogins(bench, servers)
+    const [bare = []] = verification.values()
+    const summaries = [...checked].map(([server, commands]) => {
+      const measured = { verification: verification.get(server) ?? [], logins: logins.get(server) ?? [] }
+      return summarise({ server, commands, ...measured }, bare)
+    })
+    const revocation = await measureRevocation(bench)
+    const growth = await measureGrowth(bench)
+    return { facts, servers: summaries, revocation, growth: growth.map(summariseGrowth), notAvailable }
+  } finally {
+    for (const server of checked.keys()) await server.end()
+  }
+}
+
+async function writeResults(): Promise<void> {
+  const folder = new URL('results/', import.meta.url)
+  await mkdir(folder, { recursive: true })
+  await writeFile(new URL('results.md', folder), tables)
+  await writeFile(new URL('requests-per-second.svg', folder), drawChart(results))
+}

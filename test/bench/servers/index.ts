@@ -1,0 +1,17 @@
+/** The files of this folder that are servers, in the order of the results. */
+export const SERVERS = [
+  'bare',
+  'plugin-cache',
+  'plugin-memory',
+  'plugin-strict-pipelining',
+  'plugin-strict',
+  'fastify-jwt',
+  'fastify-jwt-get-pipelining',
+  'fastify-jwt-get',
+  'fastify-session',
+  'express-session',
+  'jwt-redis-session',
+  'better-auth'
+] as const
+
+export type ServerName = (typeof SERVERS)[number]

@@ -1,0 +1,10 @@
+import { createMemoryStore } from '../../../dist/index.js'
+import type { BenchServer } from './bench-server.js'
+import { startPlugin } from './plugin-strict.js'
+
+/** One process, no Redis. */
+export default {
+  title: 'this plugin, in-memory store',
+  packages: ['fastify-jwt-session', 'fastify'],
+  start: (environment) => startPlugin(environment, { store: createMemoryStore() })
+} satisfies BenchServer

@@ -1,0 +1,52 @@
+import { SERVERS, type ServerName } from './servers/index.js'
+
+export interface Settings {
+  rounds: number
+  /** Measured seconds of one server in one round. */
+  seconds: number
+  /** How many sessions are in Redis, one measurement each; empty: that part is left out. */
+  sessionCounts: number[]
+  servers: ServerName[]
+  /** Keep-alive connections, each with one request at a time. */
+  connections: number
+}
+
+/** Fewer rounds say too little about the spread: such a run is a try, and its results are printed only. */
+export const MIN_ROUNDS = 5
+
+/**
+ * `BENCH_ROUNDS` (5), `BENCH_SECONDS` (4), `BENCH_SESSIONS` (`1000,100000,1000000`, or `none`) and `BENCH_SERVERS` (names
+ * of files in `servers/`, default all; `bare` is always there).
+ */
+export function readSettings(env: NodeJS.ProcessEnv): Settings {
+  return {
+    rounds: readNumber(env, 'BENCH_ROUNDS', MIN_ROUNDS),
+    seconds: readNumber(env, 'BENCH_SECONDS', 4),
+    sessionCounts: readCounts(env.BENCH_SESSIONS ?? '1000,100000,1000000'),
+    servers: readServers(env.BENCH_SERVERS),
+    connections: 64
+  }
+}
+
+function readNumber(env: NodeJS.ProcessEnv, name: string, byDefault: number): number {
+  const value = Number(env[name] ?? byDefault)
+  if (!(value > 0)) throw new Error(`${name} must be a positive number`)
+  return value
+}
+
+function readCounts(text: string): number[] {
+  if (text === 'none') return []
+  const counts = text.split(',').map(Number)
+  if (!counts.every((count) => Number.isInteger(count) && count > 0)) {
+    throw new Error('BENCH_SESSIONS must be counts with commas between them, or none')
+  }
+  return counts.toSorted((a, b) => a - b)
+}
+
+function readServers(text: string | undefined): ServerName[] {
+  if (text === undefined) return [...SERVERS]
+  const names = text.split(',')
+  const unknown = names.find((name) => !SERVERS.some((known) => known === name))
+  if (unknown !== undefined) throw new Error(`BENCH_SERVERS: there is no ${unknown}`)
+  return SERVERS.filter((name) => name === 'bare' || names.includes(name))
+}

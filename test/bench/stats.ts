@@ -1,0 +1,24 @@
+/** A figure of several rounds. */
+export interface Spread {
+  median: number
+  low: number
+  high: number
+}
+
+export function spreadOf(values: number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length / 2
+  const [below = Number.NaN, above = below] = [sorted[Math.ceil(middle) - 1], sorted[Math.floor(middle)]]
+  return { median: (below + above) / 2, low: sorted[0] ?? Number.NaN, high: sorted.at(-1) ?? Number.NaN }
+}
+
+/** The spread of one field over the rounds. */
+export function spreadBy<Round>(rounds: Round[], figure: (round: Round, index: number) => number): Spread {
+  return spreadOf(rounds.map(figure))
+}
+
+/** Another first one in each round, so that what drifts in a round favours nobody. */
+export function rotate<T>(items: readonly T[], by: number): T[] {
+  const at = by % Math.max(1, items.length)
+  return [...items.slice(at), ...items.slice(0, at)]
+}
