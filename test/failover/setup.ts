@@ -129,8 +129,13 @@ function createSetup(servers: Servers, connect: Setup['connect'], users: Setup['
     async heal() {
       const old = servers.pair[ofMaster === 0 ? 1 : 0]
       await revive(old)
-      // A full copy may come first, of which one may fail.
-      await until(() => isLinked(replicaClient()).catch(() => false), HEALED_WITHIN_S)
+      // On a machine that is busy the servers may have taken a healthy master for dead meanwhile, and chosen anew.
+      await until(async () => {
+        const linked = await Promise.all(clients.map((client) => isLinked(client).catch(() => false)))
+        if (linked[0] === linked[1]) return false
+        ofMaster = linked[0] ? 1 : 0
+        return true
+      }, HEALED_WITHIN_S)
       await until(async () => (await masterClient().wait(1, 100)) === 1, HEALED_WITHIN_S)
       await until(servers.isHealthy, HEALED_WITHIN_S)
     }
