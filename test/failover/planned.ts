@@ -45,7 +45,6 @@ export async function runPlannedFailover(setup: Setup, app: FastifyInstance, cou
   const working = Promise.all(Array.from({ length: WORKERS }, work))
   await until(() => result.acknowledged >= count / 10)
   await setup.plan()
-  await setup.untilFailedOver()
   hasFailedOver = true
   await Promise.all([setup.heal(), working])
   for (const id of ids) if (await isLive(app, id)) result.cameBack++

@@ -80,7 +80,7 @@ async function runAll(name: SetupName): Promise<void> {
 }
 
 // One after the other: what a busy machine adds is none of theirs.
-for (const name of names) await runAll(name)
+for (const name of names) await runAll(name).catch((error) => failures.push(`${name}: ${error}`))
 
 const faultHead = [
   ...['master fails', 'times', 'replica is master after (ms: least / median / most)', 'service back later by (ms)'],

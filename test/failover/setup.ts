@@ -15,7 +15,7 @@ export interface Setup {
   readonly master: StartedRedis
   /** So many users whose sessions this master has. */
   users(count: number): Promise<string[]>
-  /** Asks the servers for a failover. */
+  /** Asks the servers for a failover. Resolves when the replica has become the master. */
   plan(): Promise<void>
   /** Resolves when the replica is the master, and a client could know, to that time, by `performance.now()`. */
   untilFailedOver(): Promise<number>
@@ -33,6 +33,7 @@ interface Servers {
   isKnown?(master: Redis): Promise<boolean>
 }
 
+const FAILED_OVER_WITHIN_S = 30
 const HEALED_WITHIN_S = 60
 
 /** Each of the two set-ups with a failover, by its name. */
@@ -110,6 +111,10 @@ function createSetup(servers: Servers, connect: Setup['connect'], users: Setup['
   let ofMaster: 0 | 1 = 0
   const [masterClient, replicaClient] = [() => clients[ofMaster], () => clients[ofMaster === 0 ? 1 : 0]]
 
+  async function untilPromoted(): Promise<void> {
+    await until(async () => (await replicaClient().role())[0] === 'master', FAILED_OVER_WITHIN_S)
+  }
+
   return {
     connect,
     users,
@@ -118,10 +123,12 @@ function createSetup(servers: Servers, connect: Setup['connect'], users: Setup['
     },
     async plan() {
       await until(async () => succeeds(servers.order(replicaClient())))
+      await untilPromoted()
+      ofMaster = ofMaster === 0 ? 1 : 0
     },
     async untilFailedOver() {
-      await until(async () => (await replicaClient().role())[0] === 'master')
-      await until(async () => (await servers.isKnown?.(replicaClient())) ?? true)
+      await untilPromoted()
+      await until(async () => (await servers.isKnown?.(replicaClient())) ?? true, FAILED_OVER_WITHIN_S)
       const at = performance.now()
       ofMaster = ofMaster === 0 ? 1 : 0
       return at
