@@ -23,6 +23,7 @@ await app.register(fastifyRedis, {
   commandTimeout: 500,
   connectTimeout: 1_000,
   socketTimeout: 1_000,
+  retryStrategy: (attempts) => Math.min(attempts * 50, 250),
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,

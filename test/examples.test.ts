@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
+import { startCluster } from './fixtures/redis/start-cluster.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
+import { startSentinel } from './fixtures/redis/start-sentinel.js'
 import { PASSWORD, startUpstream } from './fixtures/upstream.js'
 
 const SESSION_SECRET = 'a secret of this test, 32 bytes or more'
@@ -96,6 +98,20 @@ t.test('examples/redis.ts', async (t) => {
   t.equal((await fetch(`${url}/ready`)).status, 200)
   await redis.kill()
   t.equal((await fetch(`${url}/ready`)).status, 503)
+})
+
+t.test('examples/redis-cluster.ts', async (t) => {
+  const [{ nodes }, { baseUrl }] = await Promise.all([startCluster(t), startUpstream(t)])
+  const REDIS_NODES = nodes.map(({ host, port }) => `redis://${host}:${port}`).join(' ')
+  const url = await start(t, 'examples/redis-cluster.ts', { SESSION_SECRET, USERS_URL: baseUrl, REDIS_NODES })
+  await assertSession(t, url, { username: 'ada', password: PASSWORD })
+})
+
+t.test('examples/redis-sentinel.ts', async (t) => {
+  const [{ sentinels }, { baseUrl }] = await Promise.all([startSentinel(t), startUpstream(t)])
+  const REDIS_SENTINELS = sentinels.map(({ host, port }) => `${host}:${port}`).join(' ')
+  const url = await start(t, 'examples/redis-sentinel.ts', { SESSION_SECRET, USERS_URL: baseUrl, REDIS_SENTINELS })
+  await assertSession(t, url, { username: 'ada', password: PASSWORD })
 })
 
 t.test('examples/own-store.ts', async (t) => {

@@ -9,7 +9,7 @@ import { testStoreContract } from './fixtures/store-contract.js'
 import { createUser, HOUR_MS, recordOf } from './fixtures/store-user.js'
 import { until } from './fixtures/until.js'
 
-const { always: rights } = await readRights()
+const { always: rights, forReplicas } = await readRights()
 /** What ioredis and @fastify/redis ask for by themselves; the rest is what the store needs. */
 const OF_CLIENTS = ['+info', '+ping']
 const ofStore = rights.filter((right) => !OF_CLIENTS.includes(right))
@@ -68,6 +68,21 @@ for (const right of ofStore) {
     await t.rejects(useStore(createRedisStore(server.client(user))), /NOPERM|can't (?:run|access)/)
   })
 }
+
+t.test('with minReplicas it needs the right to wait besides', async (t) => {
+  t.strictSame(forReplicas, ['+wait'])
+  for (const [granted, code] of [
+    [rights, 'NOPERM'],
+    [[...rights, ...forReplicas], 'NOREPLICAS']
+  ] as const) {
+    await allow([...granted])
+    const app = await createApp(t, { redis: { url: server.socketPath, ...user }, minReplicas: 1 })
+    const { session } = await app.sessions.create({ id: 'ada' })
+    await t.rejects(app.sessions.revoke(session.id), { cause: { code } })
+    await app.close()
+  }
+  t.strictSame(await denied(), [])
+})
 
 t.test('without +info ioredis complains at the start that it cannot see whether Redis is ready', async (t) => {
   await allow(rights.filter((granted) => granted !== '+info'))

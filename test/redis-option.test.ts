@@ -72,6 +72,21 @@ t.test('a Redis that cannot be reached fails the start within the plugin timeout
   })
 })
 
+t.test('however long Redis was gone, a client of the plugin looks for it four times a second', async (t) => {
+  const seen: { retryStrategy?: (attempts: number) => number }[] = []
+  class Connector {
+    constructor(options: object) {
+      seen.push(options)
+    }
+    async connect(): Promise<never> {
+      throw new Error('There is none')
+    }
+    disconnect(): void {}
+  }
+  await createApp(t, { redis: { host: '127.0.0.1', Connector }, requireStoreAtStart: false, storeTimeoutMs: 50 })
+  for (const attempts of [1, 10, 10_000]) t.ok(Number(seen[0]?.retryStrategy?.(attempts)) <= 250)
+})
+
 t.test('an undefined `redis`, as of a plugin that is not loaded yet, is warned of', async (t) => {
   const emitWarning = t.capture(process, 'emitWarning')
   await createApp(t, { redis: undefined })

@@ -45,6 +45,14 @@ export interface JwtSessionOptions {
    */
   requireStoreAtStart?: boolean | undefined
   /**
+   * How many replicas of Redis must have acknowledged the end of a session before a logout, a `revoke()` or a
+   * `revokeAll()` is answered, and a login that presents a session: with too few the answer is 503 although the session
+   * has ended, because a failover might bring it back. They are waited for (WAIT) on a connection besides, for half of
+   * `storeTimeoutMs` at most. Take all replicas that may become the master: one that has not acknowledged may be the one.
+   * Only with `redis`. 1 to 2 147 483 647. Default: none.
+   */
+  minReplicas?: number | undefined
+  /**
    * When requests are answered 503 at once, without asking a store or an upstream that does not answer, or that too many
    * already wait for: a queue that only grows takes memory and helps nobody.
    */

@@ -25,6 +25,8 @@ export interface ResolvedOptions {
   store: StoreChoice
   storeTimeoutMs: number
   requireStoreAtStart: boolean
+  /** Null: nobody waits for replicas. */
+  minReplicas: number | null
   breaker: ResolvedBreakers
   upstream: UpstreamChoice
   userSchema: TObject
@@ -70,6 +72,7 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
       options.requireStoreAtStart,
       store.kind === 'redis-options'
     ),
+    minReplicas: resolveMinReplicas(options.minReplicas, store),
     breaker: resolveBreakers(options.breaker),
     upstream,
     userSchema: resolveUserSchema(options.userSchema),
@@ -90,6 +93,7 @@ const OPTIONS: (keyof JwtSessionOptions | 'logLevel' | 'logSerializers')[] = [
   'routes',
   'storeTimeoutMs',
   'requireStoreAtStart',
+  'minReplicas',
   'breaker',
   'clearSiteData',
   'cache',
@@ -109,6 +113,14 @@ function resolveStore(options: JwtSessionOptions): StoreChoice {
 }
 
 const STORE_METHODS: (keyof SessionStore)[] = ['create', 'find', 'replace', 'end', 'endAll', 'list']
+
+function resolveMinReplicas(minReplicas: unknown, { kind }: StoreChoice): number | null {
+  const count = checkCount('minReplicas', minReplicas, null)
+  if (count !== null && (kind === 'memory' || kind === 'custom')) {
+    throw new InvalidOptionError('minReplicas', 'needs `redis`: no other store has replicas to wait for')
+  }
+  return count
+}
 
 function resolveUpstream(upstream: JwtSessionOptions['upstream']): UpstreamChoice {
   if (hasMethods<UpstreamClient>(upstream, 'login')) {

@@ -18,6 +18,9 @@ export interface OpenedRedis {
   refusal(): Error | undefined
 }
 
+/** Longest pause between two attempts to connect. By default it grows to 2 s, as long as which nobody notices that Redis is back. */
+const MAX_PAUSE_MS = 250
+
 /**
  * Settings for a client that serves requests. By default ioredis queues and retries for minutes, and a stalled server
  * holds a command for ever; here a command fails within `timeoutMs`, and a dead connection is given up within a second.
@@ -28,6 +31,7 @@ function requestPathSettings(timeoutMs: number) {
     connectTimeout: 1_000,
     socketTimeout: 1_000,
     disconnectTimeout: timeoutMs,
+    retryStrategy: (attempts: number) => Math.min(attempts * 50, MAX_PAUSE_MS),
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false

@@ -1,14 +1,20 @@
 import type { FastifyInstance } from 'fastify'
+import { createBreaker, logBreaker } from '../breaker.js'
 import type { ResolvedOptions } from '../options/resolve-options.js'
 import { warn } from '../warn.js'
 import { checkEviction, checkSettings } from './check-redis.js'
 import { createMemoryStore } from './memory-store.js'
 import { openRedis } from './open-redis.js'
 import { createRedisStore, type RedisClient } from './redis-store.js'
+import { createReplicatedStore } from './replicated-store.js'
 import type { SessionStore } from './session-store.js'
 import { waitForStore } from './wait-for-store.js'
+import { type DuplicableClient, openWaitingClient } from './waiting-client.js'
 
-type StoreOptions = Pick<ResolvedOptions, 'store' | 'storeTimeoutMs' | 'requireStoreAtStart'>
+type StoreOptions = Pick<
+  ResolvedOptions,
+  'store' | 'storeTimeoutMs' | 'requireStoreAtStart' | 'minReplicas' | 'breaker'
+>
 
 /**
  * The store that the options ask for. What is opened here is closed with the app; what was injected is not.
@@ -29,13 +35,27 @@ export async function openStore(fastify: FastifyInstance, options: StoreOptions)
       client.disconnect()
       throw error
     })
-    return store
+    return withReplicas(fastify, { store, client }, options)
   }
   if (choice.kind === 'redis-client') checkSettings(choice.client)
   const client = choice.kind === 'redis-client' ? choice.client : {}
   const store = choice.kind === 'redis-client' ? storeOn(fastify, choice.client) : choice.store
   if (isRequired) await waitForStore(store, { client, isRequired, patienceMs })
-  return store
+  return choice.kind === 'redis-client' ? withReplicas(fastify, { store, client: choice.client }, options) : store
+}
+
+/** The store, which waits for so many replicas if it is to, over another connection. That is closed with the app. */
+function withReplicas(
+  fastify: FastifyInstance,
+  { store, client }: { store: SessionStore; client: RedisClient },
+  { minReplicas, storeTimeoutMs, breaker: { store: limits } }: StoreOptions
+): SessionStore {
+  if (minReplicas === null) return store
+  // Each wait in vain holds up those behind it: after one, a single one at a time finds out whether replicas are back.
+  const breaker = createBreaker({ ...limits, failures: 1 }, logBreaker(fastify.log, 'replica of the session store'))
+  const waiting = openWaitingClient(client as DuplicableClient, { minReplicas, timeoutMs: storeTimeoutMs, breaker })
+  fastify.addHook('onClose', async () => waiting.close())
+  return createReplicatedStore(store, createRedisStore(waiting.client))
 }
 
 function storeOn(fastify: FastifyInstance, client: RedisClient): SessionStore {

@@ -52,6 +52,12 @@ local function bury(member, reason)
   redis.call('ZREM', index, member)
 end
 
+-- WAIT is for what its connection has written: so that there is something, also where all had ended before
+local function leaveTrace()
+  redis.pcall('ZADD', index, 0, '')
+  redis.pcall('ZREM', index, '')
+end
+
 local function isLive(member)
   local finish = endOf(valueOf(member))
   local ttl = redis.call('PTTL', index .. member)
@@ -104,16 +110,18 @@ function operations.replace(random, record, next, ttl)
   return 0
 end
 
-function operations.finish(random, reason)
+function operations.finish(random, reason, isWaitedFor)
   for _, member in ipairs({ '0', random }) do
     if randomOf(valueOf(member)) == random then bury(member, reason) end
   end
+  if isWaitedFor then leaveTrace() end
 end
 
-function operations.finishAll(except, reason)
+function operations.finishAll(except, reason, isWaitedFor)
   for _, member in ipairs(members()) do
     if randomOf(valueOf(member)) ~= except then bury(member, reason) end
   end
+  if isWaitedFor then leaveTrace() end
 end
 
 function operations.list()
@@ -127,6 +135,9 @@ end
 
 return operations[ARGV[2]](unpack(ARGV, 3))
 `
+
+/** Behind the other arguments of `finish` and `finishAll`: they will be followed by WAIT. */
+export const IS_WAITED_FOR = '1'
 
 /** The name that EVALSHA knows the script by. */
 export const SCRIPT_SHA = createHash('sha1').update(SCRIPT).digest('hex')

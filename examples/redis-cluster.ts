@@ -1,0 +1,41 @@
+import fastifyRedis from '@fastify/redis'
+import Fastify from 'fastify'
+import fastifyJwtSession from 'fastify-jwt-session'
+import { Cluster } from 'ioredis'
+
+const { SESSION_SECRET, USERS_URL, REDIS_NODES, PORT = '3000' } = process.env
+if (!SESSION_SECRET || !USERS_URL || !REDIS_NODES) {
+  throw new Error(
+    'Set SESSION_SECRET (32 bytes or more), USERS_URL and REDIS_NODES (redis://host:port redis://host:port …)'
+  )
+}
+
+const app = Fastify({ logger: true })
+
+// With these settings a master that hangs or dies is given up as soon as its replica has taken over, and until then
+// requests are answered 503 at once instead of being queued.
+const client = new Cluster(REDIS_NODES.split(' '), {
+  slotsRefreshInterval: 1_000,
+  enableOfflineQueue: false,
+  redisOptions: {
+    commandTimeout: 500,
+    connectTimeout: 1_000,
+    socketTimeout: 1_000,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false
+  }
+})
+await app.register(fastifyRedis, { client, closeClient: true })
+
+await app.register(fastifyJwtSession, {
+  jwt: { secret: SESSION_SECRET },
+  redis: client,
+  upstream: { baseUrl: USERS_URL },
+  // A logout is acknowledged when a replica knows it: no failover brings the session back.
+  minReplicas: 1,
+  cache: true
+})
+
+app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)
+
+await app.listen({ port: Number(PORT) })

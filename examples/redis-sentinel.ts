@@ -1,0 +1,28 @@
+import Fastify from 'fastify'
+import fastifyJwtSession from 'fastify-jwt-session'
+
+const { SESSION_SECRET, USERS_URL, REDIS_SENTINELS, REDIS_NAME = 'main', PORT = '3000' } = process.env
+if (!SESSION_SECRET || !USERS_URL || !REDIS_SENTINELS) {
+  throw new Error('Set SESSION_SECRET (32 bytes or more), USERS_URL and REDIS_SENTINELS (host:port host:port …)')
+}
+
+const sentinels = REDIS_SENTINELS.split(' ').map((address) => {
+  const { hostname: host, port } = new URL(`redis://${address}`)
+  return { host, port: Number(port) }
+})
+
+const app = Fastify({ logger: true })
+
+// The plugin's own client has the settings that notice a master that hangs.
+await app.register(fastifyJwtSession, {
+  jwt: { secret: SESSION_SECRET },
+  redis: { sentinels, name: REDIS_NAME },
+  upstream: { baseUrl: USERS_URL },
+  // A logout is acknowledged when a replica knows it: no failover brings the session back.
+  minReplicas: 1,
+  cache: true
+})
+
+app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)
+
+await app.listen({ port: Number(PORT) })
