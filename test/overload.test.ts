@@ -10,7 +10,6 @@ const LOGIN = postJson('/user/login', CREDENTIALS)
 const LOGINS = 2_000
 /** The default of `breaker.upstream.maxInFlight`. */
 const MAX_WAITING = 500
-const UPSTREAM_TIMEOUT_MS = 2_000
 const MAX_GROWTH_BYTES = 50_000_000
 const hangs = () => {}
 
@@ -38,7 +37,7 @@ async function verifyTimes(app: FastifyInstance, token: string, times: number): 
 
 t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions are verified as ever', async (t) => {
   const upstream = await startRawUpstream(t)
-  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: UPSTREAM_TIMEOUT_MS } })
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 60_000 } })
   const { token } = await app.sessions.create({ id: 'ada' })
   const usual = median(await verifyTimes(app, token, 500))
   const rssBefore = process.memoryUsage.rss()
@@ -51,9 +50,11 @@ t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions
     })
   )
   await until(() => answers.length >= LOGINS - MAX_WAITING)
-  t.ok(
-    answers.every(({ status, ms }) => status === 503 && ms < UPSTREAM_TIMEOUT_MS),
-    'the others are refused at once'
+  const refusedAtOnce = answers.filter(({ status }) => status === 503)
+  t.equal(
+    refusedAtOnce.length,
+    LOGINS - MAX_WAITING,
+    'the others are refused before any of those that wait is answered'
   )
   t.equal(answers.length, LOGINS - MAX_WAITING)
 
@@ -62,15 +63,17 @@ t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions
   t.ok(verified.every(({ status }) => status === 200))
   t.ok(median(verified) < usual + 5, `median ${median(verified).toFixed(2)} ms, before ${usual.toFixed(2)} ms`)
 
-  await done
-  t.equal(answers.filter(({ status }) => status === 504).length, MAX_WAITING)
-  t.equal(upstream.requests.length, MAX_WAITING, 'nothing was sent twice')
-  await until(() => upstream.sockets.size === 0)
+  t.equal(upstream.requests.length, MAX_WAITING, 'and nobody else has asked')
   t.ok(process.memoryUsage.rss() - rssBefore < MAX_GROWTH_BYTES)
 
+  await upstream.stop()
+  await done
+  t.equal(answers.filter(({ status }) => status === 502).length, MAX_WAITING)
+  t.equal(upstream.requests.length, MAX_WAITING, 'nothing was sent twice')
   const refused = await Promise.all(Array.from({ length: LOGINS }, () => timed(app, LOGIN)))
   t.ok(refused.filter(({ status }) => status === 503).length >= LOGINS - 1, 'and then everybody, at once, but for one')
   upstream.answers.length = 0
+  await upstream.start()
   await until(async () => (await timed(app, LOGIN)).status === 200)
 })
 
@@ -89,11 +92,11 @@ t.test('a Redis that is stalled under load takes no memory, and nobody is logged
   }
   const load = Promise.all(Array.from({ length: 100 }, verifyForEver))
   const count = (status: number) => statuses.get(status) ?? 0
-  await until(() => count(200) > 3_000)
+  await until(() => count(200) > 1_000)
   const rssBefore = process.memoryUsage.rss()
 
   redis.stall()
-  await until(() => count(503) > 6_000)
+  await until(() => count(503) > 2_000)
   t.ok(process.memoryUsage.rss() - rssBefore < MAX_GROWTH_BYTES)
   const goodBefore = count(200)
   redis.resume()
