@@ -17,8 +17,15 @@ export function createRoutes(parts: RouteParts) {
     acceptOnlyJson(scope)
     scope.setReplySerializer((payload) => JSON.stringify(payload))
     scope.setSerializerCompiler(() => serializeHostError)
-    scope.addHook('onSend', async (_request, reply) => {
+    let isClosing = false
+    scope.addHook('preClose', async () => {
+      isClosing = true
+    })
+    scope.addHook('onSend', async ({ raw }, reply) => {
       reply.header('cache-control', 'no-store')
+      // Node keeps a connection that was waiting for its answer when the server closed, and the close waits for that: for
+      // 72 s, unless the client says something. Under HTTP/2 there is no such header.
+      if (isClosing && raw.httpVersionMajor === 1) reply.header('connection', 'close')
     })
     const hostErrorHandler = scope.errorHandler
     scope.setErrorHandler((error: unknown, request, reply) => {

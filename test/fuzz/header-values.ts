@@ -1,0 +1,37 @@
+import type { Random } from './random.js'
+
+const ODD_SCHEMES: ((token: string) => string)[] = [
+  (token) => `bearer ${token}`,
+  (token) => `BEARER   ${token}`,
+  (token) => `Bearer ${token} `,
+  (token) => ` Bearer ${token}`,
+  (token) => `Bearer\t${token}`,
+  (token) => `Bearer\u00a0${token}`,
+  (token) => `Bearer${token}`,
+  (token) => `Bearer: ${token}`,
+  (token) => `Bearer "${token}"`,
+  (token) => `Bearer Bearer ${token}`,
+  (token) => `Bearer ${token}, Bearer ${token}`,
+  (token) => `Bearer ${token}; charset=utf-8`,
+  (token) => `Bearer token=${token}`,
+  (token) => `Basic ${token}`,
+  (token) => `Basic ${Buffer.from(`:${token}`).toString('base64')}`,
+  (token) => `DPoP ${token}`,
+  (token) => `\u212aearer ${token}`,
+  (token) => `Bearer \0${token}`,
+  (token) => `Bearer ${token}%20`,
+  (token) => token,
+  () => 'Bearer',
+  () => 'Bearer ',
+  () => ''
+]
+
+/** The `Authorization` that the token comes with: as it should be, or not quite. */
+export function headerValueOf(token: string, random: Random): string {
+  return random.oneIn(10) ? random.pick(ODD_SCHEMES)(token) : `Bearer ${token}`
+}
+
+/** The token in it by RFC 6750 2.1, but for spaces more than one; null when there is none. */
+export function tokenIn(headerValue: string): string | null {
+  return /^bearer +([^ ].*)$/is.exec(headerValue)?.[1] ?? null
+}

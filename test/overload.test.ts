@@ -1,0 +1,107 @@
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import t from 'tap'
+import { createApp, withToken } from './fixtures/app.js'
+import { CREDENTIALS, postJson } from './fixtures/post-json.js'
+import { startRawUpstream } from './fixtures/raw-upstream.js'
+import { startRedis } from './fixtures/redis/start-redis.js'
+import { until } from './fixtures/until.js'
+
+const LOGIN = postJson('/user/login', CREDENTIALS)
+const LOGINS = 2_000
+/** The default of `breaker.upstream.maxInFlight`. */
+const MAX_WAITING = 500
+const MAX_GROWTH_BYTES = 50_000_000
+const hangs = () => {}
+
+interface Timed {
+  status: number
+  ms: number
+}
+
+async function timed(app: FastifyInstance, request: InjectOptions): Promise<Timed> {
+  const startedAt = performance.now()
+  const { statusCode: status } = await app.inject(request)
+  return { status, ms: performance.now() - startedAt }
+}
+
+function median(answers: Timed[]): number {
+  const sorted = answers.map(({ ms }) => ms).sort((a, b) => a - b)
+  return sorted[sorted.length >> 1] ?? 0
+}
+
+async function verifyTimes(app: FastifyInstance, token: string, times: number): Promise<Timed[]> {
+  const answers: Timed[] = []
+  while (answers.length < times) answers.push(await timed(app, withToken(token)))
+  return answers
+}
+
+t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions are verified as ever', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 60_000 } })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  const usual = median(await verifyTimes(app, token, 500))
+  const rssBefore = process.memoryUsage.rss()
+
+  upstream.answers.push(...Array.from({ length: LOGINS }, () => hangs))
+  const answers: Timed[] = []
+  const done = Promise.all(
+    Array.from({ length: LOGINS }, async () => {
+      answers.push(await timed(app, LOGIN))
+    })
+  )
+  await until(() => answers.length >= LOGINS - MAX_WAITING)
+  const refusedAtOnce = answers.filter(({ status }) => status === 503)
+  t.equal(
+    refusedAtOnce.length,
+    LOGINS - MAX_WAITING,
+    'the others are refused before any of those that wait is answered'
+  )
+  t.equal(answers.length, LOGINS - MAX_WAITING)
+
+  await until(() => upstream.requests.length === MAX_WAITING)
+  const verified = await verifyTimes(app, token, 200)
+  t.ok(verified.every(({ status }) => status === 200))
+  t.ok(median(verified) < usual + 5, `median ${median(verified).toFixed(2)} ms, before ${usual.toFixed(2)} ms`)
+
+  t.equal(upstream.requests.length, MAX_WAITING, 'and nobody else has asked')
+  t.ok(process.memoryUsage.rss() - rssBefore < MAX_GROWTH_BYTES)
+
+  await upstream.stop()
+  await done
+  t.equal(answers.filter(({ status }) => status === 502).length, MAX_WAITING)
+  t.equal(upstream.requests.length, MAX_WAITING, 'nothing was sent twice')
+  const refused = await Promise.all(Array.from({ length: LOGINS }, () => timed(app, LOGIN)))
+  t.ok(refused.filter(({ status }) => status === 503).length >= LOGINS - 1, 'and then everybody, at once, but for one')
+  upstream.answers.length = 0
+  await upstream.start()
+  await until(async () => (await timed(app, LOGIN)).status === 200)
+})
+
+t.test('a Redis that is stalled under load takes no memory, and nobody is logged out', async (t) => {
+  const redis = await startRedis(t)
+  // With ioredis's defaults: its queues have no bound of their own.
+  const app = await createApp(t, { redis: redis.client(), storeTimeoutMs: 200 })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  const statuses = new Map<number, number>()
+  let isOver = false
+  const verifyForEver = async () => {
+    while (!isOver) {
+      const { status } = await timed(app, withToken(token))
+      statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    }
+  }
+  const load = Promise.all(Array.from({ length: 100 }, verifyForEver))
+  const count = (status: number) => statuses.get(status) ?? 0
+  await until(() => count(200) > 1_000)
+  const rssBefore = process.memoryUsage.rss()
+
+  redis.stall()
+  await until(() => count(503) > 2_000)
+  t.ok(process.memoryUsage.rss() - rssBefore < MAX_GROWTH_BYTES)
+  const goodBefore = count(200)
+  redis.resume()
+  await until(() => count(200) > goodBefore + 100)
+  isOver = true
+  await load
+  t.strictSame([...statuses.keys()].sort(), [200, 503])
+})
