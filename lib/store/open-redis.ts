@@ -18,9 +18,14 @@ export interface OpenedRedis {
   refusal(): Error | undefined
 }
 
+/** Between two attempts to reach a Redis that is not there. */
+const LONGEST_PAUSE_MS = 500
+
 /**
  * Settings for a client that serves requests. By default ioredis queues and retries for minutes, and a stalled server
  * holds a command for ever; here a command fails within `timeoutMs`, and a dead connection is given up within a second.
+ * By default it also waits up to 5 s before it tries to connect again, and 10 s for a server that loads its data: sessions
+ * would stay out of reach for so long after Redis is back.
  */
 function requestPathSettings(timeoutMs: number) {
   return {
@@ -30,7 +35,10 @@ function requestPathSettings(timeoutMs: number) {
     disconnectTimeout: timeoutMs,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false
+    autoResendUnfulfilledCommands: false,
+    maxLoadingRetryTime: LONGEST_PAUSE_MS,
+    // Not all instances at the same moment.
+    retryStrategy: (attempt: number) => Math.min(2 ** attempt * 25, LONGEST_PAUSE_MS) + Math.random() * 100
   }
 }
 
