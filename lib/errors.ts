@@ -231,6 +231,9 @@ export class UpstreamTimeoutError extends UpstreamError {
 
 /** The session store could not be asked or told. Says nothing about the session: never a reason to log somebody out. */
 export class StoreUnavailableError extends JwtSessionError {
+  /** What Fastify sends with an error that a handler of the application throws on. */
+  readonly headers = { 'retry-after': '1' }
+
   /** @param atStart where it is, if it is Redis: an error that fails the start says so, and what is wrong, in its message */
   constructor(cause?: unknown, atStart?: { address: string | undefined }) {
     const where = atStart?.address === undefined ? '' : ` at ${atStart.address}`

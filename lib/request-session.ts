@@ -1,7 +1,7 @@
 import { copyParsed } from './json.js'
 import type { RequestSession, Session, SessionData, SessionDataPatch, User } from './session.js'
 import { endOf, type KeptSession } from './session-record.js'
-import type { Sessions } from './sessions.js'
+import type { InternalSessions } from './sessions.js'
 
 /**
  * `request.session`. What it has besides data is a method and private, so that a session is nothing but data to JSON,
@@ -16,11 +16,12 @@ class GuardedSession implements RequestSession {
   readonly lastSeenAt: number
   readonly ip: string | null
   readonly userAgent: string | null
-  readonly #sessions: Pick<Sessions, 'update'>
+  readonly #sessions: Pick<InternalSessions, 'within'>
   readonly #kept: KeptSession
+  readonly #waitedMs: number
 
   /** A copy, field by field, which is the fastest: what is kept is shared with other requests, this is the handler's. */
-  constructor(sessions: Pick<Sessions, 'update'>, kept: KeptSession) {
+  constructor(sessions: Pick<InternalSessions, 'within'>, kept: KeptSession, waitedMs: number) {
     const { session } = kept
     this.id = session.id
     this.user = copyParsed(session.user)
@@ -32,10 +33,11 @@ class GuardedSession implements RequestSession {
     this.userAgent = session.userAgent
     this.#sessions = sessions
     this.#kept = kept
+    this.#waitedMs = waitedMs
   }
 
   async update(patch: SessionDataPatch): Promise<Session | null> {
-    const updated = await this.#sessions.update(this.id, patch)
+    const updated = await this.#sessions.within(this.#waitedMs).update(this.id, patch)
     if (updated !== null) this.data = updated.data
     return updated
   }
@@ -44,12 +46,23 @@ class GuardedSession implements RequestSession {
     const kept = (session as GuardedSession).#kept
     return kept.idleSeconds === 0 ? null : endOf(kept)
   }
+
+  static waitedMsOf(session: RequestSession): number {
+    return (session as GuardedSession).#waitedMs
+  }
 }
 
 /** What handlers find as `request.session`. */
-export function createRequestSession(sessions: Pick<Sessions, 'update'>, kept: KeptSession): RequestSession {
-  return new GuardedSession(sessions, kept)
+export function createRequestSession(
+  sessions: Pick<InternalSessions, 'within'>,
+  kept: KeptSession,
+  waitedMs: number
+): RequestSession {
+  return new GuardedSession(sessions, kept, waitedMs)
 }
 
 /** Epoch milliseconds at which a `request.session` ends unless it is used, or null when it has no idle timeout. */
 export const idleEndOf: (session: RequestSession) => number | null = GuardedSession.idleEndOf
+
+/** How long the request has waited for the store when it was let in. */
+export const waitedMsOf: (session: RequestSession) => number = GuardedSession.waitedMsOf

@@ -4,7 +4,8 @@ import type { Session, SessionDataPatch, User } from './session.js'
 import { copyPatch } from './session-data.js'
 import { createSessionId, isSessionId, userTag } from './session-id.js'
 import { encodeRecord, lifeMsOf, readRecord } from './session-record.js'
-import type { SessionLimit, SessionStore } from './store/session-store.js'
+import type { BoundedStore } from './store/bounded-store.js'
+import type { SessionLimit } from './store/session-store.js'
 import { isUserId, type UserParser } from './user.js'
 
 /** Where a login came from, kept for the user to recognise his sessions by. */
@@ -53,11 +54,12 @@ export interface Sessions {
 export interface InternalSessions extends Sessions {
   /** Ends the session; a token of it is answered with the reason from now on. */
   end(id: string, reason: SessionEndReason): Promise<void>
+  /** The same for a request: all that it asks is over within one `storeTimeoutMs`, of which so much is spent already. */
+  within(spentMs: number): InternalSessions
 }
 
 interface SessionsParts {
-  /** Bounded: it rejects with a StoreUnavailableError only. */
-  store: SessionStore
+  store: BoundedStore
   ttlSeconds: number
   /** Null: no idle timeout. */
   idleTimeoutSeconds: number | null
@@ -113,17 +115,18 @@ export function createSessions(parts: SessionsParts): InternalSessions {
 
     async update(id, patch) {
       const apply = copyPatch(patch)
+      const shared = store.within(0)
       let refused: string | null = null
       let timesUnchanged = 0
       for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
-        const record = isSessionId(id) ? await store.find(id) : null
+        const record = isSessionId(id) ? await shared.find(id) : null
         const found = readRecord(id, record, users)
         // Refused time and again although nobody changes it: for the store it has expired already.
         timesUnchanged = record === refused ? timesUnchanged + 1 : 0
         if (typeof found === 'string' || timesUnchanged > 10) return null
         const session = { ...found.session, data: apply(found.session.data) }
         const next = { ...found, session }
-        if (await store.replace(id, record as string, encodeRecord(next), lifeMsOf(next))) return session
+        if (await shared.replace(id, record as string, encodeRecord(next), lifeMsOf(next))) return session
         refused = record
       }
       throw new StoreUnavailableError()
@@ -138,6 +141,8 @@ export function createSessions(parts: SessionsParts): InternalSessions {
     async end(id, reason) {
       if (isSessionId(id)) await store.end(id, reason)
     },
+
+    within: (spentMs) => createSessions({ ...parts, store: store.within(spentMs) }),
 
     async isReady() {
       try {

@@ -76,16 +76,19 @@ export function createVerification(parts: VerificationParts): Verification {
   function touch({ kept, record }: FoundSession, now: number): void {
     const { id, lastSeenAt } = kept.session
     const shorterIdle = Math.min(idleSeconds || Number.POSITIVE_INFINITY, kept.idleSeconds || Number.POSITIVE_INFINITY)
-    // Below zero when another instance's clock is ahead, which will pass; or this one was set back, maybe by a lot.
+    // Below zero when another instance's clock is ahead, which will pass; or one of them is wrong, maybe by a lot.
     const unseenMs = now - lastSeenAt
     if ((unseenMs < shorterIdle * 100 && unseenMs > -shorterIdle * 500) || touching.has(id)) return
     touching.add(id)
-    const next = { session: { ...kept.session, lastSeenAt: now }, idleSeconds }
+    const release = () => touching.delete(id)
+    // Never back: the session would end for those whose clock is right. So the record does not say that it was written.
+    const next = { session: { ...kept.session, lastSeenAt: Math.max(lastSeenAt, now) }, idleSeconds }
+    const lifeMs = lifeMsOf({ session: { ...kept.session, lastSeenAt: now }, idleSeconds })
     // Lost to somebody else's write or to an outage: the next use is soon enough.
     void store
-      .replace(id, record, encodeRecord(next), lifeMsOf(next))
+      .replace(id, record, encodeRecord(next), lifeMs)
       .catch(() => {})
-      .finally(() => touching.delete(id))
+      .finally(unseenMs < 0 ? () => setTimeout(release, shorterIdle * 100).unref() : release)
   }
 
   return {

@@ -3,7 +3,7 @@ import { JwtSessionError, NotRegisteredError, SessionMissingError } from './erro
 import { createRequestSession } from './request-session.js'
 import { checkRouteSettings, type SessionRouteSettings } from './route-settings.js'
 import type { KeptSession } from './session-record.js'
-import type { Sessions } from './sessions.js'
+import type { InternalSessions } from './sessions.js'
 import type { Verification } from './verification.js'
 
 /**
@@ -24,7 +24,7 @@ export type VerifySession = (request: AnyRequest, reply: AnyReply) => Promise<vo
  */
 export function createVerifySession(
   verification: Verification,
-  sessions: Pick<Sessions, 'update'>,
+  sessions: Pick<InternalSessions, 'within'>,
   answers: Answers
 ): VerifySession {
   /** A promise only where there is something to wait for. */
@@ -33,12 +33,13 @@ export function createVerifySession(
     const verified = verification.verify(request.headers.authorization, settings)
     if (verified === null && settings.optional) return
     if (verified === null) throw new SessionMissingError()
-    if (verified instanceof Promise) return verified.then((kept) => open(request, kept))
-    open(request, verified)
+    if (!(verified instanceof Promise)) return open(request, verified, 0)
+    const askedAt = performance.now()
+    return verified.then((kept) => open(request, kept, performance.now() - askedAt))
   }
 
-  function open(request: AnyRequest, kept: KeptSession): void {
-    request.session = createRequestSession(sessions, kept)
+  function open(request: AnyRequest, kept: KeptSession, waitedMs: number): undefined {
+    request.session = createRequestSession(sessions, kept, waitedMs)
   }
 
   async function refuse(request: AnyRequest, reply: AnyReply, error: unknown): Promise<never> {

@@ -152,6 +152,18 @@ t.test('a clock that is set back does not keep a session in use from being exten
   t.ok((await client.pttl(key)) <= KEPT_AFTER_LIFE_MS + 30_000, 'once in a tenth of the idle time, as ever')
 })
 
+t.test('nor does a clock that is behind end a session for those whose clock is right', async (t) => {
+  const redis = await connectRedis(t)
+  const clock = freezeClock(t)
+  const app = await createApp(t, { redis })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  for (const second of [1_500, 3_000, 4_500, 900, 4_600]) {
+    clock.now = NOW + second
+    t.equal((await app.inject(withToken(token))).statusCode, 200, `${second} s after the login`)
+    t.ok(await app.sessions.isReady())
+  }
+})
+
 /** What the guard says to this token: 200, or why not. */
 async function visit(app: FastifyInstance, token: string): Promise<unknown> {
   const answer = await app.inject(withToken(token))

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import fastifyRedis from '@fastify/redis'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -147,6 +149,21 @@ t.test('a client of the plugin answers 503 in time, comes back by itself, and cl
   const startedAt = Date.now()
   await app.close()
   t.ok(Date.now() - startedAt < 1_000)
+})
+
+t.test('it tries to connect again and again without a long pause, however long Redis has been away', async (t) => {
+  const attempts: number[] = []
+  const server = createServer((socket) => {
+    attempts.push(performance.now())
+    socket.destroy()
+  })
+  t.teardown(() => server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  await createApp(t, { redis: { url: `redis://127.0.0.1:${port}` }, requireStoreAtStart: false })
+  await until(() => attempts.length >= 8)
+  const pauses = attempts.slice(1).map((at, i) => at - (attempts[i] ?? 0))
+  t.ok(Math.max(...pauses) < 1_000, `${pauses.map(Math.round)} ms`)
 })
 
 function count(clientList: unknown): number {

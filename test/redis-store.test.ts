@@ -232,6 +232,23 @@ t.test('out of memory a session can be ended, and a login changes nothing', asyn
   t.strictSame(await store.list(tag), [])
 })
 
+t.test('a creation that ioredis sends again, since the connection broke before the answer, is one', async (t) => {
+  for (const limit of [null, { max: 1, evictionReason: 'replaced' as const }, { max: 1, evictionReason: null }]) {
+    const { tag, newId } = createUser(store)
+    for (const before of [0, 1]) {
+      const [id, record] = [newId(), recordOf(`after ${before}`)]
+      if (limit?.evictionReason === null) await store.endAll(tag, 'revoked', null)
+      for (let i = 0; i < 2; i++) t.equal(await store.create(id, record, HOUR_MS, limit), true)
+      t.equal(await store.find(id), record)
+      t.equal((await store.list(tag)).filter((listed) => listed.id === id).length, 1)
+      await store.end(id, 'revoked')
+      await store.create(id, record, HOUR_MS, limit)
+      t.equal(await store.find(id), 'revoked', 'nor does it bring anything back')
+      if (before === 0) await store.create(newId(), recordOf('another'), HOUR_MS, null)
+    }
+  }
+})
+
 t.test('everything rejects when Redis cannot be asked', async (t) => {
   const closed = client.duplicate()
   closed.disconnect()

@@ -1,12 +1,12 @@
 import { splitSessionId } from '../session-id.js'
-import type { SessionStore } from '../store/session-store.js'
+import type { BoundedStore } from '../store/bounded-store.js'
 import type { SessionCache } from './session-cache.js'
 
 /**
  * The store, with a cache that forgets a user while his sessions change: in this process nobody meets what was before,
  * neither behind the change on the way to the store nor when it was acknowledged. One that failed may have happened.
  */
-export function createForgettingStore(store: SessionStore, cache: SessionCache<unknown>): SessionStore {
+export function createForgettingStore(store: BoundedStore, cache: SessionCache<unknown>): BoundedStore {
   async function change<T>(tag: string, changing: Promise<T>): Promise<T> {
     cache.forget(tag)
     try {
@@ -23,6 +23,7 @@ export function createForgettingStore(store: SessionStore, cache: SessionCache<u
     replace: (id, record, next, lifeMs) => change(tagOf(id), store.replace(id, record, next, lifeMs)),
     end: (id, reason) => change(tagOf(id), store.end(id, reason)),
     endAll: (tag, reason, exceptId) => change(tag, store.endAll(tag, reason, exceptId)),
-    list: (tag) => store.list(tag)
+    list: (tag) => store.list(tag),
+    within: (spentMs) => createForgettingStore(store.within(spentMs), cache)
   }
 }

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import type { ResolvedCache } from '../options/resolve-options.js'
-import type { SessionStore } from '../store/session-store.js'
+import type { BoundedStore } from '../store/bounded-store.js'
 import { warn } from '../warn.js'
 import { createForgettingStore } from './forgetting-store.js'
 import { type CachedReader, createSessionCache, NO_CACHE } from './session-cache.js'
 
 interface StoreWithCache<Value> {
-  store: SessionStore
+  store: BoundedStore
   /** Of what is read from the store. */
   cache: CachedReader<Value>
 }
@@ -14,7 +14,7 @@ interface StoreWithCache<Value> {
 /** A cache that the store itself keeps true, where one was asked for and the store can. Closed with the app. */
 export async function openCache<Value>(
   fastify: FastifyInstance,
-  store: SessionStore,
+  store: BoundedStore,
   options: ResolvedCache | null
 ): Promise<StoreWithCache<Value>> {
   if (options === null || store.track === undefined) return { store, cache: NO_CACHE }

@@ -33,7 +33,8 @@ export interface JwtSessionOptions {
   prefix?: string
   routes?: RoutesOptions | undefined
   /**
-   * Milliseconds that one operation of the store may take, whatever the client's own settings; then the answer is 503.
+   * Milliseconds that a request may wait for the store, whatever it asks and whatever the client's own settings; then the
+   * answer is 503. So may each call of a method of `app.sessions`.
    * 1 to 2 147 483 647. Default 500.
    */
   storeTimeoutMs?: number | undefined

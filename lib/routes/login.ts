@@ -39,9 +39,10 @@ export function mountLogin(
     if (user === null) throw new UpstreamInvalidError()
 
     const presented = presentedSessionId(request, accessTokens)
-    if (presented !== null) await sessions.end(presented, 'replaced')
+    const shared = sessions.within(0)
+    if (presented !== null) await shared.end(presented, 'replaced')
 
-    const { token, session } = await sessions.create(user, detailsOf(request))
+    const { token, session } = await shared.create(user, detailsOf(request))
     if (context.signal.aborted) {
       await sessions.revoke(session.id)
       throw new ClientGoneError()

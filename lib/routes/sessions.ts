@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { SessionNotFoundError } from '../errors.js'
 import type { Route } from '../options/resolve-routes.js'
+import { waitedMsOf } from '../request-session.js'
 import { errorAnswers, nullable, time, toIsoTime } from '../schemas.js'
 import type { RouteParts } from './route-parts.js'
 
@@ -27,7 +28,7 @@ export function mountSessions(scope: FastifyInstance, { path }: Route, { session
       preHandler: verifySession
     },
     async ({ session: current }) => {
-      const found = await sessions.list(current.user.id)
+      const found = await sessions.within(waitedMsOf(current)).list(current.user.id)
       return found.map(({ id, createdAt, lastSeenAt, expiresAt, ip, userAgent }) => ({
         id,
         created_at: toIsoTime(createdAt),
@@ -46,8 +47,8 @@ export function mountSessions(scope: FastifyInstance, { path }: Route, { session
       schema: { summary: 'End my other sessions', response: { 204: ended, ...errorAnswers(400, 401, 413, 415, 503) } },
       preHandler: verifySession
     },
-    async ({ session: { id, user } }, reply) => {
-      await sessions.revokeAll(user.id, { exceptId: id })
+    async ({ session: current }, reply) => {
+      await sessions.within(waitedMsOf(current)).revokeAll(current.user.id, { exceptId: current.id })
       reply.code(204)
     }
   )
@@ -62,11 +63,12 @@ export function mountSessions(scope: FastifyInstance, { path }: Route, { session
       },
       preHandler: verifySession
     },
-    async ({ session: { user }, params }, reply) => {
+    async ({ session: current, params }, reply) => {
       const { id } = params as { id: string }
-      const found = await sessions.find(id)
-      if (found?.user.id !== user.id) throw new SessionNotFoundError()
-      await sessions.revoke(id)
+      const shared = sessions.within(waitedMsOf(current))
+      const found = await shared.find(id)
+      if (found?.user.id !== current.user.id) throw new SessionNotFoundError()
+      await shared.revoke(id)
       reply.code(204)
     }
   )

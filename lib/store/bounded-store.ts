@@ -1,24 +1,62 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Breaker, Outcome } from '../breaker.js'
-import { createDeadline } from '../deadline.js'
+import { createDeadline, withDeadline } from '../deadline.js'
 import { StoreUnavailableError } from '../errors.js'
 import type { SessionStore } from './session-store.js'
+
+/** A store that is over with each operation within a time, whatever becomes of it. */
+export interface BoundedStore extends SessionStore {
+  /**
+   * The same store for one request: all that is asked of it, one thing after the other, is over within that time
+   * together, of which so much has been spent already.
+   */
+  within(spentMs: number): BoundedStore
+}
+
+/** @throws {StoreUnavailableError} */
+type Ask = <T>(operation: () => Promise<T>) => Promise<T>
 
 /**
  * The store as everybody else sees it: each operation is over within `timeoutMs`, or at once while the store does not
  * answer, and whatever goes wrong is "could not ask", a {@link StoreUnavailableError}. A creation that was given up is
  * undone.
  */
-export function createBoundedStore(store: SessionStore, timeoutMs: number, breaker: Breaker): SessionStore {
-  const withDeadline = createDeadline(timeoutMs)
+export function createBoundedStore(store: SessionStore, timeoutMs: number, breaker: Breaker): BoundedStore {
+  const inTime = createDeadline(timeoutMs)
 
-  async function ask<T>(operation: () => Promise<T>): Promise<T> {
+  async function ask<T>(operation: () => Promise<T>, leftMs = timeoutMs): Promise<T> {
+    const isHurried = leftMs < timeoutMs
+    const bounded = (work: Promise<T>) => (isHurried ? withDeadline(work, leftMs) : inTime(work))
     try {
-      return await breaker.run(() => withDeadline(Promise.resolve(operation())), outcomeOf)
+      const work = () => bounded(Promise.resolve(operation()))
+      return await breaker.run(work, (error) => outcomeOf(error, isHurried))
     } catch (error) {
       throw new StoreUnavailableError(error)
     }
   }
 
+  function within(spentMs: number): BoundedStore {
+    let leftMs = timeoutMs - spentMs
+    const operations = operationsOf(store, async (operation) => {
+      const startedAt = performance.now()
+      try {
+        return await ask(operation, Math.max(1, leftMs))
+      } finally {
+        leftMs -= performance.now() - startedAt
+      }
+    })
+    const shared: BoundedStore = { ...operations, within: () => shared }
+    return shared
+  }
+
+  return {
+    ...operationsOf(store, ask),
+    ...(store.track && { track: store.track.bind(store) }),
+    within
+  }
+}
+
+function operationsOf(store: SessionStore, ask: Ask): SessionStore {
   return {
     async create(id, record, lifeMs, limit) {
       let creation: Promise<boolean> | undefined
@@ -29,10 +67,7 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number, break
         })
       } catch (error) {
         // It may still be written: it is ended as soon as its fate is known.
-        void creation
-          ?.catch(() => {})
-          .then(() => store.end(id, 'revoked'))
-          .catch(() => {})
+        void creation?.catch(() => {}).then(() => undo(() => store.end(id, 'revoked')))
         throw error
       }
     },
@@ -40,12 +75,27 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number, break
     replace: (id, record, next, lifeMs) => ask(() => store.replace(id, record, next, lifeMs)),
     end: (id, reason) => ask(() => store.end(id, reason)),
     endAll: (tag, reason, exceptId) => ask(() => store.endAll(tag, reason, exceptId)),
-    list: (tag) => ask(() => store.list(tag)),
-    ...(store.track && { track: store.track.bind(store) })
+    list: (tag) => ask(() => store.list(tag))
   }
 }
 
-/** Redis that says no has answered: it still may let others read. */
-function outcomeOf(error: unknown): Outcome {
-  return error instanceof Error && error.name === 'ReplyError' ? 'answered' : 'failed'
+const PAUSE_MS = 1_000
+const MOST_TRIES = 60
+
+/** Nobody has a token of the session, but it would be listed, and count; and the connection may be gone just now. */
+async function undo(end: () => Promise<void>): Promise<void> {
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    try {
+      return await end()
+    } catch {
+      await delay(PAUSE_MS, undefined, { ref: false })
+    }
+  }
+}
+
+/** Redis that says no has answered: it still may let others read. Given less time than others get, it may have been slow. */
+function outcomeOf(error: unknown, isHurried: boolean): Outcome {
+  const { name, code } = error as { name?: unknown; code?: unknown }
+  if (name === 'ReplyError') return 'answered'
+  return isHurried && code === 'ETIMEDOUT' ? 'given up' : 'failed'
 }

@@ -95,9 +95,8 @@ export function followServer(server: Server, options: FollowOptions): FollowedSe
   }
 
   function giveUp(error: Error): void {
-    const isRefused = error.name === 'ReplyError'
-    end(isRefused ? PAUSE_AFTER_REFUSAL_MS : PAUSE_MS)
-    if (isRefused) onRefused(error)
+    end(isRefusal(error) ? PAUSE_AFTER_REFUSAL_MS : PAUSE_MS)
+    if (isRefusal(error)) onRefused(error)
   }
 
   // The store may read from another server next, after a failover.
@@ -121,4 +120,9 @@ export function followServer(server: Server, options: FollowOptions): FollowedSe
     },
     close: () => end()
   }
+}
+
+/** It cannot, or we may not. Whatever else a server says no with will pass: it loads, is busy, has no place, cannot save. */
+function isRefusal({ name, message }: Error): boolean {
+  return name === 'ReplyError' && /^(?:NOPERM|ERR) (?!max number of clients)/.test(message)
 }

@@ -18,12 +18,14 @@ export interface OpenedRedis {
   refusal(): Error | undefined
 }
 
-/** Longest pause between two attempts to connect. By default it grows to 2 s, as long as which nobody notices that Redis is back. */
-const MAX_PAUSE_MS = 250
+/** Longest pause between two attempts to reach a Redis that is not there. */
+const LONGEST_PAUSE_MS = 250
 
 /**
  * Settings for a client that serves requests. By default ioredis queues and retries for minutes, and a stalled server
  * holds a command for ever; here a command fails within `timeoutMs`, and a dead connection is given up within a second.
+ * By default it also waits up to 5 s before it tries to connect again, and 10 s for a server that loads its data: sessions
+ * would stay out of reach for so long after Redis is back.
  */
 function requestPathSettings(timeoutMs: number) {
   return {
@@ -31,10 +33,11 @@ function requestPathSettings(timeoutMs: number) {
     connectTimeout: 1_000,
     socketTimeout: 1_000,
     disconnectTimeout: timeoutMs,
-    retryStrategy: (attempts: number) => Math.min(attempts * 50, MAX_PAUSE_MS),
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false
+    autoResendUnfulfilledCommands: false,
+    maxLoadingRetryTime: LONGEST_PAUSE_MS,
+    retryStrategy: (attempts: number) => Math.min(attempts * 50, LONGEST_PAUSE_MS)
   }
 }
 

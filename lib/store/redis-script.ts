@@ -74,6 +74,11 @@ end
 local operations = {}
 
 function operations.create(random, record, ttl, max, reason)
+  -- a client that has lost its connection sends again what it has not been answered
+  for _, member in ipairs({ '0', random }) do
+    if randomOf(valueOf(member)) == random then return 1 end
+  end
+
   -- without a limit two of the oldest are enough: the index does not grow, and nobody waits for it
   local live, dead = sortOut(max == '' and redis.call('ZRANGE', index, 0, 1) or members())
   local surplus = #live + 1 - (tonumber(max) or math.huge)

@@ -1,0 +1,28 @@
+import t, { type Test } from 'tap'
+import { CLOCK_FAULTS } from './faults/clocks.js'
+import type { Fault } from './faults/fault.js'
+import { FAULTS } from './faults/faults.js'
+import { BACK_WITHIN_MS } from './faults/judge.js'
+import { runFault } from './faults/run-fault.js'
+
+/** The quick part: each fault once. `npm run test:faults` is the long one. */
+async function test(t: Test, faults: readonly Fault[]): Promise<void> {
+  for (const fault of faults) {
+    t.test(fault.name, async (t) => {
+      for (const { subject, backAfterMs, broken } of await runFault(fault, { parallel: 2, lastsMs: 1_000 })) {
+        t.strictSame(broken, [], subject.name)
+        t.ok(backAfterMs < BACK_WITHIN_MS, `${subject.name} is back after ${Math.round(backAfterMs)} ms`)
+      }
+    })
+  }
+}
+
+t.test('whatever is wrong with Redis, no session ends by it, and all is well when it is over', async (t) => {
+  // Most of the time each of them waits.
+  t.jobs = 3
+  await test(t, FAULTS)
+})
+
+t.test('nor does one end by a clock that is wrong, sooner or later than it should by that clock', async (t) => {
+  await test(t, CLOCK_FAULTS)
+})

@@ -1,0 +1,54 @@
+import type { Fault, Operation } from './fault.js'
+import type { Subject, Visit } from './subject.js'
+
+/** The default of `storeTimeoutMs`, and what an answer may take besides. */
+export const LONGEST_ANSWER_MS = 500 + 200
+/** More is so much of the store's time that 503 is right. */
+const STARVED_MS = 100
+/** A session from before is there again after this at the latest, when Redis is. */
+export const BACK_WITHIN_MS = 2_000
+/** The default of `cache.maxStaleMs`. */
+export const MAX_STALE_MS = 1_000
+
+const UNAVAILABLE = JSON.stringify({
+  statusCode: 503,
+  code: 'FST_JWT_SESSION_STORE_UNAVAILABLE',
+  error: 'Service Unavailable',
+  message: 'The session store is unavailable'
+})
+
+/** The rules that an answer breaks, in words. */
+export function judge(visit: Visit, allowed: readonly number[], reason = 'unknown'): string[] {
+  const { answer, operation, tookMs, starvedMs } = visit
+  const { statusCode, headers, body } = answer
+  const broken: string[] = []
+  const isLate = statusCode === 503 && starvedMs > STARVED_MS
+  if (!allowed.includes(statusCode) && !isLate) broken.push(`is answered ${statusCode}`)
+  if (tookMs - starvedMs > LONGEST_ANSWER_MS) broken.push(`takes ${Math.round(tookMs)} ms`)
+  const signal = headers['session-ended']
+  if (statusCode === 503) {
+    if (body !== UNAVAILABLE) broken.push(`is answered 503 with ${body}`)
+    if (headers['retry-after'] !== '1') broken.push('is answered 503 without Retry-After')
+  }
+  if (statusCode === 401 && signal !== reason) broken.push(`is told that the session has ended, ${signal}`)
+  const mayClear = statusCode === 401 || operation === 'logout'
+  if ((statusCode === 503 || !mayClear) && (signal ?? headers['clear-site-data']) !== undefined) {
+    broken.push(`is answered ${statusCode} with the clear signal`)
+  }
+  return broken.map((text) => `${operation} ${text}`)
+}
+
+/** @param sinceMs how long after the fault had begun the request was sent */
+export function allowedDuring(fault: Fault, subject: Subject, operation: Operation, sinceMs: number) {
+  const expected = subject.isCached ? (fault.cached?.[operation] ?? fault.during[operation]) : fault.during[operation]
+  const mayBeStale = subject.isCached && sinceMs < MAX_STALE_MS
+  return mayBeStale ? [...expected, ...staleAnswers(fault, operation)] : expected
+}
+
+/** What a cache may add that has not been told yet: the guard lets in. Behind it the store is asked all the same. */
+function staleAnswers(fault: Fault, operation: Operation): number[] {
+  if (operation === 'verify') return [200]
+  const hasEnded = fault.during.verify.includes(401)
+  if (hasEnded && operation === 'list') return [200]
+  return hasEnded && operation === 'update' ? [200, 409] : []
+}

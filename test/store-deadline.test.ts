@@ -1,0 +1,100 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { InjectOptions } from 'fastify'
+import t from 'tap'
+import { createMemoryStore, type SessionStore } from '../lib/index.js'
+import { createApp, logIn, withToken } from './fixtures/app.js'
+import { createHost } from './fixtures/host.js'
+import { upstream } from './fixtures/tokens.js'
+import { until } from './fixtures/until.js'
+
+/** In time for one operation, and not for another one behind it. */
+const OPERATION_MS = 300
+const STORE_TIMEOUT_MS = 500
+
+/** A store that takes its time as soon as `isSlow` is set. */
+function createSlowStore() {
+  const state = { isSlow: false }
+  const slowed = Object.entries(createMemoryStore()).map(([name, method]) => [
+    name,
+    async (...args: unknown[]) => {
+      if (state.isSlow) await delay(OPERATION_MS)
+      return (method as (...args: unknown[]) => unknown)(...args)
+    }
+  ])
+  return { state, store: Object.fromEntries(slowed) as SessionStore }
+}
+
+t.test('a request waits for the store no longer than storeTimeoutMs, however often it asks', async (t) => {
+  const { state, store } = createSlowStore()
+  const options = { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS, routes: { sessions: {} } }
+  const app = await createApp(t, options)
+  const [token, other] = [await logIn(app), await app.sessions.create({ id: 'ada' })]
+  const { session } = await app.sessions.create({ id: 'bob' })
+  state.isSlow = true
+
+  const requests: Record<string, InjectOptions> = {
+    'a list': { url: '/user/sessions' },
+    'an end of the others': { method: 'DELETE', url: '/user/sessions' },
+    'an end of one': { method: 'DELETE', url: `/user/sessions/${other.session.id}` },
+    'a login with a session': {
+      method: 'POST',
+      url: '/user/login',
+      payload: { username: 'ada', password: 'a password' }
+    }
+  }
+  t.equal((await app.inject(withToken(token))).statusCode, 200, 'one operation is in time')
+  for (const [name, request] of Object.entries(requests)) {
+    t.equal((await app.inject(withToken(token, request))).statusCode, 503, name)
+  }
+  await t.rejects(app.sessions.update(session.id, { a: 1 }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+})
+
+t.test('nor with the update of a handler, for which the guard has asked before', async (t) => {
+  const { state, store } = createSlowStore()
+  const { app } = await createHost(t, {
+    options: { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS },
+    after(app) {
+      app.get('/me', { preHandler: app.verifySession }, async (request) => {
+        // Of what an update asks one is slow: alone it would be in time.
+        setTimeout(() => {
+          state.isSlow = false
+        }, OPERATION_MS / 2)
+        return request.session.update({ a: 1 })
+      })
+    }
+  })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  state.isSlow = true
+  const answer = await app.inject(withToken(token))
+  t.equal(answer.statusCode, 503)
+  t.equal(answer.headers['retry-after'], '1', 'as if the guard had said so')
+})
+
+t.test('a store that was given too little time is not taken for one that is down', async (t) => {
+  const { state, store } = createSlowStore()
+  const app = await createApp(t, { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS, routes: { sessions: {} } })
+  const token = await logIn(app)
+  state.isSlow = true
+  const lists = Array.from({ length: 10 }, () => app.inject(withToken(token, { url: '/user/sessions' })))
+  for (const { statusCode } of await Promise.all(lists)) t.equal(statusCode, 503)
+  t.equal((await app.inject(withToken(token))).statusCode, 200)
+})
+
+t.test('a login whose answer is lost with the connection is undone when there is another one', async (t) => {
+  const memory = createMemoryStore()
+  let isConnected = true
+  const store: SessionStore = {
+    ...memory,
+    async create(...args) {
+      await memory.create(...args)
+      isConnected = false
+      throw new Error('Connection is closed')
+    },
+    end: async (...args) => (isConnected ? memory.end(...args) : Promise.reject(new Error('Connection is closed')))
+  }
+  const app = await createApp(t, { store, upstream })
+  await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+  t.equal((await app.sessions.list('ada')).length, 1)
+  isConnected = true
+  await until(async () => (await app.sessions.list('ada')).length === 0)
+})
