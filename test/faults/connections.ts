@@ -55,13 +55,13 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
     end: ({ proxy }) => proxy.delay(0)
   },
   {
-    name: 'slow, 600 ms',
+    name: 'slow, 800 ms',
     during: DOWN,
     // What it tells is told late, but in time for the cache.
     cached: { verify: [200, 503] },
     way: 'proxy',
     clients: TRANSPORT_CLIENTS,
-    start: ({ proxy }) => proxy.delay(600),
+    start: ({ proxy }) => proxy.delay(800),
     end: ({ proxy }) => proxy.delay(0)
   },
   {
