@@ -1,9 +1,9 @@
 import { inspect } from 'node:util'
-import { pino } from 'pino'
+import Fastify from 'fastify'
 import t from 'tap'
 import * as lib from '../lib/index.js'
-import { SECRET } from './fixtures/app.js'
-import { PASSWORD } from './fixtures/planted-secrets.js'
+import { createLog } from './fixtures/log.js'
+import { PASSWORD, SECRET } from './fixtures/planted-secrets.js'
 
 const SECRETS = [PASSWORD, SECRET, 'users.internal', '10.1.2.3', 'fjs:{tag}', '/etc/app', 'eyJhbGciOi']
 const everything = SECRETS.join(' ')
@@ -68,18 +68,15 @@ const ERRORS: Record<string, Make> = {
 
 /** Everything that an application, a logger or a console makes of an error. */
 function serialise(error: Error): Record<string, string> {
-  const lines: string[] = []
-  const logger = pino(
-    { serializers: { error: pino.stdSerializers.errWithCause } },
-    { write: (line) => lines.push(line) }
-  )
-  logger.error(error)
-  logger.error({ err: error, error, nested: { error } }, 'failed')
+  const { lines, logger } = createLog()
+  const { log } = Fastify({ logger })
+  log.error(error)
+  log.error({ err: error, error, nested: { error } }, 'failed')
   return {
     'JSON.stringify': JSON.stringify([error, { error, cause: error.cause }]),
     'util.inspect': inspect({ error }, { depth: null, showHidden: true, getters: true }),
     String: `${error} ${error.message} ${error.stack}`,
-    pino: lines.join('\n'),
+    'the logger': lines.join('\n'),
     'its own properties': JSON.stringify(Object.getOwnPropertyNames(error).map((key) => Reflect.get(error, key)))
   }
 }

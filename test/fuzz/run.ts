@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { markdownTable } from '../fixtures/markdown-table.js'
+import { withTeardown } from '../fixtures/with-teardown.js'
 import { fuzzBodies } from './fuzz-bodies.js'
 import { fuzzTokens } from './fuzz-tokens.js'
 
@@ -14,16 +15,12 @@ const { values } = parseArgs({
   }
 })
 const [seed, first] = [Number(values.seed), Number(values.first)]
-const teardowns: (() => unknown)[] = []
-const t = { teardown: (run: () => unknown) => void teardowns.unshift(run) }
-
 console.log(`Seed ${seed}`)
 const startedAt = performance.now()
-const tokens = await fuzzTokens(t, { seed, first, count: Number(values.tokens) })
+const tokens = await withTeardown((t) => fuzzTokens(t, { seed, first, count: Number(values.tokens) }))
 const tokensAt = performance.now()
-const bodies = await fuzzBodies(t, { seed, first, count: Number(values.bodies) })
+const bodies = await withTeardown((t) => fuzzBodies(t, { seed, first, count: Number(values.bodies) }))
 const bodiesAt = performance.now()
-for (const run of teardowns) await run()
 
 const failures = [...tokens.failures, ...bodies.failures]
 for (const failure of failures) console.log(`FAILED ${failure}`)

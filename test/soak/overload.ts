@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { markdownTable } from '../fixtures/markdown-table.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
 import { startUpstream } from '../fixtures/upstream.js'
+import { withTeardown } from '../fixtures/with-teardown.js'
 import { ALL_GOOD, countErrors, startLoad } from './load.js'
 import { startMeasuredApp } from './measured-app.js'
-import { withTeardowns } from './teardowns.js'
 
 const CONNECTIONS = 100
 const WARM_UP_MS = 15_000
@@ -23,7 +23,7 @@ interface Row {
 const seconds = Number(process.argv[2] ?? 60)
 const everySeconds = Math.max(1, Math.round(seconds / 12))
 
-const { startMb, rows, recoveredMs } = await withTeardowns(async (t) => {
+const { startMb, rows, recoveredMs } = await withTeardown(async (t) => {
   const redis = await startRedis(t)
   const upstream = await startUpstream(t)
   const app = await startMeasuredApp(t, { redis: { url: redis.socketPath }, upstream: { baseUrl: upstream.baseUrl } })

@@ -4,9 +4,9 @@ import { parseArgs } from 'node:util'
 import { markdownTable } from '../fixtures/markdown-table.js'
 import { type StartedRedis, startRedis } from '../fixtures/redis/start-redis.js'
 import { startUpstream } from '../fixtures/upstream.js'
+import { withTeardown } from '../fixtures/with-teardown.js'
 import { ALL_GOOD, countErrors, startLoad } from './load.js'
 import { startMeasuredApp } from './measured-app.js'
-import { withTeardowns } from './teardowns.js'
 
 const CONNECTIONS = 40
 const MAX_P99_MS = 50
@@ -31,7 +31,7 @@ const minutes = Number(positionals[0] ?? 30)
 /** Against which the end is measured: by the fifth minute memory has found its level. */
 const levelMinute = Math.min(5, Math.ceil(minutes / 3))
 
-const rows = await withTeardowns(async (t) => {
+const rows = await withTeardown(async (t) => {
   const redis = await startRedis(t)
   const upstream = await startUpstream(t)
   const app = await startMeasuredApp(t, {
