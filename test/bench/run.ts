@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { findCores } from './cores.js'
 import { startGenerator } from './load/generator.js'
 import type { Bench } from './measure/bench.js'
@@ -10,6 +10,7 @@ import { measureVerification } from './measure/verification.js'
 import { startRedis } from './redis.js'
 import { drawChart } from './report/chart.js'
 import { collectFacts } from './report/facts.js'
+import { updateReadme } from './report/readme.js'
 import { type Results, summarise, summariseGrowth } from './report/results.js'
 import { drawTables } from './report/table.js'
 import { type RunningServer, startServer } from './running-server.js'
@@ -74,4 +75,6 @@ async function writeResults(): Promise<void> {
   await mkdir(folder, { recursive: true })
   await writeFile(new URL('results.md', folder), tables)
   await writeFile(new URL('requests-per-second.svg', folder), drawChart(results))
+  const readme = new URL('../../README.md', import.meta.url)
+  await writeFile(readme, updateReadme(await readFile(readme, 'utf8'), tables))
 }
