@@ -76,19 +76,21 @@ export function createBreaker(limits: BreakerLimits, onChange: (isOpen: boolean)
       const answersBefore = answers
       inFlight++
       if (isProbe) isProbing = true
-      try {
-        const result = await work()
-        answered()
-        return result
-      } catch (error) {
-        const outcome = outcomeOf(error)
-        if (outcome === 'answered') answered()
-        if (outcome === 'failed') failed(isProbe, answersBefore)
-        throw error
-      } finally {
+      const settle = (outcome: Outcome) => {
         inFlight--
         if (isProbe) isProbing = false
+        if (outcome === 'answered') answered()
+        if (outcome === 'failed') failed(isProbe, answersBefore)
       }
+      let result: Awaited<ReturnType<typeof work>>
+      try {
+        result = await work()
+      } catch (error) {
+        settle(outcomeOf(error))
+        throw error
+      }
+      settle('answered')
+      return result
     }
   }
 }

@@ -67,7 +67,7 @@ export function withDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T>
 
 /** A ring: its own next is the first one, its previous the last. */
 function createQueue(): Waiting {
-  const queue = { until: Number.POSITIVE_INFINITY, giveUp() {} } as Waiting
+  const queue = { until: Number.POSITIVE_INFINITY } as Waiting
   queue.previous = queue
   queue.next = queue
   return queue

