@@ -26,8 +26,7 @@ await app.register(fastifyRedis, {
   retryStrategy: (attempts) => Math.min(attempts * 50, 250),
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
-  autoResendUnfulfilledCommands: false,
-  enableAutoPipelining: true
+  autoResendUnfulfilledCommands: false
 })
 
 await app.register(fastifyJwtSession, {
