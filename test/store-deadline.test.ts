@@ -98,3 +98,24 @@ t.test('a login whose answer is lost with the connection is undone when there is
   isConnected = true
   await until(async () => (await app.sessions.list('ada')).length === 0)
 })
+
+t.test('a session whose opening was answered 503 is ended as soon as the store can be told', async (t) => {
+  const memory = createMemoryStore()
+  let refusals = 0
+  const store: SessionStore = {
+    ...memory,
+    async create(...args) {
+      await memory.create(...args)
+      throw new Error('The answer was lost')
+    },
+    async end(...args) {
+      if (refusals++ === 0) throw new Error('And so is the connection')
+      return memory.end(...args)
+    }
+  }
+  const app = await createApp(t, { store })
+  await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+  t.equal((await app.sessions.list('ada')).length, 1, 'it was written')
+  await until(async () => (await app.sessions.list('ada')).length === 0)
+  t.equal(refusals, 2)
+})
