@@ -4,7 +4,7 @@ import t from 'tap'
 import { createMemoryStore, type SessionStore } from '../lib/index.js'
 import { createApp, logIn, withToken } from './fixtures/app.js'
 import { createHost } from './fixtures/host.js'
-import { upstream } from './fixtures/tokens.js'
+import { freezeClock, upstream } from './fixtures/tokens.js'
 import { until } from './fixtures/until.js'
 
 /** In time for one operation, and not for another one behind it. */
@@ -99,9 +99,10 @@ t.test('a login whose answer is lost with the connection is undone when there is
   await until(async () => (await app.sessions.list('ada')).length === 0)
 })
 
-t.test('a session whose opening was answered 503 is ended as soon as the store can be told', async (t) => {
+/** A memory store whose answers to an opening are lost, and that refuses to end a session as often as it is said. */
+function createForgetfulStore(refusals: number) {
   const memory = createMemoryStore()
-  let refusals = 0
+  const tries = { count: 0 }
   const store: SessionStore = {
     ...memory,
     async create(...args) {
@@ -109,13 +110,30 @@ t.test('a session whose opening was answered 503 is ended as soon as the store c
       throw new Error('The answer was lost')
     },
     async end(...args) {
-      if (refusals++ === 0) throw new Error('And so is the connection')
+      tries.count++
+      if (tries.count <= refusals) throw new Error('And so is the connection')
       return memory.end(...args)
     }
   }
+  return { store, tries }
+}
+
+t.test('a session whose opening was answered 503 is ended as soon as the store can be told', async (t) => {
+  const { store, tries } = createForgetfulStore(1)
   const app = await createApp(t, { store })
   await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
   t.equal((await app.sessions.list('ada')).length, 1, 'it was written')
   await until(async () => (await app.sessions.list('ada')).length === 0)
-  t.equal(refusals, 2)
+  t.equal(tries.count, 2)
+})
+
+t.test('a minute later nobody tries that any more', async (t) => {
+  const clock = freezeClock(t)
+  const { store, tries } = createForgetfulStore(Number.POSITIVE_INFINITY)
+  const app = await createApp(t, { store })
+  await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+  await until(() => tries.count === 1)
+  clock.now += 61
+  await delay(1_500)
+  t.equal(tries.count, 1)
 })

@@ -80,16 +80,15 @@ function operationsOf(store: SessionStore, ask: Ask): SessionStore {
 }
 
 const PAUSE_MS = 1_000
-const MOST_TRIES = 60
+const LONGEST_UNDO_MS = 60_000
 
 /** Nobody has a token of the session, but it would be listed, and count; and the connection may be gone just now. */
-async function undo(end: () => Promise<void>): Promise<void> {
-  for (let tries = 0; tries < MOST_TRIES; tries++) {
-    try {
-      return await end()
-    } catch {
-      await delay(PAUSE_MS, undefined, { ref: false })
-    }
+async function undo(end: () => Promise<void>, giveUpAt = Date.now() + LONGEST_UNDO_MS): Promise<void> {
+  try {
+    await end()
+  } catch {
+    await delay(PAUSE_MS, undefined, { ref: false })
+    if (Date.now() < giveUpAt) await undo(end, giveUpAt)
   }
 }
 
