@@ -2,12 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { readCounter } from '../fixtures/count-reads.js'
 import { startRedis, type Teardown } from '../fixtures/redis/start-redis.js'
 import { startRespProxy } from '../fixtures/redis/start-resp-proxy.js'
+import { withTeardown } from '../fixtures/with-teardown.js'
 import { findAftermath, findUselessCache } from './aftermath.js'
 import { type Fault, OPERATIONS, type Stage } from './fault.js'
 import { allowedDuring, judge } from './judge.js'
 import { watchStarvation } from './starvation.js'
 import { createSubject, type Subject, type Visit } from './subject.js'
-import { withTeardown } from './teardown.js'
 
 /** How a fault is tried out. */
 export interface Trial {
