@@ -17,13 +17,15 @@ declare module 'fastify-jwt-session' {
 
 const app = Fastify({ logger: true })
 
-// A client of your own, shared with the rest of the app. These settings make it fail fast instead of queueing requests.
+// A client of your own, shared with the rest of the app. These settings make it fail fast instead of queueing requests,
+// and find Redis soon when it is back: by default ioredis waits for up to 5 s, and for 10 s while Redis loads its data.
 await app.register(fastifyRedis, {
   url: REDIS_URL,
   commandTimeout: 500,
   connectTimeout: 1_000,
   socketTimeout: 1_000,
   retryStrategy: (attempts) => Math.min(attempts * 50, 250),
+  maxLoadingRetryTime: 250,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false

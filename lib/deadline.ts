@@ -11,7 +11,7 @@ interface Waiting {
  * Gives work so many milliseconds: what it returns settles as the work does, or rejects with the code `ETIMEDOUT`. The
  * work itself goes on, and its late result is ignored.
  *
- * All that is under way shares one timer: to set and clear one for each costs as much as to parse a session.
+ * All of it shares one timer, which runs on when nothing is left: to set and clear one costs as much as to parse a session.
  */
 export function createDeadline(timeoutMs: number): <T>(work: Promise<T>) => Promise<T> {
   const queue = createQueue()
@@ -33,15 +33,14 @@ export function createDeadline(timeoutMs: number): <T>(work: Promise<T>) => Prom
     const waiting = { until: performance.now() + timeoutMs, giveUp, previous: queue.previous, next: queue }
     queue.previous.next = waiting
     queue.previous = waiting
-    timer ??= setTimeout(giveUpThoseOverdue, timeoutMs)
+    // It may be due before this is, and is set again then.
+    timer = timer?.ref() ?? setTimeout(giveUpThoseOverdue, timeoutMs)
     return waiting
   }
 
   function end(waiting: Waiting): void {
     remove(waiting)
-    if (queue.next !== queue) return
-    clearTimeout(timer)
-    timer = undefined
+    if (queue.next === queue) timer?.unref()
   }
 
   return (work) =>

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, constants } from 'node:http2'
 import type { Socket } from 'node:net'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import {
   createMemoryStore,
@@ -16,6 +16,7 @@ import { createLog } from './fixtures/log.js'
 import { CREDENTIALS } from './fixtures/post-json.js'
 import { type RawRequest, startRawUpstream } from './fixtures/raw-upstream.js'
 import { until } from './fixtures/until.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const BODY = JSON.stringify(CREDENTIALS)
 const REQUEST_HEADERS = ['Content-Type: application/json', `Content-Length: ${BODY.length}`]
@@ -58,8 +59,7 @@ async function start(
   before: (app: FastifyInstance) => unknown = () => {}
 ) {
   const { lines, logger } = createLog()
-  const app = Fastify({ logger })
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t, { logger })
   await before(app)
   await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, ...options })
   const served = new Set<Socket>()
@@ -207,8 +207,7 @@ t.test('over HTTP/2 too a client that went while a hook of the host had the requ
   }
   const store = createCountingStore()
   const { lines, logger } = createLog()
-  const app = Fastify({ http2: true, logger })
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t, { http2: true, logger })
   app.addHook('preHandler', async () => {
     reached.open()
     await release.opened

@@ -1,7 +1,8 @@
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { createHost } from './fixtures/host.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const HOOKS: Record<string, (app: FastifyInstance, thrown: unknown) => unknown> = {
   onRequest: (app, thrown) =>
@@ -47,8 +48,7 @@ const requests = [
 for (const [hook, addHook] of Object.entries(HOOKS)) {
   for (const [name, thrown] of Object.entries(THROWN)) {
     t.test(`what the host throws in ${hook} is answered as on any route: ${name}`, async (t) => {
-      const plain = Fastify()
-      t.teardown(() => plain.close())
+      const plain = createWatchedFastify(t)
       addHook(plain, thrown)
       const { app, upstream } = await createHost(t, { before: (app) => addHook(app, thrown) })
       for (const request of requests) {

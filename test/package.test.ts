@@ -90,7 +90,7 @@ t.test('the tarball', async (t) => {
         const program = createProgram({ files: [consumer], options: { ...common, ...resolution } })
         const checked = program.getSourceFiles().filter(({ fileName }) => isOurs(fileName))
         t.ok(checked.length > 5, `${checked.length} files`)
-        // Not those of the packages below: it takes 20 s to check the declarations of TypeBox, as the build does already.
+        // Not those of the packages below: it takes 20 s to check the declarations of TypeBox, as .ci/run does already.
         t.equal(typeErrors(program, isOurs), '')
       }
     })

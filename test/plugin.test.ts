@@ -1,10 +1,11 @@
 import fastifyCookie from '@fastify/cookie'
 import fastifyJwt from '@fastify/jwt'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { fastifyJwtSession, type JwtSessionOptions, verifySession } from '../lib/index.js'
 import { createApp, logIn, SECRET, withToken } from './fixtures/app.js'
 import { startUpstream } from './fixtures/upstream.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const required: JwtSessionOptions = { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } }
 
@@ -16,8 +17,7 @@ t.test('the host may have a @fastify/jwt and a @fastify/cookie of its own, befor
     (app) => app.register(fastifyJwtSession, { ...required, upstream: { baseUrl } })
   ]
   for (const order of [plugins, plugins.toReversed()]) {
-    const app = Fastify()
-    t.teardown(() => app.close())
+    const app = createWatchedFastify(t)
     for (const register of order) await register(app)
     app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)
     app.get('/host', async (request) => request.jwtVerify())
@@ -32,8 +32,7 @@ t.test('the host may have a @fastify/jwt and a @fastify/cookie of its own, befor
 })
 
 t.test('tenants in sibling scopes live side by side and do not know each other', async (t) => {
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   const tenants = { red: await startUpstream(t), blue: await startUpstream(t) }
   for (const [name, { baseUrl }] of Object.entries(tenants)) {
     app.register(async (scope) => {
@@ -62,8 +61,7 @@ t.test('a decorator that is taken fails the start with a sentence that says by w
     (app: FastifyInstance) => app.decorate('verifySession', {} as never),
     (app: FastifyInstance) => app.register(fastifyJwtSession, required)
   ]) {
-    const app = Fastify()
-    t.teardown(() => app.close())
+    const app = createWatchedFastify(t)
     await take(app)
     await t.rejects(async () => await app.register(fastifyJwtSession, required), {
       code: 'FST_JWT_SESSION_ALREADY_DECORATED',
@@ -102,8 +100,7 @@ t.test('app.sessions refuses a user that does not fit the schema, and never chan
 })
 
 t.test('a decorator of the host called verifySession is not taken for the guard', async (t) => {
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   app.decorate('verifySession', async () => {})
   app.get('/me', { preHandler: verifySession }, async () => 'private')
   t.match((await app.inject('/me')).json(), { statusCode: 500, code: 'FST_JWT_SESSION_NOT_REGISTERED' })

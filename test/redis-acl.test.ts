@@ -1,5 +1,4 @@
 import fastifyRedis from '@fastify/redis'
-import Fastify from 'fastify'
 import t from 'tap'
 import { createRedisStore, type StoredSession } from '../lib/index.js'
 import { createApp, logIn, logout, withToken } from './fixtures/app.js'
@@ -8,6 +7,7 @@ import { startRedis } from './fixtures/redis/start-redis.js'
 import { testStoreContract } from './fixtures/store-contract.js'
 import { createUser, HOUR_MS, recordOf } from './fixtures/store-user.js'
 import { until } from './fixtures/until.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const { always: rights, forReplicas } = await readRights()
 /** What ioredis and @fastify/redis ask for by themselves; the rest is what the store needs. */
@@ -94,8 +94,7 @@ t.test('without +info ioredis complains at the start that it cannot see whether 
 t.test('+ping is what @fastify/redis asks for at the start', async (t) => {
   await allow(rights)
   await admin.config('RESETSTAT')
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   await app.register(fastifyRedis, { url: server.socketPath, ...user })
   await until(async () => (await admin.info('commandstats')).includes('cmdstat_ping:'))
   t.strictSame(await denied(), [])

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import fastifyRedis from '@fastify/redis'
-import Fastify from 'fastify'
 import t from 'tap'
 import { fastifyJwtSession } from '../lib/index.js'
 import { createApp, logIn, SECRET, withToken } from './fixtures/app.js'
 import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
 import { until } from './fixtures/until.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const required = { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } }
 
@@ -35,16 +35,14 @@ t.test('options open a client of the plugin that the host does not see, and that
 
 t.test('the host may have a @fastify/redis of its own, before or after', async (t) => {
   const server = await startRedis(t)
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   await app.register(fastifyRedis, { url: server.socketPath })
   const hostClient = app.redis
   await app.register(fastifyJwtSession, { ...required, redis: { url: server.socketPath } })
   t.equal(app.redis, hostClient)
   t.notOk('session' in app.redis, 'nothing is added to it')
 
-  const second = Fastify()
-  t.teardown(() => second.close())
+  const second = createWatchedFastify(t)
   await second.register(fastifyJwtSession, { ...required, redis: { url: server.socketPath } })
   await second.register(fastifyRedis, { url: server.socketPath })
   await second.ready()
@@ -53,8 +51,7 @@ t.test('the host may have a @fastify/redis of its own, before or after', async (
 
 t.test('a wrong password fails the start and is not repeated', async (t) => {
   const server = await startRedis(t, { args: ['--requirepass', 'the right one'] })
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   const redis = { url: server.socketPath, password: 'hunter2 hunter2' }
   const error = await app.register(fastifyJwtSession, { ...required, redis }).then(
     () => t.fail('started'),
@@ -65,8 +62,7 @@ t.test('a wrong password fails the start and is not repeated', async (t) => {
 })
 
 t.test('a Redis that cannot be reached fails the start within the plugin timeout, and says why', async (t) => {
-  const app = Fastify({ pluginTimeout: 300 })
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t, { pluginTimeout: 300 })
   const redis = { url: 'redis://user:hunter2@127.0.0.1:1' }
   await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis }), {
     code: 'FST_JWT_SESSION_STORE_UNAVAILABLE',
@@ -106,8 +102,7 @@ t.test('a client that would lose sessions or end the process is refused', async 
     ...['sessions', '0/1', '1x'].map((path): [object, string] => [{ url: `redis://127.0.0.1/${path}` }, 'redis.url'])
   ]
   for (const [redis, option] of refused) {
-    const app = Fastify()
-    t.teardown(() => app.close())
+    const app = createWatchedFastify(t)
     await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis: redis as never }), {
       code: 'FST_JWT_SESSION_INVALID_OPTION',
       option
@@ -118,8 +113,7 @@ t.test('a client that would lose sessions or end the process is refused', async 
 })
 
 t.test('options that ioredis itself refuses fail the start', async (t) => {
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis: { sentinels: [] } }), {
     code: 'FST_JWT_SESSION_STORE_UNAVAILABLE'
   })
@@ -139,7 +133,11 @@ t.test('a client of the plugin answers 503 in time, comes back by itself, and cl
   })
 
   await t.test('while the server is gone', async (t) => {
+    server.stall()
+    const cutOff = t.rejects(app.sessions.find('x'.repeat(38)), { cause: { code: 'CONNECTION_CLOSED' } })
     await server.kill()
+    await cutOff
+    await t.rejects(app.sessions.find('x'.repeat(38)), { cause: { code: 'NOT_CONNECTED' } })
     t.equal((await app.inject(withToken(token))).statusCode, 503)
     await server.restart()
     await until(() => app.sessions.isReady())

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Client } from 'undici'
 import { fastifyJwtSession, type JwtSessionOptions, verifySession } from '../lib/index.js'
@@ -10,6 +10,7 @@ import { createGuardedHost, GUARDED } from './fixtures/guarded.js'
 import { createHost } from './fixtures/host.js'
 import { listen } from './fixtures/listen.js'
 import { until } from './fixtures/until.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const options: JwtSessionOptions = {
   jwt: { secret: SECRET },
@@ -141,8 +142,7 @@ t.test('a client that hangs up while it is refused does no harm', async (t) => {
 /** The plugin in `scope`, and routes with the imported guard around it. */
 async function createScopes(t: Test): Promise<{ app: FastifyInstance; ran: string[] }> {
   const ran: string[] = []
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   const addRoute = (scope: FastifyInstance, path: string) =>
     scope.get(path, { preHandler: verifySession }, async (request) => {
       ran.push(path)

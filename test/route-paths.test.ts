@@ -1,10 +1,10 @@
-import Fastify from 'fastify'
 import t from 'tap'
 import { fastifyJwtSession, InvalidOptionError, type JwtSessionOptions } from '../lib/index.js'
 import { createApp, SECRET } from './fixtures/app.js'
 import { createHost } from './fixtures/host.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
 import { startUpstream } from './fixtures/upstream.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const required: JwtSessionOptions = { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } }
 
@@ -33,8 +33,7 @@ t.test('the prefix is the plugin’s or Fastify’s own, and the same either way
 })
 
 t.test('two prefixes contradict each other', async (t) => {
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   const options = { ...required, prefix: '/auth', routes: { prefix: '/user' } }
   const error = await t.rejects(async () => await app.register(fastifyJwtSession, options))
   t.ok(error instanceof InvalidOptionError)
@@ -43,8 +42,7 @@ t.test('two prefixes contradict each other', async (t) => {
 
 t.test('in a scope with a prefix, the routes are behind it', async (t) => {
   const { baseUrl } = await startUpstream(t)
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   app.register(
     async (scope) => {
       await scope.register(fastifyJwtSession, { ...required, upstream: { baseUrl } })

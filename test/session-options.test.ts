@@ -1,5 +1,4 @@
 import { inspect } from 'node:util'
-import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import {
   fastifyJwtSession,
@@ -12,6 +11,7 @@ import {
 import { createApp, logIn, SECRET, withToken } from './fixtures/app.js'
 import { connectRedis } from './fixtures/redis/start-redis.js'
 import { createRecordingStore, freezeClock, upstream } from './fixtures/tokens.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const LONGEST = 2 ** 31 - 1
 
@@ -65,8 +65,7 @@ t.test('the longest lifetimes and the largest limit work in Redis too', async (t
 
 /** Registers the plugin and gives the routes that are there then. */
 async function routesOf(t: Test, routes: JwtSessionOptions['routes']): Promise<Set<string>> {
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   const found = new Set<string>()
   app.addHook('onRoute', ({ method, url }) => {
     for (const name of [method].flat()) if (name !== 'HEAD') found.add(`${name} ${url}`)
@@ -145,8 +144,7 @@ const CASES = Object.entries(WRONG).flatMap(([option, values]) => values.map((va
 async function createAppWith(t: Test, before: unknown[], after: unknown[] = []) {
   const ran: string[] = []
   const store = createRecordingStore(t)
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   const addRoutes = (when: string, all: unknown[]) => {
     for (const [index, session] of all.entries()) {
       const config = { session } as { session: SessionRouteSettings }
@@ -175,8 +173,7 @@ t.test('wrong settings fail the registration of their route, and are named', asy
 })
 
 t.test('also below a prefix, on a route for any method, and without the guard', async (t) => {
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream })
   app.register(
     async (scope) => {
@@ -222,8 +219,7 @@ t.test('good settings are taken, frozen, shared or empty, from before the plugin
 })
 
 t.test('what other applications keep under config.session is theirs', async (t) => {
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   app.register(async (scope) => void (await scope.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream })))
   const config = { session: 'mine' } as never
   app.register(async (sibling) => void sibling.get('/theirs', { config }, async () => 'theirs'))

@@ -1,4 +1,3 @@
-import Fastify from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
 import { createMemoryStore, fastifyJwtSession } from '../lib/index.js'
@@ -8,6 +7,7 @@ import { createHost } from './fixtures/host.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
 import { STORES } from './fixtures/stores.js'
 import { assertEnded, createRecordingStore, freezeClock, NOW, upstream } from './fixtures/tokens.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const url = '/user/session'
 const at = (second: number) => new Date((NOW + second) * 1_000).toISOString()
@@ -184,8 +184,7 @@ t.test('the hooks and serializers of the host do not change its answer', async (
 })
 
 t.test('its schemas say what it answers, for documentation', async (t) => {
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   const schemas: unknown[] = []
   app.addHook('onRoute', (route) => {
     if (route.url === url && route.method === 'GET') schemas.push(route.schema)

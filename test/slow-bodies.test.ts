@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:http2'
 import { setTimeout as delay } from 'node:timers/promises'
-import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { fastifyJwtSession } from '../lib/index.js'
 import { createApp, logIn, logout, SECRET, withToken } from './fixtures/app.js'
@@ -9,6 +8,7 @@ import { httpPost, listen } from './fixtures/listen.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
 import { until } from './fixtures/until.js'
 import { startUpstream } from './fixtures/upstream.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const JSON_TYPE = 'Content-Type: application/json'
 const BODY = JSON.stringify(CREDENTIALS)
@@ -53,8 +53,7 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
   })
 
   meanwhile('over HTTP/2 such a request is cut off, and the others on its connection go on', async (t) => {
-    const app = Fastify({ http2: true })
-    t.teardown(() => app.close())
+    const app = createWatchedFastify(t, { http2: true })
     const options = { jwt: { secret: SECRET }, upstream: { baseUrl: upstream.baseUrl } }
     await app.register(fastifyJwtSession as never, options as never)
     const origin = await app.listen({ host: '127.0.0.1', port: 0 })

@@ -1,4 +1,3 @@
-import Fastify from 'fastify'
 import { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions } from '../lib/index.js'
@@ -6,12 +5,12 @@ import { createApp, SECRET, withToken } from './fixtures/app.js'
 import { closedAtTeardown, startRedis } from './fixtures/redis/start-redis.js'
 import { until } from './fixtures/until.js'
 import { captureWarnings } from './fixtures/warnings.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const upstream = { baseUrl: 'http://127.0.0.1:1' }
 
 function start(t: Test, options: Partial<JwtSessionOptions>, pluginTimeout = 1_000): PromiseLike<unknown> {
-  const app = Fastify({ pluginTimeout })
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t, { pluginTimeout })
   return app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, ...options })
 }
 

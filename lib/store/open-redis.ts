@@ -20,10 +20,12 @@ export interface OpenedRedis {
 
 /** Longest pause between two attempts to reach a Redis that is not there. */
 const LONGEST_PAUSE_MS = 250
+/** After how long a connection that says nothing is given up at the soonest: to open another one is work for Redis too. */
+const SHORTEST_SILENCE_MS = 500
 
 /**
  * Settings for a client that serves requests. By default ioredis queues and retries for minutes, and a stalled server
- * holds a command for ever; here a command fails within `timeoutMs`, and a dead connection is given up within a second.
+ * holds a command for ever; here a command fails within `timeoutMs`, and then a connection that said nothing is given up.
  * By default it also waits up to 5 s before it tries to connect again, and 10 s for a server that loads its data: sessions
  * would stay out of reach for so long after Redis is back.
  */
@@ -31,7 +33,7 @@ function requestPathSettings(timeoutMs: number) {
   return {
     commandTimeout: timeoutMs,
     connectTimeout: 1_000,
-    socketTimeout: 1_000,
+    socketTimeout: Math.max(timeoutMs, SHORTEST_SILENCE_MS),
     disconnectTimeout: timeoutMs,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,

@@ -13,15 +13,18 @@ export interface Settings {
 
 /** Fewer rounds say too little about the spread: such a run is a try, and its results are printed only. */
 export const MIN_ROUNDS = 5
+/** Short and many, so that what slows the machine for a while slows few of them, and these from bare to the last server. */
+const ROUNDS = 9
+const SECONDS = 2
 
 /**
- * `BENCH_ROUNDS` (5), `BENCH_SECONDS` (4), `BENCH_SESSIONS` (`1000,100000,1000000`, or `none`) and `BENCH_SERVERS` (names
+ * `BENCH_ROUNDS` (9), `BENCH_SECONDS` (2), `BENCH_SESSIONS` (`1000,100000,1000000`, or `none`) and `BENCH_SERVERS` (names
  * of files in `servers/`, default all; `bare` is always there).
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   return {
-    rounds: readNumber(env, 'BENCH_ROUNDS', MIN_ROUNDS),
-    seconds: readNumber(env, 'BENCH_SECONDS', 4),
+    rounds: readNumber(env, 'BENCH_ROUNDS', ROUNDS),
+    seconds: readNumber(env, 'BENCH_SECONDS', SECONDS),
     sessionCounts: readCounts(env.BENCH_SESSIONS ?? '1000,100000,1000000'),
     servers: readServers(env.BENCH_SERVERS),
     connections: 64

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { readCounter } from '../fixtures/count-reads.js'
 import { startRedis, type Teardown } from '../fixtures/redis/start-redis.js'
 import { startRespProxy } from '../fixtures/redis/start-resp-proxy.js'
+import type { Watched } from '../fixtures/watched-fastify.js'
 import { withTeardown } from '../fixtures/with-teardown.js'
 import { findAftermath, findUselessCache } from './aftermath.js'
 import { type Fault, OPERATIONS, type Stage } from './fault.js'
@@ -67,7 +68,7 @@ async function setStage(t: Teardown, { args = [], tcp = false, password }: Fault
   return { redis, operator, proxy: await startRespProxy(t, redis) }
 }
 
-async function createSubjects(t: Teardown, fault: Fault, stage: Stage): Promise<Subject[]> {
+async function createSubjects(t: Watched, fault: Fault, stage: Stage): Promise<Subject[]> {
   const subjects: Subject[] = []
   for (const client of fault.clients ?? ['own']) {
     for (const isCached of [false, true]) subjects.push(await createSubject(t, { fault, stage, client, isCached }))

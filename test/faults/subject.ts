@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import Fastify, { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { Cluster, Redis } from 'ioredis'
 import { fastifyJwtSession, type JwtSessionOptions } from '../../lib/index.js'
 import { logIn, logout, SECRET, withToken } from '../fixtures/app.js'
 import { closedAtTeardown, disconnectTimeout, type Teardown } from '../fixtures/redis/start-redis.js'
 import { upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
+import { createWatchedFastify, type Watched } from '../fixtures/watched-fastify.js'
 import type { ClientKind, Fault, Operation, Stage } from './fault.js'
 import { watchStarvation } from './starvation.js'
 
@@ -46,7 +47,7 @@ interface SubjectOptions {
 }
 
 /** Resolves when its sessions are there, and in the cache if it has one. */
-export async function createSubject(t: Teardown, options: SubjectOptions): Promise<Subject> {
+export async function createSubject(t: Watched, options: SubjectOptions): Promise<Subject> {
   const { fault, client, isCached } = options
   const name = `${client}-${isCached ? 'cached' : 'uncached'}`
   const { app, handlerRuns } = await createApp(t, {
@@ -98,9 +99,8 @@ function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): JwtSes
   return client === 'own' ? { url, ...redisOptions } : closedAtTeardown(t, new Redis(url, redisOptions))
 }
 
-async function createApp(t: Teardown, options: Partial<JwtSessionOptions>) {
-  const app = Fastify()
-  t.teardown(() => app.close())
+async function createApp(t: Watched, options: Partial<JwtSessionOptions>) {
+  const app = createWatchedFastify(t)
   let handlerRuns = 0
   await app.register(fastifyJwtSession, {
     jwt: { secret: SECRET },

@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer'
 import { text } from 'node:stream/consumers'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { fastifyJwtSession } from '../../lib/index.js'
 import { SECRET, withToken } from '../fixtures/app.js'
-import type { Teardown } from '../fixtures/redis/start-redis.js'
 import { startUpstream } from '../fixtures/upstream.js'
+import { createWatchedFastify, type Watched } from '../fixtures/watched-fastify.js'
 import { BODY_KINDS, type Expected } from './bodies.js'
 import type { Cases, FuzzResult } from './fuzz-tokens.js'
 import { createRandom } from './random.js'
@@ -23,7 +23,7 @@ const KINDS = Object.keys(BODY_KINDS)
 const MAX_FAILURES = 10
 
 /** Sends bodies to the three routes; the upstream, real and over TCP, takes everything that reaches it. */
-export async function fuzzBodies(t: Teardown, { seed, count, first = 0 }: Cases): Promise<FuzzResult<BodyTally>> {
+export async function fuzzBodies(t: Watched, { seed, count, first = 0 }: Cases): Promise<FuzzResult<BodyTally>> {
   const { app, reached } = await createApp(t)
   const { token } = await app.sessions.create({ id: 'grace' })
   const tallies = new Map(KINDS.map((kind) => [kind, { sent: 0, passed: 0, refused: 0 }]))
@@ -51,14 +51,13 @@ export async function fuzzBodies(t: Teardown, { seed, count, first = 0 }: Cases)
 }
 
 /** With the bodies that have reached the upstream. */
-async function createApp(t: Teardown): Promise<{ app: FastifyInstance; reached: string[] }> {
+async function createApp(t: Watched): Promise<{ app: FastifyInstance; reached: string[] }> {
   const reached: string[] = []
   const upstream = await startUpstream(t, async (request, response) => {
     reached.push(await text(request))
     response.end('{"user":{"id":"ada"}}')
   })
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   await app.register(fastifyJwtSession, {
     jwt: { secret: SECRET },
     upstream: { baseUrl: upstream.baseUrl },

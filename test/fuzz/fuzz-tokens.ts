@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import type { Teardown } from '../fixtures/redis/start-redis.js'
+import type { Watched } from '../fixtures/watched-fastify.js'
 import { createFuzzedApp, type FuzzedApp, MODES, type Mode } from './fuzzed-app.js'
 import { headerValueOf, tokenIn } from './header-values.js'
 import { createRandom } from './random.js'
@@ -37,7 +37,7 @@ const TURN = 50
 const MAX_FAILURES = 10
 
 /** Sends mutants of tokens, a third of them in each mode, to a guarded route and some to the logout. */
-export async function fuzzTokens(t: Teardown, { seed, count, first = 0 }: Cases): Promise<FuzzResult<TokenTally>> {
+export async function fuzzTokens(t: Watched, { seed, count, first = 0 }: Cases): Promise<FuzzResult<TokenTally>> {
   const result: FuzzResult<TokenTally> = {
     tallies: new Map(KINDS.map((kind) => [kind, { sent: 0, refused: 0, issued: 0 }])),
     failures: []

@@ -1,7 +1,8 @@
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { fastifyJwtSession } from '../../lib/index.js'
 import { SECRET, withToken } from '../fixtures/app.js'
-import { connectRedis, type Teardown } from '../fixtures/redis/start-redis.js'
+import { connectRedis } from '../fixtures/redis/start-redis.js'
+import { createWatchedFastify, type Watched } from '../fixtures/watched-fastify.js'
 import { type IssuedToken, issueTokens } from './issued-tokens.js'
 
 /** How sessions are kept, and what the app knows already of the tokens that the others are made from. */
@@ -18,10 +19,9 @@ export interface FuzzedApp {
   presentIssued(): Promise<string[]>
 }
 
-export async function createFuzzedApp(t: Teardown, mode: Mode): Promise<FuzzedApp> {
+export async function createFuzzedApp(t: Watched, mode: Mode): Promise<FuzzedApp> {
   const isCached = mode === 'cached over Redis'
-  const app = Fastify()
-  t.teardown(() => app.close())
+  const app = createWatchedFastify(t)
   await app.register(fastifyJwtSession, {
     jwt: { secret: SECRET },
     upstream: { login: async () => ({ id: 'ada' }) },

@@ -6,6 +6,7 @@ import { startUpstream } from '../fixtures/upstream.js'
 import { withTeardown } from '../fixtures/with-teardown.js'
 import { ALL_GOOD, countErrors, startLoad } from './load.js'
 import { startMeasuredApp } from './measured-app.js'
+import { type Goal, reportGoals } from './report-goals.js'
 
 const CONNECTIONS = 100
 const WARM_UP_MS = 15_000
@@ -67,7 +68,7 @@ const { startMb, rows, recoveredMs } = await withTeardown(async (t) => {
 
 const growthMb = Math.max(...rows.map(({ rssMb }) => rssMb)) - startMb
 const errors = rows.reduce((sum, row) => sum + row.errors, 0)
-const goals: [string, string, boolean][] = [
+const goals: Goal[] = [
   [`RSS grows by < ${MAX_GROWTH_MB} MB`, `${growthMb.toFixed(1)} MB`, growthMb < MAX_GROWTH_MB],
   ['every answer is 503', `${errors} others`, errors === 0],
   ['all is well again within 2 s', `${recoveredMs.toFixed()} ms`, recoveredMs < 2_000]
@@ -81,10 +82,4 @@ console.log(
     rows.map((row) => Object.values(row))
   )
 )
-console.log(
-  `\n${markdownTable(
-    ['goal', 'measured', ''],
-    goals.map(([goal, measured, isMet]) => [goal, measured, isMet ? 'met' : 'MISSED'])
-  )}`
-)
-process.exitCode = goals.every(([, , isMet]) => isMet) ? 0 : 1
+reportGoals(goals)

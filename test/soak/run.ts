@@ -7,6 +7,7 @@ import { startUpstream } from '../fixtures/upstream.js'
 import { withTeardown } from '../fixtures/with-teardown.js'
 import { ALL_GOOD, countErrors, startLoad } from './load.js'
 import { startMeasuredApp } from './measured-app.js'
+import { type Goal, reportGoals } from './report-goals.js'
 
 const CONNECTIONS = 40
 const MAX_P99_MS = 50
@@ -84,7 +85,7 @@ const growth = last.rssMb / level.rssMb
 const errors = rows.reduce((sum, row) => sum + row.errors, 0)
 const worstP99Ms = Math.max(...rows.map(({ eventLoopP99Ms }) => eventLoopP99Ms))
 const isConstant = (name: 'httpSockets' | 'redisConnections') => rows.every((row) => row[name] === rows[0]?.[name])
-const goals: [string, string, boolean][] = [
+const goals: Goal[] = [
   ['errors = 0', String(errors), errors === 0],
   [`RSS at the end / minute ${levelMinute} ≤ ${MAX_GROWTH}`, growth.toFixed(3), growth <= MAX_GROWTH],
   [`event loop p99 < ${MAX_P99_MS} ms`, `${worstP99Ms} ms`, worstP99Ms < MAX_P99_MS],
@@ -97,13 +98,7 @@ console.log(
     rows.map((row) => Object.values(row))
   )}`
 )
-console.log(
-  `\n${markdownTable(
-    ['goal', 'measured', ''],
-    goals.map(([goal, measured, isMet]) => [goal, measured, isMet ? 'met' : 'MISSED'])
-  )}`
-)
-process.exitCode = goals.every(([, , isMet]) => isMet) ? 0 : 1
+reportGoals(goals)
 
 /** How many connections Redis has, but for the one it takes to ask. */
 function connectionCounter(redis: StartedRedis): () => Promise<number> {

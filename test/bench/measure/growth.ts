@@ -13,7 +13,10 @@ export interface Growth {
 }
 
 export interface GrowthRound {
+  /** The same number of tokens however many sessions there are. */
   verify: Round
+  /** More tokens than a process remembers, where there are so many. */
+  verifyMany: Round
   login: Round
   list: Round
   revokeAll: Round
@@ -24,10 +27,13 @@ interface Filled {
   bench: Bench & { server: RunningServer }
   /** `GET /me` of sessions all over the server. */
   requests: string[]
+  /** A few of them, as many whatever the number of sessions. */
+  fewRequests: string[]
   end(): Promise<void>
 }
 
 const SAMPLES = 50_000
+const FEW_SAMPLES = 1_000
 const USERS_PER_SECOND_OF_A_ROUND = 500
 const SESSIONS_PER_USER = 3
 const WARM_UP_SECONDS = 1
@@ -39,10 +45,11 @@ export async function measureGrowth(bench: Bench): Promise<Growth[]> {
   try {
     for (const sessions of sessionCounts) all.push(await fill(bench, sessions))
     for (let round = 0; round < rounds; round++) {
-      for (const { growth, bench, requests } of rotate(all, round)) {
-        const job = { requests, warmUpSeconds: WARM_UP_SECONDS, seconds }
-        const verify = toRound(await measure(bench, job))
-        const measured = { verify, ...(await measureUsers(bench, round)) }
+      for (const { growth, bench, requests, fewRequests } of rotate(all, round)) {
+        const job = { warmUpSeconds: WARM_UP_SECONDS, seconds }
+        const verify = toRound(await measure(bench, { ...job, requests: fewRequests }))
+        const verifyMany = toRound(await measure(bench, { ...job, requests }))
+        const measured = { verify, verifyMany, ...(await measureUsers(bench, round)) }
         growth.rounds.push(measured)
         bench.say(
           `round ${round + 1}, ${grouped(growth.sessions)} sessions: ${grouped(verify.perSecond)} verifications, ` +
@@ -69,10 +76,12 @@ async function fill(bench: Bench, sessions: number): Promise<Filled> {
 
   const server = await startServer('plugin-strict-pipelining', { ...bench, redis, core })
   if ('notAvailable' in server) throw new Error(server.notAvailable)
+  const requests = tokens.map((token) => toRequest('GET', '/me', { authorization: `Bearer ${token}` }))
   return {
     growth: { sessions, bytesPerSession, rounds: [] },
     bench: { ...bench, redis, server },
-    requests: tokens.map((token) => toRequest('GET', '/me', { authorization: `Bearer ${token}` })),
+    requests,
+    fewRequests: requests.filter((_, index) => index % Math.ceil(requests.length / FEW_SAMPLES) === 0),
     async end() {
       await server.end()
       await redis.close()
@@ -81,7 +90,10 @@ async function fill(bench: Bench, sessions: number): Promise<Filled> {
 }
 
 /** Users log in three times each, look at their sessions, end all but one of them, and log out. */
-async function measureUsers(bench: Filled['bench'], round: number): Promise<Omit<GrowthRound, 'verify'>> {
+async function measureUsers(
+  bench: Filled['bench'],
+  round: number
+): Promise<Omit<GrowthRound, 'verify' | 'verifyMany'>> {
   const users = Math.ceil(bench.settings.seconds * USERS_PER_SECOND_OF_A_ROUND)
   const logins = loginRequests(users * SESSIONS_PER_USER, (index) => `growth-${round}-${index % users}`)
   const login = await measure(bench, { requests: logins, keepAnswers: true })

@@ -1,8 +1,9 @@
 const START = '<!-- Written by `npm run bench` -->'
 const END = '<!-- Until here -->'
 
-/** Parts of the results that README leaves to the file with all of them. */
-const LEFT_OUT = /^(?:# |Packages: |## Login and logout|## With more sessions)/
+/** What README leaves to the file with all of the results. */
+const SECTIONS_LEFT_OUT = /^## (?:Login and logout|With more sessions)/
+const PARAGRAPHS_LEFT_OUT = /^(?:# |Packages: )/
 
 /** README with the results of this run in the place of those of the last one. */
 export function updateReadme(readme: string, tables: string): string {
@@ -15,8 +16,10 @@ export function updateReadme(readme: string, tables: string): string {
 /** Section by section: a heading of the second level, or the text before the first one. */
 function shorten(tables: string): string {
   const sections = tables.trim().split(/\n\n(?=## )/)
-  const paragraphs = sections
-    .map((section) => section.split('\n\n').filter((paragraph) => !LEFT_OUT.test(paragraph)))
-    .filter((_, index) => !LEFT_OUT.test(sections[index] ?? '') || index === 0)
-  return paragraphs.flat().join('\n\n').replace(/^## /gm, '### ')
+  const kept = sections.filter((section) => !SECTIONS_LEFT_OUT.test(section))
+  const paragraphs = kept.flatMap((section) => section.split('\n\n'))
+  return paragraphs
+    .filter((paragraph) => !PARAGRAPHS_LEFT_OUT.test(paragraph))
+    .join('\n\n')
+    .replace(/^## /gm, '### ')
 }

@@ -1,6 +1,6 @@
 import type { Round } from '../measure/bench.js'
 import type { Commands } from '../measure/check-server.js'
-import type { Growth } from '../measure/growth.js'
+import type { Growth, GrowthRound } from '../measure/growth.js'
 import type { LoginRound } from '../measure/login-and-logout.js'
 import type { Revocation } from '../measure/revocation.js'
 import type { RunningServer } from '../running-server.js'
@@ -45,7 +45,7 @@ export interface GrowthResults {
   verifyP99Ms: Spread
 }
 
-export type GrowthOperation = 'verify' | 'login' | 'list' | 'revokeAll'
+export type GrowthOperation = keyof GrowthRound
 
 export interface MeasuredServer {
   server: RunningServer
@@ -85,7 +85,13 @@ export function summariseGrowth({ sessions, bytesPerSession, rounds }: Growth): 
   return {
     sessions,
     bytesPerSession,
-    perSecond: { verify: rate('verify'), login: rate('login'), list: rate('list'), revokeAll: rate('revokeAll') },
+    perSecond: {
+      verify: rate('verify'),
+      verifyMany: rate('verifyMany'),
+      login: rate('login'),
+      list: rate('list'),
+      revokeAll: rate('revokeAll')
+    },
     verifyP99Ms: spreadBy(rounds, ({ verify }) => verify.p99Ms)
   }
 }
