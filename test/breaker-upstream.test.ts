@@ -77,7 +77,8 @@ t.test('clients that hang up say nothing about the upstream', async (t) => {
     socket.write(httpPost('/user/login', headers, body))
     await until(() => upstream.requests.length === i)
     socket.destroy()
-    await until(() => upstream.sockets.size === 0)
+    // undici opens another connection in the place of the one that it has cut; nothing is asked over it.
+    await until(() => upstream.requests[i - 1]?.socket.destroyed === true)
   }
   t.equal((await logIn(app)).status, 200)
 })

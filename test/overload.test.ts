@@ -3,6 +3,7 @@ import t from 'tap'
 import { createApp, withToken } from './fixtures/app.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
 import { startRawUpstream } from './fixtures/raw-upstream.js'
+import { startRedis } from './fixtures/redis/start-redis.js'
 import { until } from './fixtures/until.js'
 
 const LOGIN = postJson('/user/login', CREDENTIALS)
@@ -71,4 +72,23 @@ t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions
   upstream.answers.length = 0
   await upstream.start()
   await until(async () => (await timed(app, LOGIN)).status === 200)
+})
+
+t.test('what waits for a stalled Redis is what was asked before it was given up, however many come', async (t) => {
+  const redis = await startRedis(t)
+  const client = redis.client()
+  const app = await createApp(t, { redis: client, storeTimeoutMs: 200 })
+  await until(() => app.sessions.isReady())
+  const unanswered = () => (client as unknown as { commandQueue: { length: number } }).commandQueue.length
+  const openAll = () => Promise.allSettled(Array.from({ length: 100 }, () => app.sessions.create({ id: 'ada' })))
+
+  redis.stall()
+  await openAll()
+  t.equal(unanswered(), 100)
+  for (let round = 0; round < 20; round++) await openAll()
+  // Of 2,000 more some have asked whether it is back.
+  t.ok(unanswered() < 120, `${unanswered()} commands`)
+
+  redis.resume()
+  await until(async () => (await app.sessions.isReady()) && (await app.sessions.list('ada')).length === 0)
 })

@@ -45,9 +45,7 @@ async function runTrial(fault: Fault, trial: Trial): Promise<void> {
   console.error(`${fault.name}, ${trial.lastsMs / 1_000} s`)
   for (const report of await runFault(fault, trial)) {
     const { subject, broken, backAfterMs } = report
-    // An injected client has pauses of its own between two attempts to connect, up to 5.2 s by default.
-    const isLate = backAfterMs > (subject.client === 'own' ? BACK_WITHIN_MS : 7_000)
-    if (isLate) broken.push('it is back too late')
+    if (backAfterMs > BACK_WITHIN_MS) broken.push('it is back too late')
     failures.push(...broken.map((text) => `${fault.name}, ${subject.name}: ${text}`))
     rows.push(rowOf(fault, trial, report))
   }

@@ -88,6 +88,9 @@ async function open(app: FastifyInstance, username: string): Promise<string> {
   }
 }
 
+/** What README asks for to be back in time; in all else the client has the settings of somebody who has not thought about them. */
+const SHORT_PAUSES = { retryStrategy: () => 250, maxLoadingRetryTime: 250 }
+
 function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): JwtSessionOptions['redis'] {
   const { way = 'direct', password } = fault
   const { redis, proxy } = stage
@@ -96,7 +99,9 @@ function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): JwtSes
     return closedAtTeardown(t, new Cluster([{ host: '127.0.0.1', port: proxy.port }], { redisOptions }))
   }
   const url = way === 'proxy' ? proxy.url : (redis.url ?? redis.socketPath)
-  return client === 'own' ? { url, ...redisOptions } : closedAtTeardown(t, new Redis(url, redisOptions))
+  return client === 'own'
+    ? { url, ...redisOptions }
+    : closedAtTeardown(t, new Redis(url, { ...redisOptions, ...SHORT_PAUSES }))
 }
 
 async function createApp(t: Watched, options: Partial<JwtSessionOptions>) {
