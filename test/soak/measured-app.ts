@@ -21,13 +21,16 @@ export async function startMeasuredApp(t: Teardown, options: Options): Promise<M
     stdio: ['ignore', 'inherit', 'inherit', 'ipc']
   })
   t.teardown(() => end(child))
-  const [{ port }] = await Promise.race([once(child, 'message'), failAtExit(child)])
+  const exit = failAtExit(child)
+  // Ended on purpose, in the end.
+  exit.catch(() => {})
+  const answer = async () => (await Promise.race([once(child, 'message'), exit]))[0]
+  const { port } = await answer()
   return {
     port,
-    async figures() {
+    figures() {
       child.send({})
-      const [figures] = await Promise.race([once(child, 'message'), failAtExit(child)])
-      return figures
+      return answer()
     }
   }
 }
