@@ -1,13 +1,15 @@
-// `tsx test/bench/profile.ts <file in servers/>`: where the CPU time of one server goes, for `GET /me` with a session.
+// `tsx test/bench/profile.ts <files in servers/>`: where the CPU time of these servers goes, for `GET /me` with a session.
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { markdownTable } from '../fixtures/markdown-table.js'
 import { findCores } from './cores.js'
 import { startGenerator } from './load/generator.js'
 import { credentialOf, loginRequests, toRequest } from './load/requests.js'
 import { startRedis } from './redis.js'
 import { startServer } from './running-server.js'
+import type { ServerName } from './servers/index.js'
 import { readSettings } from './settings.js'
 import { startUpstream } from './upstream.js'
 
@@ -22,20 +24,24 @@ interface CpuProfile {
 
 const SESSIONS = 1_000
 const WARM_UP_SECONDS = 2
-const SHOWN = 40
+const SHOWN = 15
 
-const [name = 'plugin-strict-pipelining'] = process.argv.slice(2)
-const { servers, seconds, connections } = readSettings({ ...process.env, BENCH_SERVERS: name })
-const folder = await mkdtemp(join(tmpdir(), 'fjs-profile-'))
-try {
-  const requests = await load(folder)
-  show(await readProfile(folder), requests)
-} finally {
-  await rm(folder, { recursive: true })
+const names = process.argv.slice(2)
+const { servers, seconds, connections } = readSettings({ ...process.env, BENCH_SERVERS: names.join(',') })
+console.log(`# CPU time of a request, ${new Date().toISOString().slice(0, 10)}\n`)
+for (const server of servers.filter((name) => names.includes(name))) {
+  const folder = await mkdtemp(join(tmpdir(), 'fjs-profile-'))
+  try {
+    const requests = await load(server, folder)
+    console.log(`## ${server}\n`)
+    show(await readProfile(folder), requests)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 }
 
 /** @returns how many requests were answered */
-async function load(folder: string): Promise<number> {
+async function load(name: ServerName, folder: string): Promise<number> {
   const cores = findCores()
   const redis = await startRedis(cores)
   const upstream = await startUpstream()
@@ -43,7 +49,7 @@ async function load(folder: string): Promise<number> {
   try {
     const nodeOptions = ['--cpu-prof', '--cpu-prof-interval', '200', `--cpu-prof-dir=${folder}`]
     const place = { redis, upstreamUrl: upstream.url, core: cores?.server, nodeOptions }
-    const server = await startServer(servers.at(-1) ?? 'bare', place)
+    const server = await startServer(name, place)
     if ('notAvailable' in server) throw new Error(server.notAvailable)
     const { port, tokenHeader } = server
     const logins = loginRequests(SESSIONS, (index) => `user-${index}`)
@@ -86,8 +92,8 @@ function show({ nodes, samples, timeDeltas, startTime, endTime }: CpuProfile, re
     add(byFile, file, micros)
     add(byFunction, `${frame.functionName || '(anonymous)'} ${file}:${frame.lineNumber + 1}`, micros)
   }
-  print('Self time by file, µs a request', byFile, requests)
-  print('Self time by function, µs a request', byFunction, requests)
+  print('file', byFile, requests)
+  print('function', byFunction, requests)
 }
 
 function add(sums: Map<string, number>, key: string, micros: number): void {
@@ -95,10 +101,10 @@ function add(sums: Map<string, number>, key: string, micros: number): void {
 }
 
 function print(title: string, sums: Map<string, number>, requests: number): void {
-  const rows = [...sums].toSorted(([, a], [, b]) => b - a).slice(0, SHOWN)
-  console.log(
-    `${title}\n${rows.map(([key, micros]) => `${(micros / requests).toFixed(2).padStart(8)}  ${key}`).join('\n')}\n`
-  )
+  const inOrder = [...sums].toSorted(([, a], [, b]) => b - a)
+  const rows = inOrder.slice(0, SHOWN).map(([key, micros]) => [key, (micros / requests).toFixed(2)])
+  const all = inOrder.reduce((sum, [, micros]) => sum + micros, 0)
+  console.log(`${markdownTable([title, 'µs'], [...rows, ['all', (all / requests).toFixed(2)]])}\n`)
 }
 
 function shortened(url: string): string {

@@ -57,10 +57,9 @@ async function measureWith(bench: Bench): Promise<Results> {
     )
     const verification = await measureVerification(bench, servers)
     const logins = await measureLogins(bench, servers)
-    const [bare = []] = verification.values()
     const summaries = [...checked].map(([server, commands]) => {
       const measured = { verification: verification.get(server) ?? [], logins: logins.get(server) ?? [] }
-      return summarise({ server, commands, ...measured }, bare)
+      return summarise({ server, commands, ...measured })
     })
     const revocation = await measureRevocation(bench)
     const growth = await measureGrowth(bench)

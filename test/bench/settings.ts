@@ -13,12 +13,12 @@ export interface Settings {
 
 /** Fewer rounds say too little about the spread: such a run is a try, and its results are printed only. */
 export const MIN_ROUNDS = 5
-/** Short and many, so that what slows the machine for a while slows few of them, and these from bare to the last server. */
+/** Short and many: what slows the machine for a while slows few of them, and there both sides of a comparison. */
 const ROUNDS = 9
-const SECONDS = 2
+const SECONDS = 1.5
 
 /**
- * `BENCH_ROUNDS` (9), `BENCH_SECONDS` (2), `BENCH_SESSIONS` (`1000,100000,1000000`, or `none`) and `BENCH_SERVERS` (names
+ * `BENCH_ROUNDS` (9), `BENCH_SECONDS` (1.5), `BENCH_SESSIONS` (`1000,100000,1000000`, or `none`) and `BENCH_SERVERS` (names
  * of files in `servers/`, default all; `bare` is always there).
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {

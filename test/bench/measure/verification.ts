@@ -8,11 +8,17 @@ const SESSIONS = 1_000
 const FIRST_WARM_UP_SECONDS = 3
 const WARM_UP_SECONDS = 0.5
 
-/** `GET /me` with a session: each server in each round, one after the other. */
+/** A server in one round, and the one that verifies nothing just before it: what slows the machine slows both. */
+export interface VerificationRound {
+  bare: Round
+  own: Round
+}
+
+/** `GET /me` with a session: each server in each round, one after the other; the first of them is bare. */
 export async function measureVerification(
   bench: Bench,
   servers: RunningServer[]
-): Promise<Map<RunningServer, Round[]>> {
+): Promise<Map<RunningServer, VerificationRound[]>> {
   const { settings, say, generator } = bench
   const requests = new Map<RunningServer, string[]>()
   for (const server of servers) {
@@ -21,13 +27,23 @@ export async function measureVerification(
     await generator.run({ ...warmUp, requests: requests.get(server) ?? [] })
   }
 
-  const rounds = new Map<RunningServer, Round[]>(servers.map((server) => [server, []]))
+  async function measureOne(server: RunningServer): Promise<Round> {
+    const job = { requests: requests.get(server) ?? [], warmUpSeconds: WARM_UP_SECONDS, seconds: settings.seconds }
+    return toRound(await measure({ ...bench, server }, job))
+  }
+
+  const [first, ...others] = servers as [RunningServer, ...RunningServer[]]
+  const rounds = new Map<RunningServer, VerificationRound[]>(servers.map((server) => [server, []]))
   for (let round = 0; round < settings.rounds; round++) {
-    for (const server of rotate(servers, round)) {
-      const job = { requests: requests.get(server) ?? [], warmUpSeconds: WARM_UP_SECONDS, seconds: settings.seconds }
-      const measured = toRound(await measure({ ...bench, server }, job))
-      rounds.get(server)?.push(measured)
-      say(`round ${round + 1}, verify, ${server.title}: ${grouped(measured.perSecond)} requests a second`)
+    for (const server of rotate(others, round)) {
+      const bare = await measureOne(first)
+      const own = await measureOne(server)
+      rounds.get(first)?.push({ bare, own: bare })
+      rounds.get(server)?.push({ bare, own })
+      say(
+        `round ${round + 1}, verify, ${server.title}: ${grouped(own.perSecond)} requests a second, ` +
+          `${(own.perSecond / bare.perSecond).toFixed(2)} of bare`
+      )
     }
   }
   return rounds

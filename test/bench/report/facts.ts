@@ -27,7 +27,7 @@ export function collectFacts({ settings, cores, redis }: Bench, packages: Iterab
         ? 'not pinned: server, load generator and Redis share the cores'
         : 'the server has a core of its own; load generator, Redis and upstream share another one',
     loadAverageBefore: loadavg()[0]?.toFixed(2) ?? '',
-    method: `${connections} keep-alive connections, ${rounds} rounds of ${seconds} s each, the servers in turn`,
+    method: `${connections} keep-alive connections, ${rounds} rounds of ${seconds} s each, each server right behind the bare one`,
     packages: [...new Set(packages)]
       .toSorted()
       .map((name) => `${name} ${versionOf(name)}`)

@@ -3,6 +3,7 @@ import type { Commands } from '../measure/check-server.js'
 import type { Growth, GrowthRound } from '../measure/growth.js'
 import type { LoginRound } from '../measure/login-and-logout.js'
 import type { Revocation } from '../measure/revocation.js'
+import type { VerificationRound } from '../measure/verification.js'
 import type { RunningServer } from '../running-server.js'
 import { type Spread, spreadBy } from '../stats.js'
 import type { Facts } from './facts.js'
@@ -50,28 +51,26 @@ export type GrowthOperation = keyof GrowthRound
 export interface MeasuredServer {
   server: RunningServer
   commands: Commands
-  verification: Round[]
+  verification: VerificationRound[]
   logins: LoginRound[]
 }
 
-/** Rounds are compared one by one: what slows the machine for a while slows both sides of a ratio. */
-export function summarise({ server, commands, verification, logins }: MeasuredServer, bare: Round[]): ServerResults {
-  const rssBytes = (verification.at(-1)?.rssBytes ?? 0) - (bare.at(-1)?.rssBytes ?? 0)
-  const aboveBare = (figure: (round: Round) => number) =>
-    spreadBy(verification, (round, index) => figure(round) - figure(bare[index] as Round))
+export function summarise({ server, commands, verification, logins }: MeasuredServer): ServerResults {
+  const own = (figure: (round: Round) => number) => spreadBy(verification, (round) => figure(round.own))
+  const last = verification.at(-1)
   return {
     title: server.title,
     endsAtLogout: server.endsAtLogout,
     commands,
     verification: {
-      perSecond: spreadBy(verification, ({ perSecond }) => perSecond),
-      ofBare: spreadBy(verification, ({ perSecond }, index) => perSecond / (bare[index] as Round).perSecond),
-      cpuMicrosAboveBare: aboveBare(({ cpuMicrosPerRequest }) => cpuMicrosPerRequest),
-      p50Ms: spreadBy(verification, ({ p50Ms }) => p50Ms),
-      p99Ms: spreadBy(verification, ({ p99Ms }) => p99Ms),
-      redisCpuMicros: spreadBy(verification, ({ redisCpuMicrosPerRequest }) => redisCpuMicrosPerRequest),
-      rssMegabytesAboveBare: rssBytes / 1e6,
-      busy: spreadBy(verification, ({ busy }) => busy).median
+      perSecond: own(({ perSecond }) => perSecond),
+      ofBare: spreadBy(verification, ({ own, bare }) => own.perSecond / bare.perSecond),
+      cpuMicrosAboveBare: spreadBy(verification, ({ own, bare }) => own.cpuMicrosPerRequest - bare.cpuMicrosPerRequest),
+      p50Ms: own(({ p50Ms }) => p50Ms),
+      p99Ms: own(({ p99Ms }) => p99Ms),
+      redisCpuMicros: own(({ redisCpuMicrosPerRequest }) => redisCpuMicrosPerRequest),
+      rssMegabytesAboveBare: ((last?.own.rssBytes ?? 0) - (last?.bare.rssBytes ?? 0)) / 1e6,
+      busy: own(({ busy }) => busy).median
     },
     loginsPerSecond: spreadBy(logins, ({ login }) => login.perSecond),
     loginCpuMicros: spreadBy(logins, ({ login }) => login.cpuMicrosPerRequest),
