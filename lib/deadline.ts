@@ -45,7 +45,7 @@ export function createDeadline(timeoutMs: number): <T>(work: Promise<T>) => Prom
 
   return (work) =>
     new Promise((resolve, reject) => {
-      const waiting = add(() => reject(Object.assign(new Error('Deadline'), { code: 'ETIMEDOUT' })))
+      const waiting = add(() => reject(createTimeoutError()))
       work.then(
         (value) => {
           end(waiting)
@@ -61,7 +61,14 @@ export function createDeadline(timeoutMs: number): <T>(work: Promise<T>) => Prom
 
 /** One piece of work, see {@link createDeadline}. */
 export function withDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  return createDeadline(timeoutMs)(work)
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => setImmediate(() => reject(createTimeoutError())), timeoutMs)
+    void work.then(resolve, reject).then(() => clearTimeout(timer))
+  })
+}
+
+function createTimeoutError(): Error {
+  return Object.assign(new Error('Deadline'), { code: 'ETIMEDOUT' })
 }
 
 /** A ring: its own next is the first one, its previous the last. */
