@@ -39,6 +39,9 @@ export class BreakerError extends Error {
 const CIRCUIT_OPEN = new BreakerError('CIRCUIT_OPEN')
 const TOO_MANY_IN_FLIGHT = new BreakerError('TOO_MANY_IN_FLIGHT')
 
+/** Work of somebody else may never be over: then another one may ask. */
+const LONGEST_PROBE_MS = 60_000
+
 /** @param onChange told when it begins to refuse everybody, and when it no longer does */
 export function createBreaker(limits: BreakerLimits, onChange: (isOpen: boolean) => void): Breaker {
   let inFlight = 0
@@ -46,7 +49,8 @@ export function createBreaker(limits: BreakerLimits, onChange: (isOpen: boolean)
   let failures = 0
   /** By `performance.now()`; null as long as everybody may ask. */
   let probeAt: number | null = null
-  let isProbing = false
+  /** By `performance.now()`: until then one who asks may be waiting for his answer. */
+  let probingUntil = 0
 
   function answered(): void {
     answers++
@@ -56,10 +60,10 @@ export function createBreaker(limits: BreakerLimits, onChange: (isOpen: boolean)
     onChange(false)
   }
 
-  function failed(isProbe: boolean, answersBefore: number): void {
+  function notAnswered(hasFailed: boolean, isProbe: boolean, answersBefore: number): void {
     // Somebody was answered meanwhile: of a Cluster one master is down, which is no reason to refuse everybody.
     if (answers > answersBefore) return
-    if (isProbe || (probeAt === null && ++failures >= limits.failures)) open()
+    if (isProbe || (hasFailed && probeAt === null && ++failures >= limits.failures)) open()
   }
 
   function open(): void {
@@ -71,16 +75,16 @@ export function createBreaker(limits: BreakerLimits, onChange: (isOpen: boolean)
   return {
     async run(work, outcomeOf) {
       const isProbe = probeAt !== null
-      if (probeAt !== null && (isProbing || performance.now() < probeAt)) throw CIRCUIT_OPEN
+      if (probeAt !== null && performance.now() < Math.max(probeAt, probingUntil)) throw CIRCUIT_OPEN
       if (inFlight >= limits.maxInFlight && !isProbe) throw TOO_MANY_IN_FLIGHT
       const answersBefore = answers
       inFlight++
-      if (isProbe) isProbing = true
+      if (isProbe) probingUntil = performance.now() + LONGEST_PROBE_MS
       const settle = (outcome: Outcome) => {
         inFlight--
-        if (isProbe) isProbing = false
+        if (isProbe) probingUntil = 0
         if (outcome === 'answered') answered()
-        if (outcome === 'failed') failed(isProbe, answersBefore)
+        else notAnswered(outcome === 'failed', isProbe, answersBefore)
       }
       let result: Awaited<ReturnType<typeof work>>
       try {

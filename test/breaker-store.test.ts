@@ -90,6 +90,18 @@ t.test('a Redis that says no has answered: it may still let others read', async 
   t.equal((await app.inject(withToken(token))).statusCode, 200)
 })
 
+t.test('whatever a store of one’s own rejects with, it is asked again', async (t) => {
+  const memory = createMemoryStore()
+  let isDown = true
+  const find = (id: string) => (isDown ? Promise.reject() : memory.find(id))
+  const breaker = { store: { failures: 1_000, maxInFlight: 3 } }
+  const app = await createApp(t, { store: { ...memory, find }, breaker })
+  const token = await logIn(app)
+  for (let i = 0; i < 10; i++) t.equal((await app.inject(withToken(token))).statusCode, 503)
+  isDown = false
+  t.equal((await app.inject(withToken(token))).statusCode, 200)
+})
+
 t.test('a process that was busy does not blame the store for what it has not read yet', async (t) => {
   const redis = await startRedis(t)
   const app = await createApp(t, { redis: redis.client(), storeTimeoutMs: 300 })

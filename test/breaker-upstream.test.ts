@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { CredentialsRejectedError, type UpstreamClient } from '../lib/index.js'
@@ -81,6 +82,24 @@ t.test('clients that hang up say nothing about the upstream', async (t) => {
     await until(() => upstream.requests[i - 1]?.socket.destroyed === true)
   }
   t.equal((await logIn(app)).status, 200)
+})
+
+t.test('when one of them was to find out whether the upstream is back, the next one waits as long again', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const options = { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 300 } }
+  const app = await createApp(t, { ...options, breaker: { upstream: { failures: 1, probeAfterMs: 500 } } })
+  const { dial } = await listen(t, app)
+  upstream.answers.push(nothing, nothing)
+  t.equal((await logIn(app)).status, 504)
+  await delay(500)
+  const { socket } = dial()
+  const body = JSON.stringify(CREDENTIALS)
+  socket.write(httpPost('/user/login', ['Content-Type: application/json', `Content-Length: ${body.length}`], body))
+  await until(() => upstream.requests.length === 2)
+  socket.destroy()
+  await until(() => upstream.requests[1]?.socket.destroyed === true)
+  t.equal((await logIn(app)).status, 503)
+  await until(async () => (await logIn(app)).status === 200)
 })
 
 t.test('beyond maxInFlight logins are answered 503 at once, and sessions are verified as ever', async (t) => {

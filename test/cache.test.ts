@@ -70,13 +70,15 @@ t.test('whoever changes a session in Redis, and however, it is read anew', async
     const app = await createCachedApp(t)
     const { token, session } = await app.sessions.create({ id: 'ada' })
     await use(t, app, token, 2)
-    await countReads()
     await change(session.id)
     const changedAt = performance.now()
+    let isReadAnew = false
     // Expiry and eviction happen when Redis gets round to them.
     await until(async () => {
-      const asked = await refusal(app, token)
-      return (await countReads()) > 0 && asked === (await refusal(other, token))
+      await countReads()
+      const answered = await refusal(app, token)
+      isReadAnew ||= (await countReads()) > 0
+      return isReadAnew && answered === (await refusal(other, token))
     })
     t.ok(performance.now() - changedAt < 500, name)
     await app.close()

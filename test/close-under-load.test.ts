@@ -86,6 +86,12 @@ for (const cache of [false, true]) {
           cache,
           upstream: { baseUrl: upstream.baseUrl }
         })
+        let cutOff = 0
+        app.server.on('request', (_request, response) =>
+          response.once('close', () => {
+            if (!response.writableFinished) cutOff++
+          })
+        )
         const load = startLoad(await listen(app))
         await until(() => load.answers > ANSWERS_BEFORE_CLOSE)
 
@@ -94,6 +100,7 @@ for (const cache of [false, true]) {
         const ms = performance.now() - startedAt
         await load.done
         t.ok(ms < 2_000, `closed within ${ms.toFixed()} ms`)
+        t.equal(cutOff, 0, 'no request that has arrived is left without its answer')
         t.strictSame(
           [...load.outcomes.keys()].filter((outcome) => !ALLOWED.test(outcome)),
           [],

@@ -4,6 +4,7 @@ import { createApp, logIn, logout, SECRET, withToken } from './fixtures/app.js'
 import { createLog } from './fixtures/log.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
 import { PASSWORD, startUpstream } from './fixtures/upstream.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 t.test('no answer and no log line, at trace level, carries a secret or an inner detail', async (t) => {
   const { lines, logger } = createLog()
@@ -48,6 +49,23 @@ t.test('no answer and no log line, at trace level, carries a secret or an inner 
       `${secret} is nowhere`
     )
   }
+})
+
+t.test('who watches the other tests for that sees a secret in a line and in an answer', async (t) => {
+  const told = t.capture(console, 'error')
+  const failures: string[] = []
+  const teardowns: (() => unknown)[] = []
+  const app = createWatchedFastify({
+    name: 'a test that leaks',
+    teardown: (end) => teardowns.push(end),
+    fail: (text) => failures.push(text)
+  })
+  app.get('/password', async () => PASSWORD)
+  app.log.trace(SECRET)
+  await app.inject('/password')
+  for (const end of teardowns) await end()
+  t.strictSame(failures, ['a secret was told'])
+  t.match(told()[0]?.args[0], 'A log line carries the secret\nThe answer to GET /password carries the password')
 })
 
 t.test('an error that the host logs by itself has a code and a cause, and no stack or arguments', async (t) => {

@@ -1,5 +1,8 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
 import { createRedisStore } from '../lib/index.js'
+import { createApp, withToken } from './fixtures/app.js'
 import { startSentinel } from './fixtures/redis/start-sentinel.js'
 import { testStoreContract } from './fixtures/store-contract.js'
 import { createUser, findAll } from './fixtures/store-user.js'
@@ -10,6 +13,18 @@ const store = createRedisStore(connect({ commandTimeout: 500 }))
 
 t.test('the store in Redis, through Sentinel, keeps the contract:', async (t) => {
   testStoreContract(t, async () => store)
+})
+
+t.test('a Sentinel that hangs is passed over', async (t) => {
+  const hanging = createServer(() => {})
+  t.teardown(() => hanging.close())
+  await once(hanging.listen(0, '127.0.0.1'), 'listening')
+  const { port } = hanging.address() as AddressInfo
+  const { sentinels = [], name = '' } = connect().options
+  const redis = { sentinels: [{ host: '127.0.0.1', port }, ...(sentinels ?? [])], name }
+  const app = await createApp(t, { redis, cache: true })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  t.equal((await app.inject(withToken(token))).statusCode, 200)
 })
 
 t.test('while the master is gone nothing can be asked for, and its replica has all sessions', async (t) => {

@@ -1,3 +1,4 @@
+import underPressure from '@fastify/under-pressure'
 import { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions } from '../lib/index.js'
@@ -73,11 +74,27 @@ t.test('without it the app starts, is 503, and works when Redis is there', async
   const options = { url: redis.socketPath, retryStrategy: () => 20 }
   const app = await createApp(t, { upstream, redis: options, requireStoreAtStart: false, storeTimeoutMs: 100 })
   t.notOk(await app.sessions.isReady())
+  const { token: valid } = await (await createApp(t)).sessions.create({ id: 'ada' })
+  t.match((await app.inject(withToken(valid))).json(), { statusCode: 503, code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
   t.equal((await app.inject({ method: 'POST', url: '/user/logout' })).statusCode, 204)
   await redis.restart()
   await until(() => app.sessions.isReady())
   const { token } = await app.sessions.create({ id: 'ada' })
   t.equal((await app.inject(withToken(token))).statusCode, 200)
+})
+
+t.test('what @fastify/under-pressure tells a load balancer follows the store', async (t) => {
+  const redis = await startRedis(t)
+  const app = createWatchedFastify(t)
+  await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, redis: { url: redis.socketPath } })
+  const healthCheck = () => app.sessions.isReady()
+  await app.register(underPressure, { healthCheck, healthCheckInterval: 50, exposeStatusRoute: '/ready' })
+  const status = async () => (await app.inject('/ready')).statusCode
+  await until(async () => (await status()) === 200)
+  await redis.kill()
+  await until(async () => (await status()) === 503)
+  await redis.restart()
+  await until(async () => (await status()) === 200)
 })
 
 t.test('settings of a client that let requests queue up are warned of, once', async (t) => {
@@ -120,7 +137,9 @@ t.test('a Redis that evicts is warned of, where it says so', async (t) => {
   await started()
   await until(() => warnings().length === 1)
   t.match(warnings()[0]?.[0], /`maxmemory-policy` is volatile-lru/)
+  await createApp(t, { upstream, redis: redis.client() })
+  await until(() => warnings().length === 2)
   await operator.call('ACL', 'SETUSER', 'default', '-info')
   await createApp(t, { upstream, redis: { url: redis.socketPath, enableReadyCheck: false } })
-  t.equal(warnings().length, 1)
+  t.equal(warnings().length, 2)
 })

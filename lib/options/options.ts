@@ -33,16 +33,16 @@ export interface JwtSessionOptions {
   prefix?: string
   routes?: RoutesOptions | undefined
   /**
-   * Milliseconds that a request may wait for the store, whatever it asks and whatever the client's own settings; then the
-   * answer is 503. So may each call of a method of `app.sessions`.
+   * Milliseconds that a request may wait for the store until its handler runs, whatever it asks and whatever the client's
+   * own settings; then the answer is 503. So may each `update()` and each call of a method of `app.sessions`.
    * 1 to 2 147 483 647. Default 500.
    */
   storeTimeoutMs?: number | undefined
   /**
    * Whether `register()` waits until the store answers, for 5 s at most and within half of Fastify's `pluginTimeout`, and
    * then fails with `FST_JWT_SESSION_STORE_UNAVAILABLE`. Otherwise the app starts, and answers 503 as long as the store
-   * does not. A Redis that refuses the login of `{ url }` fails the start in any case. Default: true for Redis that the
-   * plugin connects to, false for a client or a `store` of yours, which you may have waited for.
+   * does not. Default: true for Redis that the plugin connects to, false for a client or a `store` of yours, which you may
+   * have waited for.
    */
   requireStoreAtStart?: boolean | undefined
   /**
@@ -89,7 +89,10 @@ export interface BreakerOptions {
 
 /** How verified sessions are kept in this process. */
 export interface CacheOptions {
-  /** Sessions to keep, one to two kilobytes each; the least recently used goes first. 1 to 2 147 483 647. Default 10 000. */
+  /**
+   * Sessions to keep, one to two kilobytes each without `data` and claims of your own; the least recently used goes first.
+   * 1 to 2 147 483 647. Default 10 000.
+   */
   maxEntries?: number | undefined
   /**
    * Milliseconds after which a connection that was cut without a word is noticed, and so the longest that an ended

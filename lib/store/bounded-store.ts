@@ -1,8 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Breaker, Outcome } from '../breaker.js'
 import { createDeadline, withDeadline } from '../deadline.js'
 import { StoreUnavailableError } from '../errors.js'
 import type { SessionStore } from './session-store.js'
+import { createUndo } from './undo.js'
 
 /** A store that is over with each operation within a time, whatever becomes of it. */
 export interface BoundedStore extends SessionStore {
@@ -23,6 +23,7 @@ type Ask = <T>(operation: () => Promise<T>) => Promise<T>
  */
 export function createBoundedStore(store: SessionStore, timeoutMs: number, breaker: Breaker): BoundedStore {
   const inTime = createDeadline(timeoutMs)
+  const undo = createUndo((id) => store.end(id, 'revoked'))
 
   async function ask<T>(operation: () => Promise<T>, leftMs = timeoutMs): Promise<T> {
     const isHurried = leftMs < timeoutMs
@@ -37,7 +38,7 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number, break
 
   function within(spentMs: number): BoundedStore {
     let leftMs = timeoutMs - spentMs
-    const operations = operationsOf(store, async (operation) => {
+    const operations = operationsOf(store, undo, async (operation) => {
       const startedAt = performance.now()
       try {
         return await ask(operation, Math.max(1, leftMs))
@@ -50,13 +51,13 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number, break
   }
 
   return {
-    ...operationsOf(store, ask),
+    ...operationsOf(store, undo, ask),
     ...(store.track && { track: store.track.bind(store) }),
     within
   }
 }
 
-function operationsOf(store: SessionStore, ask: Ask): SessionStore {
+function operationsOf(store: SessionStore, undo: ReturnType<typeof createUndo>, ask: Ask): SessionStore {
   return {
     async create(id, record, lifeMs, limit) {
       let creation: Promise<boolean> | undefined
@@ -67,7 +68,7 @@ function operationsOf(store: SessionStore, ask: Ask): SessionStore {
         })
       } catch (error) {
         // It may still be written: it is ended as soon as its fate is known.
-        void creation?.catch(() => {}).then(() => undo(() => store.end(id, 'revoked')))
+        void creation?.catch(() => {}).then(() => undo(id, lifeMs))
         throw error
       }
     },
@@ -79,22 +80,10 @@ function operationsOf(store: SessionStore, ask: Ask): SessionStore {
   }
 }
 
-const PAUSE_MS = 1_000
-const LONGEST_UNDO_MS = 60_000
-
-/** Nobody has a token of the session, but it would be listed, and count; and the connection may be gone just now. */
-async function undo(end: () => Promise<void>, giveUpAt = Date.now() + LONGEST_UNDO_MS): Promise<void> {
-  try {
-    await end()
-  } catch {
-    await delay(PAUSE_MS, undefined, { ref: false })
-    if (Date.now() < giveUpAt) await undo(end, giveUpAt)
-  }
-}
-
 /** Redis that says no has answered: it still may let others read. Given less time than others get, it may have been slow. */
 function outcomeOf(error: unknown, isHurried: boolean): Outcome {
-  const { name, code } = error as { name?: unknown; code?: unknown }
+  // A store of somebody else may reject with anything.
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown }
   if (name === 'ReplyError') return 'answered'
   return isHurried && code === 'ETIMEDOUT' ? 'given up' : 'failed'
 }

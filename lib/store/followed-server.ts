@@ -64,7 +64,8 @@ export function followServer(server: Server, options: FollowOptions): FollowedSe
     lazyConnect: true,
     readOnly: false,
     keyPrefix: '',
-    commandTimeout: maxStaleMs
+    commandTimeout: maxStaleMs,
+    sentinelCommandTimeout: maxStaleMs
   })
 
   async function follow(): Promise<void> {

@@ -35,6 +35,7 @@ function requestPathSettings(timeoutMs: number) {
     connectTimeout: 1_000,
     socketTimeout: Math.max(timeoutMs, SHORTEST_SILENCE_MS),
     disconnectTimeout: timeoutMs,
+    sentinelCommandTimeout: timeoutMs,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,

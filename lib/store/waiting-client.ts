@@ -106,6 +106,7 @@ function duplicate(client: DuplicableClient, timeoutMs: number): Connection {
   const redisOptions = {
     commandTimeout: timeoutMs,
     disconnectTimeout: timeoutMs,
+    sentinelCommandTimeout: timeoutMs,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false
   }

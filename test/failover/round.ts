@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
+import { until } from '../fixtures/until.js'
 import { createLedger, type Ledger, type Verdict } from './ledger.js'
 import type { Setup } from './setup.js'
 
@@ -30,7 +31,7 @@ export interface RoundOptions {
 
 /** What was acknowledged so long before the fault has reached the replica of a link that is up. */
 const REPLICATED_AFTER_MS = 1_000
-const PAUSE_MS = 10
+const LONGEST_FAILOVER_S = 60
 
 /** Lets the master fail under a steady load, and gives what came of it. */
 export async function runRound(setup: Setup, app: FastifyInstance, options: RoundOptions): Promise<Round> {
@@ -66,7 +67,8 @@ export async function runRound(setup: Setup, app: FastifyInstance, options: Roun
 }
 
 async function untilBack(ledger: Ledger, users: string[]): Promise<number> {
-  for (let i = 0; !(await ledger.visit(users[i % users.length] as string)); i++) await delay(PAUSE_MS)
+  let visits = 0
+  await until(() => ledger.visit(users[visits++ % users.length] as string), LONGEST_FAILOVER_S)
   return performance.now()
 }
 

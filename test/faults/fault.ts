@@ -42,7 +42,7 @@ export interface Fault {
   madeMeanwhile?: 200 | 401
   /** Default direct. */
   way?: Way
-  /** Default: own. */
+  /** Default: own; in the long run, both. */
   clients?: readonly ClientKind[]
   /** Of redis-server. */
   args?: readonly string[]

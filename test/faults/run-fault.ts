@@ -5,7 +5,7 @@ import { startRespProxy } from '../fixtures/redis/start-resp-proxy.js'
 import type { Watched } from '../fixtures/watched-fastify.js'
 import { withTeardown } from '../fixtures/with-teardown.js'
 import { findAftermath, findUselessCache } from './aftermath.js'
-import { type Fault, OPERATIONS, type Stage } from './fault.js'
+import { type ClientKind, type Fault, OPERATIONS, type Stage } from './fault.js'
 import { allowedDuring, judge } from './judge.js'
 import { watchStarvation } from './starvation.js'
 import { createSubject, type Subject, type Visit } from './subject.js'
@@ -16,6 +16,8 @@ export interface Trial {
   parallel: number
   /** How long the fault lasts, in milliseconds: longer than a cache may be stale. */
   lastsMs: number
+  /** Where the fault does not say with what client it is met. Default: own. */
+  clients?: readonly ClientKind[]
 }
 
 /** What became of one app. */
@@ -37,7 +39,7 @@ const GIVE_UP_MS = 15_000
 export async function runFault(fault: Fault, trial: Trial): Promise<Report[]> {
   return withTeardown(async (t) => {
     const stage = await setStage(t, fault)
-    const subjects = await createSubjects(t, fault, stage)
+    const subjects = await createSubjects(t, { fault, stage, clients: fault.clients ?? trial.clients ?? ['own'] })
     // Once, also when something was not as expected: another one may follow in this process.
     let end = async () => {
       end = async () => {}
@@ -68,9 +70,15 @@ async function setStage(t: Teardown, { args = [], tcp = false, password }: Fault
   return { redis, operator, proxy: await startRespProxy(t, redis) }
 }
 
-async function createSubjects(t: Watched, fault: Fault, stage: Stage): Promise<Subject[]> {
+interface Cast {
+  fault: Fault
+  stage: Stage
+  clients: readonly ClientKind[]
+}
+
+async function createSubjects(t: Watched, { fault, stage, clients }: Cast): Promise<Subject[]> {
   const subjects: Subject[] = []
-  for (const client of fault.clients ?? ['own']) {
+  for (const client of clients) {
     for (const isCached of [false, true]) subjects.push(await createSubject(t, { fault, stage, client, isCached }))
   }
   return subjects

@@ -7,11 +7,13 @@ import { BACK_WITHIN_MS } from './judge.js'
 import { type Report, runFault, type Trial } from './run-fault.js'
 import type { Visit } from './subject.js'
 
+const CLIENTS = ['own', 'injected'] as const
+
 const TRIALS: readonly Trial[] = [
-  { parallel: 20, lastsMs: 1_000 },
-  { parallel: 20, lastsMs: 1_000 },
+  { parallel: 20, lastsMs: 1_000, clients: CLIENTS },
+  { parallel: 20, lastsMs: 1_000, clients: CLIENTS },
   // Longer than any pause that ioredis makes between two attempts to connect.
-  { parallel: 10, lastsMs: 8_000 }
+  { parallel: 10, lastsMs: 8_000, clients: CLIENTS }
 ]
 
 const HEAD = [
@@ -35,7 +37,9 @@ const names = process.argv.slice(2)
 const rows: (string | number)[][] = []
 for (const fault of [...FAULTS, ...CLOCK_FAULTS]) {
   if (names.length > 0 && !names.includes(fault.name)) continue
-  for (const trial of TRIALS) await runTrial(fault, trial)
+  for (const trial of TRIALS) {
+    await runTrial(fault, trial).catch((error: unknown) => failures.push(`${fault.name}: ${error}`))
+  }
 }
 console.log(markdownTable(HEAD, rows))
 for (const failure of failures) console.error(failure)

@@ -42,11 +42,14 @@ export async function checkServer({ redis }: Bench, server: RunningServer): Prom
   })
   const credential = credentialOf(answer, tokenHeader)
   const me = () => send('GET', '/me', credential)
-  const verify = await redis.commandsDuring(async () => {
+  const verifyOnce = async () => {
     const { status, text } = await me()
     const { id, name } = JSON.parse(text)
     expect('GET /me does not answer the user', status === 200 && id === USER.id && name === USER.name)
-  })
+  }
+  // The first one may have something to remember.
+  await verifyOnce()
+  const verify = await redis.commandsDuring(verifyOnce)
   const logout = await redis.commandsDuring(async () => {
     const { status } = await send('POST', '/user/logout', credential)
     expect('a logout is not answered 204', status === 204)

@@ -3,7 +3,7 @@ const END = '<!-- Until here -->'
 
 /** What README leaves to the file with all of the results. */
 const SECTIONS_LEFT_OUT = /^## (?:Login and logout|With more sessions)/
-const PARAGRAPHS_LEFT_OUT = /^(?:# |Packages: )/
+const TITLE = /^# /
 
 /** README with the results of this run in the place of those of the last one. */
 export function updateReadme(readme: string, tables: string): string {
@@ -19,7 +19,7 @@ function shorten(tables: string): string {
   const kept = sections.filter((section) => !SECTIONS_LEFT_OUT.test(section))
   const paragraphs = kept.flatMap((section) => section.split('\n\n'))
   return paragraphs
-    .filter((paragraph) => !PARAGRAPHS_LEFT_OUT.test(paragraph))
+    .filter((paragraph) => !TITLE.test(paragraph))
     .join('\n\n')
     .replace(/^## /gm, '### ')
 }

@@ -29,7 +29,7 @@ export interface ServerResults {
     p50Ms: Spread
     p99Ms: Spread
     redisCpuMicros: Spread
-    rssMegabytesAboveBare: number
+    rssMegabytesAboveBare: Spread
     /** Of the server's core. */
     busy: number
   }
@@ -57,7 +57,6 @@ export interface MeasuredServer {
 
 export function summarise({ server, commands, verification, logins }: MeasuredServer): ServerResults {
   const own = (figure: (round: Round) => number) => spreadBy(verification, (round) => figure(round.own))
-  const last = verification.at(-1)
   return {
     title: server.title,
     endsAtLogout: server.endsAtLogout,
@@ -69,7 +68,7 @@ export function summarise({ server, commands, verification, logins }: MeasuredSe
       p50Ms: own(({ p50Ms }) => p50Ms),
       p99Ms: own(({ p99Ms }) => p99Ms),
       redisCpuMicros: own(({ redisCpuMicrosPerRequest }) => redisCpuMicrosPerRequest),
-      rssMegabytesAboveBare: ((last?.own.rssBytes ?? 0) - (last?.bare.rssBytes ?? 0)) / 1e6,
+      rssMegabytesAboveBare: spreadBy(verification, ({ own, bare }) => (own.rssBytes - bare.rssBytes) / 1e6),
       busy: own(({ busy }) => busy).median
     },
     loginsPerSecond: spreadBy(logins, ({ login }) => login.perSecond),

@@ -9,7 +9,7 @@ export function drawTables({ facts, servers, revocation, growth, notAvailable }:
   const { date, machine, runtimes, cores, loadAverageBefore, method, packages } = facts
   const sections = [
     `# Benchmarks of ${date}`,
-    `${machine}; load average before the run: ${loadAverageBefore}. ${runtimes}. Each figure is a median over the ` +
+    `${date}, ${machine}; load average before the run: ${loadAverageBefore}. ${runtimes}. Each figure is a median over the ` +
       `rounds, with the lowest and the highest round in brackets: ${method}; ${cores}.`,
     `Packages: ${packages}.`,
     ...notAvailable.map((text) => `${text}.`),
@@ -48,7 +48,7 @@ function drawVerification(servers: ServerResults[]): string {
     spread(verification.p99Ms, 2),
     list(commands.verify),
     commands.verify.length === 0 ? NONE : spread(verification.redisCpuMicros, 1),
-    grouped(verification.rssMegabytesAboveBare),
+    spread(verification.rssMegabytesAboveBare, 0),
     endsAtLogout ? 'yes' : 'no'
   ])
   return markdownTable(head, rows)
