@@ -60,7 +60,9 @@ const HOSTILE: Record<string, unknown> = {
 for (const [name, createStore] of Object.entries(STORES)) {
   t.test(`the data of a session, in the ${name} store`, async (t) => {
     const store = await createStore(t)
-    const [app, other] = [await createDataApp(t, { store }), await createDataApp(t, { store })]
+    // Of updates at once one after the other is tried again: on a busy machine that takes its time.
+    const options = { store, storeTimeoutMs: 10_000 }
+    const [app, other] = [await createDataApp(t, options), await createDataApp(t, options)]
     const open = async () => app.sessions.create({ id: 'ada' }, { ip: '::1', userAgent: 'x' })
     /** What a request on the other instance has, once that is told. */
     const seen = async (token: string, isTold: (data: Patch) => boolean): Promise<Patch> => {
