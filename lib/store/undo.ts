@@ -16,15 +16,21 @@ export function createUndo(end: (id: string) => Promise<void>): (id: string, lif
     while (opened.size > 0) {
       // Those that come meanwhile are met too.
       for (const [id, overAt] of opened) {
-        const isTold = await end(id).then(
-          () => true,
-          () => false
-        )
+        const isTold = await tell(id)
         if (isTold || overAt <= Date.now()) opened.delete(id)
         if (!isTold) await delay(PAUSE_MS, undefined, { ref: false })
       }
     }
     isAtWork = false
+  }
+
+  async function tell(id: string): Promise<boolean> {
+    try {
+      await end(id)
+      return true
+    } catch {
+      return false
+    }
   }
 
   return (id, lifeMs) => {
