@@ -111,8 +111,12 @@ function createSetup(servers: Servers, connect: Setup['connect'], users: Setup['
   let ofMaster: 0 | 1 = 0
   const [masterClient, replicaClient] = [() => clients[ofMaster], () => clients[ofMaster === 0 ? 1 : 0]]
 
-  async function untilPromoted(): Promise<void> {
-    await until(async () => (await replicaClient().role())[0] === 'master', FAILED_OVER_WITHIN_S)
+  const isPromoted = async () => (await replicaClient().role())[0] === 'master'
+
+  /** One that loses its election is given up by a Cluster after 5 s, and has to be asked for again. */
+  async function order(): Promise<void> {
+    await until(async () => (await isPromoted()) || succeeds(servers.order(replicaClient())))
+    await until(isPromoted, 6)
   }
 
   return {
@@ -122,12 +126,11 @@ function createSetup(servers: Servers, connect: Setup['connect'], users: Setup['
       return servers.pair[ofMaster]
     },
     async plan() {
-      await until(async () => succeeds(servers.order(replicaClient())))
-      await untilPromoted()
+      await until(() => succeeds(order()), FAILED_OVER_WITHIN_S)
       ofMaster = ofMaster === 0 ? 1 : 0
     },
     async untilFailedOver() {
-      await untilPromoted()
+      await until(isPromoted, FAILED_OVER_WITHIN_S)
       await until(async () => (await servers.isKnown?.(replicaClient())) ?? true, FAILED_OVER_WITHIN_S)
       const at = performance.now()
       ofMaster = ofMaster === 0 ? 1 : 0
