@@ -4,7 +4,7 @@ import type { Session, SessionData } from './session.js'
 import type { UserParser } from './user.js'
 
 // Bumped when the fields change. A record of another version is not found, which ends its session.
-const VERSION = 2
+const VERSION = 3
 
 /** A session as it is kept. */
 export interface KeptSession {
@@ -14,15 +14,15 @@ export interface KeptSession {
 }
 
 /**
- * A session as the store keeps it: its end in base 36, a space, and a JSON array. Times are relative to that end and to
- * each other, because every byte is multiplied by the number of sessions.
+ * A session as the store keeps it: its end and three times in base 36, and a JSON array, with spaces between them. Times
+ * are relative to that end and to each other, because every byte is multiplied by the number of sessions.
  */
 export function encodeRecord({ session, idleSeconds }: KeptSession): string {
   const { user, data, createdAt, expiresAt, lastSeenAt, ip, userAgent } = session
   const ttlSeconds = (expiresAt - createdAt) / 1_000
-  const fields = [VERSION, user, ttlSeconds, idleSeconds, lastSeenAt - createdAt, ip, userAgent]
+  const times = [expiresAt, ttlSeconds, idleSeconds, lastSeenAt - createdAt].map((time) => time.toString(36))
   const ownFields = Object.keys(data).length > 0 ? [data] : []
-  return `${expiresAt.toString(36)} ${JSON.stringify([...fields, ...ownFields])}`
+  return `${times.join(' ')} ${JSON.stringify([VERSION, user, ip, userAgent, ...ownFields])}`
 }
 
 /** The session that the store has kept, if it is live; else the reason why there is none. */
@@ -46,14 +46,14 @@ export function lifeMsOf(kept: KeptSession): number {
 
 /** Null when it is corrupt, of another version, or its user does not fit the schema. */
 function decodeRecord(id: string, text: string, users: UserParser): KeptSession | null {
-  const jsonAt = text.indexOf(' ') + 1
-  const expiresAt = Number.parseInt(text.slice(0, jsonAt), 36)
+  const jsonAt = text.indexOf(' [') + 1
+  const times = text.slice(0, jsonAt).split(' ')
+  const [expiresAt, ttlSeconds, idleSeconds, seenAfterMs] = times.map((time) => Number.parseInt(time, 36))
   const fields = parseJson(text.slice(jsonAt))
-  if (!isTime(expiresAt) || !Array.isArray(fields)) return null
+  if (!isTime(expiresAt) || !isTime(ttlSeconds) || !isTime(idleSeconds) || !isTime(seenAfterMs)) return null
 
-  const [version, user, ttlSeconds, idleSeconds, seenAfterMs, ip, userAgent, data = {}] = fields as unknown[]
+  const [version, user, ip, userAgent, data = {}] = Array.isArray(fields) ? (fields as unknown[]) : []
   if (version !== VERSION || !users.accepts(user) || !isPlainObject(data)) return null
-  if (!isTime(ttlSeconds) || !isTime(idleSeconds) || !isTime(seenAfterMs)) return null
   if (!isText(ip) || !isText(userAgent)) return null
   const createdAt = expiresAt - ttlSeconds * 1_000
   const lastSeenAt = createdAt + seenAfterMs

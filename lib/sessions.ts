@@ -2,10 +2,10 @@ import type { AccessTokens } from './access-token.js'
 import { InvalidUserError, type SessionEndReason, SessionLimitReachedError, StoreUnavailableError } from './errors.js'
 import type { Session, SessionDataPatch, User } from './session.js'
 import { copyPatch } from './session-data.js'
-import { createSessionId, isSessionId, userTag } from './session-id.js'
+import { createSessionId, isSessionId, splitSessionId, userTag } from './session-id.js'
 import { encodeRecord, lifeMsOf, readRecord } from './session-record.js'
 import type { BoundedStore } from './store/bounded-store.js'
-import type { SessionLimit } from './store/session-store.js'
+import type { SessionLimit, StoredSession } from './store/session-store.js'
 import { isUserId, type UserParser } from './user.js'
 
 /** Where a login came from, kept for the user to recognise his sessions by. */
@@ -79,6 +79,25 @@ export function createSessions(parts: SessionsParts): InternalSessions {
   const { store, ttlSeconds, limit, users, accessTokens } = parts
   const idleSeconds = parts.idleTimeoutSeconds ?? 0
 
+  function read({ id, record }: StoredSession): Session | SessionEndReason {
+    const found = readRecord(id, record, users)
+    if (typeof found === 'string') return found
+    // Its token is refused as well, since the option has become shorter.
+    const isTooLong = found.session.expiresAt - found.session.createdAt > ttlSeconds * 1_000
+    return isTooLong ? 'unknown' : found.session
+  }
+
+  /**
+   * Of the user with this session id: what another release or other options have opened, and no token opens any more, must
+   * not keep him from logging in. Resolves to whether there was any.
+   */
+  async function endUnusable(id: string): Promise<boolean> {
+    const [tag] = splitSessionId(id)
+    const unusable = (await store.list(tag)).filter((stored) => read(stored) === 'unknown')
+    await Promise.all(unusable.map((stored) => store.end(stored.id, 'replaced')))
+    return unusable.length > 0
+  }
+
   const sessions: InternalSessions = {
     async create(value, details) {
       const user = users.parse(value)
@@ -96,8 +115,8 @@ export function createSessions(parts: SessionsParts): InternalSessions {
       }
       const token = accessTokens.sign(session)
       const kept = { session, idleSeconds }
-      const fits = await store.create(session.id, encodeRecord(kept), lifeMsOf(kept), limit)
-      if (!fits) throw new SessionLimitReachedError()
+      const open = () => store.create(session.id, encodeRecord(kept), lifeMsOf(kept), limit)
+      if (!(await open()) && !((await endUnusable(session.id)) && (await open()))) throw new SessionLimitReachedError()
       return { token, session }
     },
 
@@ -107,10 +126,8 @@ export function createSessions(parts: SessionsParts): InternalSessions {
     },
 
     async list(userId) {
-      const stored = await store.list(tagOf(userId))
-      return stored
-        .map(({ id, record }) => readRecord(id, record, users))
-        .flatMap((found) => (typeof found !== 'string' && found.session.user.id === userId ? [found.session] : []))
+      const found = (await store.list(tagOf(userId))).map(read)
+      return found.filter((session): session is Session => typeof session !== 'string' && session.user.id === userId)
     },
 
     async update(id, patch) {

@@ -40,6 +40,9 @@ interface VerificationParts {
   accessTokens: AccessTokens
 }
 
+/** When the use of a session could not be written, its next uses are not tried for so long: they may be many. */
+const RETRY_PAUSE_MS = 1_000
+
 /** With the rules of its idle time: they hold from a use to the next. */
 export function createVerification(parts: VerificationParts): Verification {
   const { store, cache, users, accessTokens } = parts
@@ -76,19 +79,21 @@ export function createVerification(parts: VerificationParts): Verification {
   function touch({ kept, record }: FoundSession, now: number): void {
     const { id, lastSeenAt } = kept.session
     const shorterIdle = Math.min(idleSeconds || Number.POSITIVE_INFINITY, kept.idleSeconds || Number.POSITIVE_INFINITY)
+    const tenthMs = shorterIdle * 100
     // Below zero when another instance's clock is ahead, which will pass; or one of them is wrong, maybe by a lot.
     const unseenMs = now - lastSeenAt
-    if ((unseenMs < shorterIdle * 100 && unseenMs > -shorterIdle * 500) || touching.has(id)) return
+    if ((unseenMs < tenthMs && unseenMs > -5 * tenthMs) || touching.has(id)) return
     touching.add(id)
     const release = () => touching.delete(id)
+    const releaseIn = (ms: number) => setTimeout(release, ms).unref()
     // Never back: the session would end for those whose clock is right. So the record does not say that it was written.
     const next = { session: { ...kept.session, lastSeenAt: Math.max(lastSeenAt, now) }, idleSeconds }
     const lifeMs = lifeMsOf({ session: { ...kept.session, lastSeenAt: now }, idleSeconds })
-    // Lost to somebody else's write or to an outage: the next use is soon enough.
-    void store
-      .replace(id, record, encodeRecord(next), lifeMs)
-      .catch(() => {})
-      .finally(unseenMs < 0 ? () => setTimeout(release, shorterIdle * 100).unref() : release)
+    // Also when it was lost to somebody else's write: the next use is soon enough. Those that have read the record as it
+    // was, and were answered together with this write, come first.
+    const written = () => (unseenMs < 0 ? releaseIn(tenthMs) : setImmediate(release))
+    const failed = () => releaseIn(Math.min(tenthMs, RETRY_PAUSE_MS))
+    void store.replace(id, record, encodeRecord(next), lifeMs).then(written, failed)
   }
 
   return {

@@ -48,26 +48,17 @@ t.test('whatever the upstream has against credentials, the answer is the same by
 
 t.test('and takes the same time: the medians of 1,000 each are within a millisecond', async (t) => {
   const app = await createRefusingApp(t)
-  const names = ['unknown', 'wrong', 'locked']
-  // Each behind each other as often: what one leaves behind, such as a connection that is still busy, the next one pays for.
-  const [a, b, c] = names as [string, string, string]
-  const orders = [
-    [a, b, c],
-    [b, a, c],
-    [c, a, b],
-    [a, c, b],
-    [b, c, a],
-    [c, b, a]
-  ]
-  const times: Record<string, number[]> = Object.fromEntries(names.map((name) => [name, []]))
-  for (let round = 0; round < TIMES; round++) {
-    for (const name of orders[round % orders.length] ?? []) {
-      const startedAt = performance.now()
-      await logIn(app, name)
-      times[name]?.push(performance.now() - startedAt)
-    }
+  const times: Record<string, number[]> = { unknown: [], wrong: [], locked: [] }
+  // Each behind each as often: what one leaves behind, such as a connection that is still busy, the next one pays for.
+  const [a, b, c] = Object.keys(times) as [string, string, string]
+  const order = [a, a, b, b, c, c, a, c, b]
+  for (let n = 0; n < TIMES * 3; n++) {
+    const name = order[n % order.length] as string
+    const startedAt = performance.now()
+    await logIn(app, name)
+    times[name]?.push(performance.now() - startedAt)
   }
   const medians = Object.values(times).map((list) => list.sort((a, b) => a - b)[TIMES / 2] as number)
-  t.comment(names.map((name, index) => `${name} ${medians[index]?.toFixed(3)} ms`).join(', '))
+  t.comment([a, b, c].map((name, index) => `${name} ${medians[index]?.toFixed(3)} ms`).join(', '))
   t.ok(Math.max(...medians) - Math.min(...medians) < 1)
 })

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { createMemoryStore, createRedisStore, type SessionStore } from '../lib/index.js'
@@ -228,6 +228,24 @@ t.test('the write of a use that fails fails nothing else, and the next use makes
       t.equal((await works.sessions.find(opened.id))?.lastSeenAt, clock.now * 1_000)
     })
   }
+})
+
+t.test('while it fails it is tried once in a second, however many requests', async (t) => {
+  const triedAt: number[] = []
+  const replace = async () => {
+    triedAt.push(performance.now())
+    throw new Error('read-only')
+  }
+  const clock = freezeClock(t)
+  const app = await createApp(t, { store: { ...createMemoryStore(), replace }, session })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  clock.now = NOW + TENTH
+  while (triedAt.length < 3) {
+    await use(t, [app], token, 10)
+    await delay(10)
+  }
+  const [first, second, third] = triedAt as [number, number, number]
+  for (const pause of [second - first, third - second]) t.ok(pause > 990, `${pause} ms`)
 })
 
 t.test('the write of a use does not bring back what Redis has lost', async (t) => {

@@ -29,7 +29,7 @@ for (const [name, options] of Object.entries(CLIENTS)) {
 }
 
 t.test(
-  'many users at once are spread over all masters, each in one slot of one of them, each key with a TTL',
+  'many users at once are spread over all masters, each in one slot of one of them, and all keys have a TTL',
   async (t) => {
     const store = createRedisStore(cluster.connect({ enableAutoPipelining: true }))
     const users = Array.from({ length: 60 }, () => createUser(store))
@@ -41,7 +41,7 @@ t.test(
     const eternal: string[] = []
     const homes = new Map(users.map(({ tag }) => [tag, new Set<unknown>()]))
     for (const [i, master] of masters.entries()) {
-      const keys = await master.keys('fjs:*')
+      const keys = await master.keys('*fjs:*')
       t.ok(keys.length > 0, `master ${i} has its share`)
       for (const key of keys) {
         if ((await master.pttl(key)) === -1) eternal.push(key)

@@ -1,31 +1,70 @@
 import t from 'tap'
 import { Type } from 'typebox'
-import { createApp } from './fixtures/app.js'
+import { createApp, withToken } from './fixtures/app.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
+import { until } from './fixtures/until.js'
 
 // Redis grows its tables in powers of two: this fills one as 200,000 sessions would.
 const COUNT = 6_250
+const AT_ONCE = 250
+const HALF_AN_HOUR_MS = 1_800_000
 const CHROME =
   'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36'
 
-t.test('a session takes less than 400 bytes of Redis, all included', async (t) => {
+t.test('a session takes less than 400 bytes of Redis, all included, and no more when it was used', async (t) => {
   const redis = (await startRedis(t)).client({ enableAutoPipelining: true })
   const userSchema = Type.Object({ id: Type.String(), name: Type.String(), email: Type.String() })
-  const app = await createApp(t, { redis, userSchema, storeTimeoutMs: 10_000 })
-  const usedBytes = async () => Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
+  const app = await createApp(t, { redis, userSchema, session: { idleTimeoutSeconds: 3_600 }, storeTimeoutMs: 10_000 })
+  const { now } = Date
+  t.teardown(() => {
+    Date.now = now
+  })
+  let written = 0
 
-  await app.sessions.create({ id: '1', name: 'Ada', email: 'ada@example.com' } as never)
-  const before = await usedBytes()
-  for (let from = 100_000; from < 100_000 + COUNT; from += 250) {
-    const ids = Array.from({ length: 250 }, (_, index) => from + index)
-    const create = (id: number) => {
+  async function open(from: number, count: number): Promise<string[]> {
+    const ids = Array.from({ length: count }, (_, index) => from + index)
+    return inTurns(ids, async (id) => {
       const user = { id: `${id}`, name: `User ${id}`, email: `user${id}@example.com` }
-      return app.sessions.create(user, { ip: '203.0.113.77', userAgent: CHROME })
-    }
-    await Promise.all(ids.map(create))
+      return (await app.sessions.create(user, { ip: '203.0.113.77', userAgent: CHROME })).token
+    })
   }
-  const perSession = ((await usedBytes()) - before) / COUNT
-  t.comment(`${perSession.toFixed(0)} bytes`)
-  t.ok(perSession < 400)
-  t.equal(await redis.dbsize(), COUNT + 1, 'one key each')
+
+  async function use(tokens: string[]): Promise<void> {
+    // Not t.intercept(): it keeps the stack of each call.
+    Date.now = () => now() + HALF_AN_HOUR_MS
+    await inTurns(tokens, (token) => app.inject(withToken(token)))
+    Date.now = now
+  }
+
+  /** When so many more sessions have been written. */
+  async function usedBytes(count: number): Promise<number> {
+    written += count
+    await until(async () => (await redis.info('commandstats')).includes(`cmdstat_set:calls=${written},`))
+    const memory = await redis.info('memory')
+    return Number(/^used_memory:(\d+)/m.exec(memory)?.[1])
+  }
+
+  // So that Redis has what it needs for any number of them.
+  await use(await open(COUNT, AT_ONCE))
+  const before = await usedBytes(2 * AT_ONCE)
+  const tokens = await open(100_000, COUNT)
+  const opened = await usedBytes(COUNT)
+  await use(tokens)
+  for (const [bytes, name] of [
+    [opened, 'as it was opened'],
+    [await usedBytes(COUNT), 'when it was used']
+  ] as const) {
+    const perSession = (bytes - before) / COUNT
+    t.comment(`${perSession.toFixed(0)} bytes ${name}`)
+    t.ok(perSession < 400, name)
+  }
+  t.equal(await redis.dbsize(), COUNT + AT_ONCE, 'one key each')
 })
+
+async function inTurns<Item, Result>(items: Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = []
+  for (let from = 0; from < items.length; from += AT_ONCE) {
+    results.push(...(await Promise.all(items.slice(from, from + AT_ONCE).map(work))))
+  }
+  return results
+}

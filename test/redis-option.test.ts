@@ -98,6 +98,8 @@ t.test('a client that would lose sessions or end the process is refused', async 
     [methods, 'redis'],
     [{ ...ioredis, options: { scaleReads: 'slave' } }, 'redis'],
     [{ ...ioredis, options: { scaleReads: 'all' } }, 'redis'],
+    [{ ...ioredis, options: { role: 'slave' } }, 'redis'],
+    [{ sentinels: [{ host: '127.0.0.1' }], name: 'sessions', role: 'slave' }, 'redis'],
     ...['x', -1, 1.5, Number.NaN].map((db): [object, string] => [{ host: '127.0.0.1', db }, 'redis.db']),
     ...['sessions', '0/1', '1x'].map((path): [object, string] => [{ url: `redis://127.0.0.1/${path}` }, 'redis.url'])
   ]

@@ -3,6 +3,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
 import { createRedisStore } from '../lib/index.js'
 import { createApp, withToken } from './fixtures/app.js'
+import { keysWithoutTtl } from './fixtures/redis/start-redis.js'
 import { startSentinel } from './fixtures/redis/start-sentinel.js'
 import { testStoreContract } from './fixtures/store-contract.js'
 import { createUser, findAll } from './fixtures/store-user.js'
@@ -13,6 +14,10 @@ const store = createRedisStore(connect({ commandTimeout: 500 }))
 
 t.test('the store in Redis, through Sentinel, keeps the contract:', async (t) => {
   testStoreContract(t, async () => store)
+})
+
+t.test('and leaves no key without a TTL', async (t) => {
+  t.strictSame(await keysWithoutTtl(master.client()), [])
 })
 
 t.test('a Sentinel that hangs is passed over', async (t) => {

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { createRedisStore } from '../lib/index.js'
+import { createRedisStore, type StoredSession } from '../lib/index.js'
 import { createSessionId, splitSessionId } from '../lib/session-id.js'
 import { KEPT_AFTER_LIFE_MS } from '../lib/store/session-store.js'
 import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
@@ -123,6 +123,38 @@ t.test('the index is trimmed: it does not grow with the sessions whose life is o
   for (let i = 0; i < 8; i++) await openAndOutlive()
   await open()
   t.ok((await client.zcard(`fjs:{${tag}}`)) <= 3)
+})
+
+/** Sessions that have expired long ago, while two older ones are live. */
+async function openBehindTwo(count: number) {
+  const { tag, open, openMany } = createUser(store)
+  const live = await openMany(2)
+  for (let i = 0; i < count; i++) {
+    const { id } = await open()
+    // As Redis does.
+    await client.del(`fjs:{${tag}}${splitSessionId(id)[1]}`)
+  }
+  return { index: `fjs:{${tag}}`, live, list: () => store.list(tag) }
+}
+
+t.test('it is also trimmed behind the oldest sessions, however long those live', async (t) => {
+  const { index, live, list } = await openBehindTwo(500)
+  const count = await client.zcard(index)
+  t.ok(count < 50, `${count} members`)
+  t.strictSame(await list(), live)
+  t.strictSame(await client.zcard(index), 2, 'and a list leaves nothing of them')
+})
+
+t.test('a server that may only be read from lists what is live nevertheless', async (t) => {
+  const server = await startRedis(t)
+  const admin = server.client()
+  const store = createRedisStore(server.client())
+  const { tag, openMany } = createUser(store)
+  const [first, gone, last] = (await openMany(3)) as [StoredSession, StoredSession, StoredSession]
+  await admin.del(`fjs:{${tag}}${splitSessionId(gone.id)[1]}`)
+  await admin.call('REPLICAOF', '127.0.0.1', '1')
+  t.strictSame(await store.list(tag), [first, last])
+  t.equal(await admin.zcard(`fjs:{${tag}}`), 3)
 })
 
 t.test('what replace() keeps is listed and ended like everything else', async (t) => {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
+import { Type } from 'typebox'
 import type { JwtSessionOptions, SessionStore } from '../lib/index.js'
 import { createApp, logIn, logout, withToken } from './fixtures/app.js'
 import { assertRefused } from './fixtures/assert-refused.js'
@@ -126,6 +127,31 @@ for (const [name, createStore] of Object.entries(STORES)) {
       await rejecting.sessions.revokeAll('hal')
       t.strictSame(await fatesOf(evicting, await logInTimes(rejecting, 'hal', 2)), ['live', 'live'])
     })
+
+    t.test(
+      'does not count what another release or other options have opened, and no token opens any more',
+      async (t) => {
+        const changes: Record<string, Partial<JwtSessionOptions>> = {
+          'a stricter user': { userSchema: Type.Object({ id: Type.String(), role: Type.Literal('none') }) },
+          'a shorter life': { session: { ttlSeconds: 3_600 } }
+        }
+        for (const [change, { session, ...options }] of Object.entries(changes)) {
+          const app = await createRejecting(t, store, { maxPerUser: 2 })
+          const tokens = await logInTimes(app, change, 2)
+          const limits = { maxPerUser: 2, onMaxPerUser: 'reject' as const, ...session }
+          const upstream = { login: async () => ({ id: change, role: 'none' }) }
+          const next = await createApp(t, { store, upstream, session: limits, ...options })
+          t.strictSame(await next.sessions.list(change), [])
+          const token = await logIn(next)
+          t.equal(await fateOf(next, token), 'live')
+          t.equal((await next.sessions.list(change)).length, 1)
+          t.strictSame(await fatesOf(app, tokens), ['replaced', 'replaced'])
+          await logIn(next)
+          t.equal((await next.inject(LOGIN)).statusCode, 409, 'and nothing that is live has made room')
+          t.equal(await fateOf(next, token), 'live')
+        }
+      }
+    )
 
     t.test('may become lower: the next login ends all that are too many, or is refused', async (t) => {
       const [five, two] = [

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { createRedisStore, type JwtSessionOptions, type Session, type SessionStore } from '../lib/index.js'
 import { createApp, logout, onceTold, withToken } from './fixtures/app.js'
-import { startRedis } from './fixtures/redis/start-redis.js'
+import { keysWithoutTtl, startRedis } from './fixtures/redis/start-redis.js'
 import { upstream } from './fixtures/tokens.js'
 import { until } from './fixtures/until.js'
 
@@ -21,6 +21,11 @@ interface Twins {
 /** Two instances over one Redis, each with a connection of its own. */
 async function createTwins(t: Test, session: JwtSessionOptions['session'] = {}): Promise<Twins> {
   const redis = await startRedis(t)
+  const client = redis.client()
+  t.teardown(async () => {
+    const eternal = await keysWithoutTtl(client)
+    if (eternal.length > 0) throw new Error(`Keys without a TTL: ${eternal.join(' ')}`)
+  })
   const gates = new Map<string, EventEmitter>()
   const writes = { done: 0, late: 0, pending: 0 }
   const create = () => {

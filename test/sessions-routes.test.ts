@@ -40,6 +40,17 @@ function bytesOf({ statusCode, headers, body }: LightMyRequestResponse): string 
   return JSON.stringify([statusCode, { ...headers, date: '' }, body])
 }
 
+t.test('a login is listed with the address that Fastify trusts, and no other', async (t) => {
+  for (const [trustProxy, ip] of [
+    [false, '127.0.0.1'],
+    [true, '203.0.113.7']
+  ] as const) {
+    const app = await createApp(t, { upstream, routes: { sessions: {} } }, { trustProxy })
+    const token = await logIn(app, 'ada', { 'x-forwarded-for': '203.0.113.7' })
+    t.match((await get(app, token)).json(), [{ ip }])
+  }
+})
+
 for (const [name, createStore] of Object.entries(STORES)) {
   t.test(`the routes of a user's own sessions, in the ${name} store`, async (t) => {
     const app = await createRoutedApp(t, { store: await createStore(t) })

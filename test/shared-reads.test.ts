@@ -1,9 +1,13 @@
+import { Redis } from 'ioredis'
 import t from 'tap'
 import { createRedisStore } from '../lib/index.js'
 import { createApp, withToken } from './fixtures/app.js'
 import { readCounter } from './fixtures/count-reads.js'
-import { startRedis } from './fixtures/redis/start-redis.js'
+import { RedisProcess } from './fixtures/redis/redis-process.js'
+import { closedAtTeardown, startRedis } from './fixtures/redis/start-redis.js'
+import { createUser } from './fixtures/store-user.js'
 import { upstream } from './fixtures/tokens.js'
+import { until } from './fixtures/until.js'
 
 t.test('requests that come together ask Redis together, and each gets its own session', async (t) => {
   const redis = await startRedis(t)
@@ -23,6 +27,30 @@ t.test('requests that come together ask Redis together, and each gets its own se
   for (const token of tokens.slice(0, 5)) t.equal((await app.inject(withToken(token))).statusCode, 200)
   t.equal(await countReads(), 5, 'and those that come one after the other each ask alone')
 })
+
+t.test(
+  'they ask apart in a Cluster of one server, which a client not made for a Cluster gets along with',
+  async (t) => {
+    const server = new RedisProcess(['--cluster-enabled', 'yes'])
+    t.teardown(() => server.destroy())
+    await server.startOnFreePort(55_535)
+    const client = closedAtTeardown(t, new Redis(server.socketPath))
+    await client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+    await until(async () => (await client.cluster('INFO')).includes('cluster_state:ok'))
+    const store = createRedisStore(client)
+    const sessions = await Promise.all(Array.from({ length: 20 }, () => createUser(store).open()))
+    for (const times of ['the first time', 'and from then on']) {
+      const found = await Promise.all(sessions.map(({ id }) => store.find(id)))
+      t.strictSame(
+        found,
+        sessions.map(({ record }) => record),
+        times
+      )
+    }
+    const failed = /cmdstat_mget:.*rejected_calls=1,/
+    t.match(await client.info('commandstats'), failed, 'Redis has refused but one command')
+  }
+)
 
 t.test('of questions that were asked together none is left without an answer when Redis fails', async (t) => {
   const redis = await startRedis(t)

@@ -17,14 +17,16 @@ export function resolveRedis(redis: RedisClient | RedisOptions): RedisChoice {
     return { kind: 'redis-client', client: redis }
   }
   checkRedisOptions(redis as RedisOptions)
+  checkReadsFromMaster({ options: redis })
   return { kind: 'redis-options', options: { ...(redis as RedisOptions) } }
 }
 
 /** A replica that lags does not know a new session yet: that would be answered as "ended". */
-function checkReadsFromMaster(client: RedisClient): void {
-  const { options } = client as { options?: { scaleReads?: unknown } }
-  if (options?.scaleReads !== undefined && options.scaleReads !== 'master') {
-    throw new InvalidOptionError('redis', 'must be a client that reads from masters: `scaleReads` must be `master`')
+function checkReadsFromMaster(client: object): void {
+  const { options = {} } = client as { options?: { scaleReads?: unknown; role?: unknown } }
+  const { scaleReads = 'master', role = 'master' } = options
+  if (scaleReads !== 'master' || role !== 'master') {
+    throw new InvalidOptionError('redis', 'must be a client of masters: its `scaleReads` or `role` must be `master`')
   }
 }
 

@@ -36,6 +36,16 @@ local function members()
   return #all > 0 and all or { '0' }
 end
 
+-- two of the oldest and two others, never the same: without a limit enough are looked at to keep the index from growing
+local function some()
+  local found = redis.call('ZRANGE', index, 0, 1)
+  local others = redis.call('ZCARD', index) - 2
+  if others < 1 then return found end
+  local from = 2 + now % others
+  for _, member in ipairs(redis.call('ZRANGE', index, from, from + 1)) do table.insert(found, member) end
+  return found
+end
+
 local function keepFor(key, ms)
   if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
 end
@@ -79,8 +89,7 @@ function operations.create(random, record, ttl, max, reason)
     if randomOf(valueOf(member)) == random then return 1 end
   end
 
-  -- without a limit two of the oldest are enough: the index does not grow, and nobody waits for it
-  local live, dead = sortOut(max == '' and redis.call('ZRANGE', index, 0, 1) or members())
+  local live, dead = sortOut(max == '' and some() or members())
   local surplus = #live + 1 - (tonumber(max) or math.huge)
   if surplus > 0 and reason == '' then return 0 end
 
@@ -134,6 +143,8 @@ function operations.list()
   for _, member in ipairs(members()) do
     local value = valueOf(member)
     if endOf(value) then found[#found + 1] = value end
+    -- it has expired; a server that may only be read from keeps it
+    if not value then redis.pcall('ZREM', index, member) end
   end
   return found
 end
