@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { KEPT_AFTER_LIFE_MS, type Session, type SessionOptions } from '../lib/index.js'
@@ -16,6 +17,7 @@ async function visit(app: FastifyInstance, token: string): Promise<unknown> {
   const answer = await app.inject(withToken(token))
   // Behind the write of the use: the clock of a test moves faster than any store.
   await app.sessions.isReady()
+  await turn()
   if (answer.statusCode === 401) return answer.json().reason
   return answer.statusCode
 }

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { Type } from 'typebox'
 import { createMemoryStore, fastifyJwtSession } from '../lib/index.js'
@@ -48,6 +49,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       }
       clock.now = NOW + 1_700
       t.equal((await app.inject(withToken(token))).statusCode, 200)
+      await turn()
       t.equal(await look(), at(3_500))
       clock.now = NOW + 2_000
       t.equal((await app.inject(withToken(token))).statusCode, 200)
