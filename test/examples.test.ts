@@ -8,6 +8,7 @@ import ts from 'typescript'
 import { startCluster } from './fixtures/redis/start-cluster.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
 import { startSentinel } from './fixtures/redis/start-sentinel.js'
+import { unwatched } from './fixtures/unwatched.js'
 import { PASSWORD, startUpstream } from './fixtures/upstream.js'
 
 const SESSION_SECRET = 'a secret of this test, 32 bytes or more'
@@ -32,7 +33,7 @@ t.teardown(() => rm(compiled, { recursive: true }))
 /** Runs an example as its reader would, and resolves to the URL that it prints. Ended at teardown, by its id. */
 async function start(t: Test, file: string, env: Record<string, string> = {}): Promise<string> {
   const args = file.endsWith('.ts') ? ['--import', 'tsx', file] : [join(compiled, file)]
-  const child = spawn(process.execPath, args, {
+  const child = spawn(...unwatched(process.execPath, ...args), {
     env: { ...process.env, NODE_ENV: 'development', PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe']
   })

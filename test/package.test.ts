@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { createProgram, typeErrors } from './fixtures/type-check.js'
+import { unwatched } from './fixtures/unwatched.js'
 
 const run = promisify(execFile)
 
@@ -24,7 +25,7 @@ const USE_JS = USE.replace(' as const', '')
 async function pack(t: Test): Promise<{ folder: string; tarball: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'fjs-package-'))
   t.teardown(() => rm(folder, { recursive: true }))
-  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', folder])
+  await run(...unwatched('npm', 'pack', '--ignore-scripts', '--pack-destination', folder))
   const [tarball = ''] = await readdir(folder)
   return { folder, tarball: join(folder, tarball) }
 }
@@ -44,15 +45,16 @@ t.test('the tarball', async (t) => {
   })
 
   t.test('has no fault that publint and attw know', async () => {
-    await run('node_modules/.bin/publint', ['--strict', tarball])
-    await run('node_modules/.bin/attw', ['--profile', 'esm-only', tarball])
+    await run(...unwatched('node_modules/.bin/publint', '--strict', tarball))
+    await run(...unwatched('node_modules/.bin/attw', '--profile', 'esm-only', tarball))
   })
 
   t.test('works in a project of its own', { timeout: 120_000 }, async (t) => {
     const write = (name: string, text: string) => writeFile(join(folder, name), text)
     await write('package.json', JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
     const packages = [tarball, 'fastify@5', 'typebox@1', '@types/node@20']
-    await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', ...packages], { cwd: folder })
+    const install = ['install', '--prefer-offline', '--no-audit', '--no-fund', ...packages]
+    await run(...unwatched('npm', ...install), { cwd: folder })
 
     t.test('from ESM, by the default and by the named export', async () => {
       await write(
@@ -62,7 +64,7 @@ t.test('the tarball', async (t) => {
          if (plugin !== fastifyJwtSession || !verifySession || !createMemoryStore) throw new Error('exports')
          const app = Fastify()\n${USE_JS}`
       )
-      await run(process.execPath, ['esm.js'], { cwd: folder })
+      await run(...unwatched(process.execPath, 'esm.js'), { cwd: folder })
     })
 
     t.test('from CommonJS', async () => {
@@ -74,7 +76,7 @@ t.test('the tarball', async (t) => {
          async function main() {\n${USE_JS}}
          main()`
       )
-      await run(process.execPath, ['--no-warnings', 'cjs.cjs'], { cwd: folder })
+      await run(...unwatched(process.execPath, '--no-warnings', 'cjs.cjs'), { cwd: folder })
     })
 
     t.test('from TypeScript, with its declarations checked too', async (t) => {

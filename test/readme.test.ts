@@ -8,6 +8,7 @@ import { startCluster } from './fixtures/redis/start-cluster.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
 import { startSentinel } from './fixtures/redis/start-sentinel.js'
 import { createProgram, typeErrors } from './fixtures/type-check.js'
+import { unwatched } from './fixtures/unwatched.js'
 
 const run = promisify(execFile)
 const root = process.cwd()
@@ -77,7 +78,7 @@ t.test('every example in README compiles and runs', async (t) => {
     REDIS_SENTINELS: sentinels.map(({ host, port }) => `${host}:${port}`).join(' ')
   }
   const programs = files.map(({ file }) => file.replace(/\.ts$/, '.js'))
-  await run(process.execPath, ['--input-type=module', '--eval', RUN_ALL, ...programs], { env })
+  await run(...unwatched(process.execPath, '--input-type=module', '--eval', RUN_ALL, ...programs), { env })
 })
 
 t.test('README names every option, and no other', async (t) => {
