@@ -81,6 +81,17 @@ t.test('every example in README compiles and runs', async (t) => {
   await run(...unwatched(process.execPath, '--input-type=module', '--eval', RUN_ALL, ...programs), { env })
 })
 
+t.test(
+  'the client for a Cluster is the same in README, in the example, and in the tests that let masters fail',
+  async (t) => {
+    const settingsOf = (text: string) => /\bslotsRefreshInterval: .*?\}/s.exec(text)?.[0].replace(/\s+/g, ' ')
+    const paths = ['examples/redis-cluster.ts', 'test/failover/setup.ts']
+    const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8')))
+    t.match(settingsOf(readme), 'commandTimeout')
+    for (const text of texts) t.equal(settingsOf(text), settingsOf(readme))
+  }
+)
+
 t.test('README names every option, and no other', async (t) => {
   const source = await readFile('lib/options/options.ts', 'utf8')
   const options = [...source.matchAll(/^ {2,}(\w+)\??:/gm)].map(([, name]) => name)

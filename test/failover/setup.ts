@@ -97,7 +97,13 @@ export const SETUPS = {
         connect({
           slotsRefreshInterval: 1_000,
           enableOfflineQueue: false,
-          redisOptions: { commandTimeout: 500, connectTimeout: 1_000, socketTimeout: 1_000, maxRetriesPerRequest: 0 }
+          redisOptions: {
+            commandTimeout: 500,
+            connectTimeout: 1_000,
+            socketTimeout: 1_000,
+            maxRetriesPerRequest: 0,
+            autoResendUnfulfilledCommands: false
+          }
         }),
       users
     )
