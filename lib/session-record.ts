@@ -46,10 +46,15 @@ export function lifeMsOf(kept: KeptSession): number {
 
 /** Null when it is corrupt, of another version, or its user does not fit the schema. */
 function decodeRecord(id: string, text: string, users: UserParser): KeptSession | null {
-  const jsonAt = text.indexOf(' [') + 1
-  const times = text.slice(0, jsonAt).split(' ')
-  const [expiresAt, ttlSeconds, idleSeconds, seenAfterMs] = times.map((time) => Number.parseInt(time, 36))
-  const fields = parseJson(text.slice(jsonAt))
+  let at = 0
+  // Not split(): it would double what it costs to read a record, and every request without a cache reads one.
+  function readTime(): number {
+    const from = at
+    at = text.indexOf(' ', from) + 1
+    return Number.parseInt(text.slice(from, at), 36)
+  }
+  const [expiresAt, ttlSeconds, idleSeconds, seenAfterMs] = [readTime(), readTime(), readTime(), readTime()]
+  const fields = parseJson(text.slice(at))
   if (!isTime(expiresAt) || !isTime(ttlSeconds) || !isTime(idleSeconds) || !isTime(seenAfterMs)) return null
 
   const [version, user, ip, userAgent, data = {}] = Array.isArray(fields) ? (fields as unknown[]) : []
