@@ -133,3 +133,28 @@ t.test('a client of the user is guarded too, whatever it throws', async (t) => {
   await until(async () => (await codes()) === 'FST_JWT_SESSION_CREDENTIALS_REJECTED')
   for (let i = 0; i < 10; i++) t.equal(await codes(), 'FST_JWT_SESSION_CREDENTIALS_REJECTED')
 })
+
+t.test('one of them that is never answered keeps the others from asking for a minute, and no longer', async (t) => {
+  let asked = 0
+  const upstream: UpstreamClient = {
+    async login() {
+      asked++
+      if (asked === 1) throw Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
+      if (asked === 2) await new Promise(nothing)
+      return { id: 'ada' }
+    },
+    register: async () => {}
+  }
+  const { now } = performance
+  let laterMs = 0
+  t.intercept(performance, 'now', { value: () => now.call(performance) + laterMs })
+  const app = await createApp(t, { upstream, breaker: { upstream: { failures: 1, probeAfterMs: 1 } } })
+  t.equal((await logIn(app)).status, 502)
+  laterMs = 10
+  void logIn(app).catch(nothing)
+  await until(() => asked === 2)
+  for (laterMs of [20, 50_000]) t.match(await logIn(app), { status: 503, body: UNAVAILABLE })
+  laterMs = 61_000
+  t.equal((await logIn(app)).status, 200)
+  t.equal(asked, 3)
+})
