@@ -81,8 +81,10 @@ t.test('a Redis user needs the rights of README, with those for a Cluster, and n
     const store = createRedisStore(cluster.connect({ clusterRetryStrategy: () => null, redisOptions: user }))
     const { tag, openMany } = createUser(store)
     const using = openMany(2).then((sessions) => store.endAll(tag, 'revoked', sessions[0]?.id ?? null))
-    if (missing === null) await using
-    else await t.rejects(using, missing)
+    if (missing === null) {
+      await using
+      await t.test('with which the store keeps the contract:', async (t) => testStoreContract(t, async () => store))
+    } else await t.rejects(using, missing)
     const log = JSON.stringify(await Promise.all(everyone.map((node) => node.call('ACL', 'LOG'))))
     const denied = new Set([...log.matchAll(/"object","([^"]+)"/g)].map(([, object]) => `+${object}`))
     // A name for itself, and replicas to read from, which the store does not want: ioredis does without.

@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 const PAUSE_MS = 1_000
 
 /**
- * Ends sessions that were opened without anybody being told: they would be listed, and count. As the connection may be gone just
- * now, it tries again until the store has been told, or such a session is over by itself.
+ * Ends sessions that were opened without anybody being told: they would be listed, and count. As the connection may be
+ * gone just now, it tries again until the store has been told, or such a session is over by itself.
  */
 export function createUndo(end: (id: string) => Promise<void>): (id: string, lifeMs: number) => void {
   /** With the epoch milliseconds at which they are over. */
