@@ -14,8 +14,9 @@ export interface JwtSessionOptions {
   jwt: JwtOptions
   /**
    * Where sessions live: an ioredis `Redis` or `Cluster` such as `app.redis`, used as it is and never closed; or
-   * `{ url, …ioredis options }`, opened with settings fit for a request path and closed with the app. Without `redis`
-   * and `store` sessions live in this process's memory.
+   * `{ url, …ioredis options }`, opened with settings fit for a request path and closed with the app. It must ask masters:
+   * another `scaleReads` or `role` than `master` is refused. Without `redis` and `store` sessions live in this process's
+   * memory.
    */
   redis?: RedisClient | RedisOptions | undefined
   /** A store of your own, instead of `redis`. */
