@@ -67,7 +67,8 @@ export function withDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T>
   })
 }
 
-function createTimeoutError(): Error {
+/** What work is given up with that took too long. */
+export function createTimeoutError(): Error {
   return Object.assign(new Error('Deadline'), { code: 'ETIMEDOUT' })
 }
 

@@ -6,6 +6,7 @@ import { createSessionId, isSessionId, splitSessionId, userTag } from './session
 import { encodeRecord, lifeMsOf, readRecord } from './session-record.js'
 import type { BoundedStore } from './store/bounded-store.js'
 import type { SessionLimit, StoredSession } from './store/session-store.js'
+import { createTurns, type InTurn } from './turns.js'
 import { isUserId, type UserParser } from './user.js'
 
 /** Where a login came from, kept for the user to recognise his sessions by. */
@@ -64,6 +65,8 @@ interface SessionsParts {
   /** Null: no idle timeout. */
   idleTimeoutSeconds: number | null
   limit: SessionLimit | null
+  /** Updates of a session take turns. Default: with none that were asked for before. */
+  inTurn?: InTurn
   users: UserParser
   accessTokens: AccessTokens
 }
@@ -71,12 +74,12 @@ interface SessionsParts {
 const MAX_USER_AGENT_LENGTH = 256
 // The longest textual IPv6 address with a zone is shorter.
 const MAX_IP_LENGTH = 64
-// Each conflict is somebody else's update going through, so this many in a row are no coincidence.
+// Each conflict is another instance's write going through, so this many in a row are no coincidence.
 const MAX_CONFLICTS = 1_000
 
 /** The rules of a session's life, on top of a store that only keeps records. */
 export function createSessions(parts: SessionsParts): InternalSessions {
-  const { store, ttlSeconds, limit, users, accessTokens } = parts
+  const { store, ttlSeconds, limit, users, accessTokens, inTurn = createTurns() } = parts
   const idleSeconds = parts.idleTimeoutSeconds ?? 0
 
   function read({ id, record }: StoredSession): Session | SessionEndReason {
@@ -91,11 +94,32 @@ export function createSessions(parts: SessionsParts): InternalSessions {
    * Of the user with this session id: what another release or other options have opened, and no token opens any more, must
    * not keep him from logging in. Resolves to whether there was any.
    */
-  async function endUnusable(id: string): Promise<boolean> {
+  async function endUnusable(id: string, shared: BoundedStore): Promise<boolean> {
     const [tag] = splitSessionId(id)
-    const unusable = (await store.list(tag)).filter((stored) => read(stored) === 'unknown')
-    await Promise.all(unusable.map((stored) => store.end(stored.id, 'replaced')))
+    const unusable = (await shared.list(tag)).filter((stored) => read(stored) === 'unknown')
+    await Promise.all(unusable.map((stored) => shared.end(stored.id, 'replaced')))
     return unusable.length > 0
+  }
+
+  async function updateWith(
+    apply: ReturnType<typeof copyPatch>,
+    id: string,
+    shared: BoundedStore
+  ): Promise<Session | null> {
+    let refused: string | null = null
+    let timesUnchanged = 0
+    for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
+      const record = await shared.find(id)
+      const found = readRecord(id, record, users)
+      // Refused time and again although nobody changes it: for the store it has expired already.
+      timesUnchanged = record === refused ? timesUnchanged + 1 : 0
+      if (typeof found === 'string' || timesUnchanged > 10) return null
+      const session = { ...found.session, data: apply(found.session.data) }
+      const next = { ...found, session }
+      if (await shared.replace(id, record as string, encodeRecord(next), lifeMsOf(next))) return session
+      refused = record
+    }
+    throw new StoreUnavailableError()
   }
 
   const sessions: InternalSessions = {
@@ -115,8 +139,10 @@ export function createSessions(parts: SessionsParts): InternalSessions {
       }
       const token = accessTokens.sign(session)
       const kept = { session, idleSeconds }
-      const open = () => store.create(session.id, encodeRecord(kept), lifeMsOf(kept), limit)
-      if (!(await open()) && !((await endUnusable(session.id)) && (await open()))) throw new SessionLimitReachedError()
+      const shared = store.within(0)
+      const open = () => shared.create(session.id, encodeRecord(kept), lifeMsOf(kept), limit)
+      const isOpen = (await open()) || ((await endUnusable(session.id, shared)) && (await open()))
+      if (!isOpen) throw new SessionLimitReachedError()
       return { token, session }
     },
 
@@ -132,21 +158,9 @@ export function createSessions(parts: SessionsParts): InternalSessions {
 
     async update(id, patch) {
       const apply = copyPatch(patch)
-      const shared = store.within(0)
-      let refused: string | null = null
-      let timesUnchanged = 0
-      for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
-        const record = isSessionId(id) ? await shared.find(id) : null
-        const found = readRecord(id, record, users)
-        // Refused time and again although nobody changes it: for the store it has expired already.
-        timesUnchanged = record === refused ? timesUnchanged + 1 : 0
-        if (typeof found === 'string' || timesUnchanged > 10) return null
-        const session = { ...found.session, data: apply(found.session.data) }
-        const next = { ...found, session }
-        if (await shared.replace(id, record as string, encodeRecord(next), lifeMsOf(next))) return session
-        refused = record
-      }
-      throw new StoreUnavailableError()
+      if (!isSessionId(id)) return null
+      const askedAt = performance.now()
+      return inTurn(id, () => updateWith(apply, id, store.within(performance.now() - askedAt)))
     },
 
     revoke: (id) => sessions.end(id, 'revoked'),
@@ -159,7 +173,7 @@ export function createSessions(parts: SessionsParts): InternalSessions {
       if (isSessionId(id)) await store.end(id, reason)
     },
 
-    within: (spentMs) => createSessions({ ...parts, store: store.within(spentMs) }),
+    within: (spentMs) => createSessions({ ...parts, inTurn, store: store.within(spentMs) }),
 
     async isReady() {
       try {

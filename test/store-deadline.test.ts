@@ -49,6 +49,26 @@ t.test('a request waits for the store no longer than storeTimeoutMs, however oft
   await t.rejects(app.sessions.update(session.id, { a: 1 }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
 })
 
+t.test('nor with an update that waits for others', async (t) => {
+  const memory = createMemoryStore()
+  let asked = 0
+  const find = async () => {
+    asked++
+    return new Promise<never>(() => {})
+  }
+  const app = await createApp(t, { store: { ...memory, find }, upstream, storeTimeoutMs: STORE_TIMEOUT_MS })
+  const { session } = await app.sessions.create({ id: 'ada' })
+  const startedAt = performance.now()
+  const updates = await Promise.allSettled(Array.from({ length: 1_000 }, () => app.sessions.update(session.id, {})))
+  const tookMs = performance.now() - startedAt
+  t.ok(tookMs < STORE_TIMEOUT_MS + 200, `${tookMs} ms`)
+  t.ok(asked < 10, `${asked} have asked`)
+  const reasons = updates.map((update) => update.status === 'rejected' && update.reason)
+  for (const reason of new Set(reasons)) {
+    t.match(reason, { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'ETIMEDOUT' } })
+  }
+})
+
 t.test('nor with the update of a handler, for which the guard has asked before', async (t) => {
   const { state, store } = createSlowStore()
   const { app } = await createHost(t, {

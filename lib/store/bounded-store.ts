@@ -1,5 +1,5 @@
 import type { Breaker, Outcome } from '../breaker.js'
-import { createDeadline, withDeadline } from '../deadline.js'
+import { createDeadline, createTimeoutError, withDeadline } from '../deadline.js'
 import { StoreUnavailableError } from '../errors.js'
 import type { SessionStore } from './session-store.js'
 import { createUndo } from './undo.js'
@@ -39,6 +39,7 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number, break
   function within(spentMs: number): BoundedStore {
     let leftMs = timeoutMs - spentMs
     const operations = operationsOf(store, undo, async (operation) => {
+      if (leftMs <= 0) throw new StoreUnavailableError(createTimeoutError())
       const startedAt = performance.now()
       try {
         return await ask(operation, Math.max(1, leftMs))
@@ -46,7 +47,13 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number, break
         leftMs -= performance.now() - startedAt
       }
     })
-    const shared: BoundedStore = { ...operations, within: () => shared }
+    const shared: BoundedStore = {
+      ...operations,
+      within(spentMs) {
+        leftMs -= spentMs
+        return shared
+      }
+    }
     return shared
   }
 
