@@ -19,9 +19,7 @@ export const RECORD_FAULTS: readonly Fault[] = [
     changeRecords(operator, (key) => operator.multi().del(key).lpush(key, 'a').pexpire(key, 60_000).exec())
   ),
   {
-    // What is large is slow to read: for the process with all of these apps, too.
     name: 'huge records',
-    clients: ['own'],
     during: PARTLY,
     start: ({ operator }) =>
       changeRecords(operator, (key, record) =>
