@@ -1,10 +1,10 @@
-import { Redis } from 'ioredis'
 import t from 'tap'
 import { createRedisStore } from '../lib/index.js'
 import { createApp, withToken } from './fixtures/app.js'
 import { readCounter } from './fixtures/count-reads.js'
 import { RedisProcess } from './fixtures/redis/redis-process.js'
-import { closedAtTeardown, startRedis } from './fixtures/redis/start-redis.js'
+import { highestPort } from './fixtures/redis/start-cluster.js'
+import { createHandle, startRedis } from './fixtures/redis/start-redis.js'
 import { createUser } from './fixtures/store-user.js'
 import { upstream } from './fixtures/tokens.js'
 import { until } from './fixtures/until.js'
@@ -33,8 +33,8 @@ t.test(
   async (t) => {
     const server = new RedisProcess(['--cluster-enabled', 'yes'])
     t.teardown(() => server.destroy())
-    await server.startOnFreePort(55_535)
-    const client = closedAtTeardown(t, new Redis(server.socketPath))
+    await server.startOnFreePort(highestPort)
+    const client = createHandle(t, server).client()
     await client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
     await until(async () => (await client.cluster('INFO')).includes('cluster_state:ok'))
     const store = createRedisStore(client)

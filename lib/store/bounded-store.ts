@@ -42,7 +42,7 @@ export function createBoundedStore(store: SessionStore, timeoutMs: number, break
       if (leftMs <= 0) throw new StoreUnavailableError(createTimeoutError())
       const startedAt = performance.now()
       try {
-        return await ask(operation, Math.max(1, leftMs))
+        return await ask(operation, leftMs)
       } finally {
         leftMs -= performance.now() - startedAt
       }
