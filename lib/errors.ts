@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import { withoutDetails } from './error-cause.js'
+import { withoutDetails } from './internal/redact-error.js'
 
 /** Why a session is over; sent as `reason` in the body and in the `Session-Ended` header. */
 export type SessionEndReason = 'invalid_token' | 'expired' | 'logged_out' | 'revoked' | 'replaced' | 'unknown'

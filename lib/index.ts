@@ -1,22 +1,22 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { createAccessTokens } from './access-token.js'
-import { createAnswers } from './answers.js'
-import { createBreaker, logBreaker } from './breaker.js'
 import { openCache } from './cache/open-cache.js'
 import { AlreadyDecoratedError } from './errors.js'
+import { createVerification, type FoundSession } from './guard/authenticate.js'
+import { checkRouteSettings, type SessionRouteSettings } from './guard/route-settings.js'
+import { createVerifySession, GUARD, type VerifySession } from './guard/verify-session.js'
+import { createAnswers } from './http/error-reply.js'
+import { createBreaker, logBreaker } from './internal/circuit-breaker.js'
+import type { RequestSession } from './model/session.js'
+import { createUserParser } from './model/user.js'
 import type { JwtSessionOptions } from './options/options.js'
 import { resolveOptions } from './options/resolve-options.js'
-import { checkRouteSettings, type SessionRouteSettings } from './route-settings.js'
 import { createRoutes } from './routes/index.js'
-import type { RequestSession } from './session.js'
 import { createSessions, type Sessions } from './sessions.js'
-import { createBoundedStore } from './store/bounded-store.js'
+import { createBoundedStore } from './store/guarded-store.js'
 import { openStore } from './store/open-store.js'
+import { createAccessTokens } from './token/access-token.js'
 import { openUpstream } from './upstream/open-upstream.js'
-import { createUserParser } from './user.js'
-import { createVerification, type FoundSession } from './verification.js'
-import { createVerifySession, GUARD, type VerifySession } from './verify-session.js'
 
 const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions) => {
   const options = resolveOptions(rawOptions)
@@ -57,16 +57,16 @@ export const fastifyJwtSession = fp(plugin, { fastify: '5.x', name: 'fastify-jwt
 export default fastifyJwtSession
 
 export * from './errors.js'
+export type { SessionRouteSettings } from './guard/route-settings.js'
+export { type VerifySession, verifySession } from './guard/verify-session.js'
+export type * from './model/session.js'
 export type * from './options/options.js'
-export type { SessionRouteSettings } from './route-settings.js'
-export type * from './session.js'
 export type { SessionDetails, Sessions } from './sessions.js'
 export { createMemoryStore } from './store/memory-store.js'
-export { createRedisStore, type RedisClient } from './store/redis-store.js'
+export { createRedisStore, type RedisClient } from './store/redis/redis-store.js'
 export type * from './store/session-store.js'
 export { KEPT_AFTER_LIFE_MS } from './store/session-store.js'
 export type { UpstreamClient, UpstreamContext } from './upstream/upstream-client.js'
-export { type VerifySession, verifySession } from './verify-session.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

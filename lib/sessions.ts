@@ -1,13 +1,13 @@
-import type { AccessTokens } from './access-token.js'
 import { InvalidUserError, type SessionEndReason, SessionLimitReachedError, StoreUnavailableError } from './errors.js'
-import type { Session, SessionDataPatch, User } from './session.js'
-import { copyPatch } from './session-data.js'
-import { createSessionId, isSessionId, splitSessionId, userTag } from './session-id.js'
-import { encodeRecord, lifeMsOf, readRecord } from './session-record.js'
-import type { BoundedStore } from './store/bounded-store.js'
+import { createTurns, type InTurn } from './internal/keyed-queue.js'
+import type { Session, SessionDataPatch, User } from './model/session.js'
+import { copyPatch } from './model/session-data.js'
+import { createSessionId, isSessionId, splitSessionId, userTag } from './model/session-id.js'
+import { encodeRecord, lifeMsOf, readRecord } from './model/session-record.js'
+import { isUserId, type UserParser } from './model/user.js'
+import type { BoundedStore } from './store/guarded-store.js'
 import type { SessionLimit, StoredSession } from './store/session-store.js'
-import { createTurns, type InTurn } from './turns.js'
-import { isUserId, type UserParser } from './user.js'
+import type { AccessTokens } from './token/access-token.js'
 
 /** Where a login came from, kept for the user to recognise his sessions by. */
 export interface SessionDetails {

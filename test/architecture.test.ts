@@ -38,14 +38,14 @@ t.test('imports run one way', async (t) => {
   for (const folder of ['store', 'upstream']) {
     const outward = files
       .filter(({ path }) => path.startsWith(`${folder}/`))
-      .flatMap(({ imports }) => imports.filter((name) => /^(?:routes\/|verify-session|sessions\.ts)/.test(name)))
+      .flatMap(({ imports }) => imports.filter((name) => /^(?:routes\/|guard\/|sessions\.ts)/.test(name)))
     t.strictSame(outward, [], `${folder} knows nothing of what is built on it`)
   }
 })
 
 t.test('each library has one file or folder that knows it', async (t) => {
-  t.strictSame(importersOf(/^@fastify\/jwt$/), ['access-token.ts'])
-  t.strictSame(importersOf(/^@fastify\/redis$/), ['store/open-redis.ts'])
+  t.strictSame(importersOf(/^@fastify\/jwt$/), ['token/access-token.ts'])
+  t.strictSame(importersOf(/^@fastify\/redis$/), ['store/redis/open-client.ts'])
   t.strictSame(importersOf(/^fastify-plugin$/), ['index.ts'])
   const undici = files.filter(({ text }) => /^import (?!type ).* from 'undici'/m.test(text)).map(({ path }) => path)
   t.strictSame(undici, ['upstream/http-upstream.ts'])

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createRedisStore } from '../lib/index.js'
-import { splitSessionId } from '../lib/session-id.js'
+import { splitSessionId } from '../lib/model/session-id.js'
 import { readRights } from './fixtures/readme-rights.js'
 import { startCluster } from './fixtures/redis/start-cluster.js'
 import { testStoreContract } from './fixtures/store-contract.js'

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { createRedisStore, type StoredSession } from '../lib/index.js'
-import { createSessionId, splitSessionId } from '../lib/session-id.js'
+import { createSessionId, splitSessionId } from '../lib/model/session-id.js'
 import { KEPT_AFTER_LIFE_MS } from '../lib/store/session-store.js'
 import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
 import { createUser, findAll, HOUR_MS, recordOf } from './fixtures/store-user.js'

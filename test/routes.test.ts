@@ -1,7 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import { createSessionId } from '../lib/session-id.js'
+import { createSessionId } from '../lib/model/session-id.js'
 import { createApp, logIn, logout, SECRET, withToken } from './fixtures/app.js'
 import { assertRefused } from './fixtures/assert-refused.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'

@@ -1,7 +1,7 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { createMemoryStore, type JwtSessionOptions, type Session, type SessionStore } from '../lib/index.js'
-import { createSessionId } from '../lib/session-id.js'
+import { createSessionId } from '../lib/model/session-id.js'
 import { createApp, logIn, logout, withToken } from './fixtures/app.js'
 import { assertRefused } from './fixtures/assert-refused.js'
 import { STORES } from './fixtures/stores.js'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createMemoryStore, type Session } from '../lib/index.js'
-import { createSessionId, userTag } from '../lib/session-id.js'
+import { createSessionId, userTag } from '../lib/model/session-id.js'
 import { createApp, logIn, logout, withToken } from './fixtures/app.js'
 import { STORES } from './fixtures/stores.js'
 import { createRecordingStore, upstream } from './fixtures/tokens.js'

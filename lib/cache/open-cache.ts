@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
+import { warn } from '../internal/warn.js'
 import type { ResolvedCache } from '../options/resolve-options.js'
-import type { BoundedStore } from '../store/bounded-store.js'
-import { warn } from '../warn.js'
-import { createForgettingStore } from './forgetting-store.js'
+import type { BoundedStore } from '../store/guarded-store.js'
+import { createForgettingStore } from './invalidating-store.js'
 import { type CachedReader, createSessionCache, NO_CACHE } from './session-cache.js'
 
 interface StoreWithCache<Value> {

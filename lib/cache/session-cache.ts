@@ -1,4 +1,4 @@
-import { TokenMap } from '../token-map.js'
+import { TokenMap } from '../internal/token-lru.js'
 
 /**
  * What was read from the store, by the exact text that was sent for it, which ends with a token: as long as nobody can

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../errors.js'
-import { isPlainObject } from '../json.js'
+import { isPlainObject } from '../internal/json.js'
 
 // Each returns what it checked, with its type, and throws an InvalidOptionError that never repeats the value.
 

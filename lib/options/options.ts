@@ -1,7 +1,7 @@
 import type { TObject } from 'typebox'
 import type { Dispatcher } from 'undici'
-import type { SessionTypes, User } from '../session.js'
-import type { RedisClient } from '../store/redis-store.js'
+import type { SessionTypes, User } from '../model/session.js'
+import type { RedisClient } from '../store/redis/redis-store.js'
 import type { SessionStore } from '../store/session-store.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
 

@@ -1,4 +1,4 @@
-import type { BreakerLimits } from '../breaker.js'
+import type { BreakerLimits } from '../internal/circuit-breaker.js'
 import { checkCount, checkFields, orEmpty } from './checks.js'
 import type { BreakerOptions, JwtSessionOptions } from './options.js'
 

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors.js'
-import { isPlainObject } from '../json.js'
-import type { RedisClient } from '../store/redis-store.js'
+import { isPlainObject } from '../internal/json.js'
+import type { RedisClient } from '../store/redis/redis-store.js'
 import { hasMethods } from './checks.js'
 import type { RedisOptions } from './options.js'
 

@@ -1,6 +1,6 @@
 import { IsObject, type TObject } from 'typebox'
 import { InvalidOptionError } from '../errors.js'
-import { defaultLoginSchema, defaultRegisterSchema } from '../schemas.js'
+import { defaultLoginSchema, defaultRegisterSchema } from '../http/schemas.js'
 import { checkFields, checkPath, orEmpty } from './checks.js'
 import type { BodyRouteOptions, JwtSessionOptions, RouteOptions } from './options.js'
 

@@ -1,12 +1,12 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { InvalidBodyError, JwtSessionError } from '../errors.js'
+import { mountSession } from './current-session.js'
 import { acceptOnlyJson } from './json-body.js'
 import { mountLogin } from './login.js'
 import { mountLogout } from './logout.js'
 import { mountRegister } from './register.js'
-import type { RouteParts } from './route-parts.js'
-import { mountSession } from './session.js'
-import { mountSessions } from './sessions.js'
+import type { RouteParts } from './route-deps.js'
+import { mountSessions } from './user-sessions.js'
 
 /**
  * The plugin's routes, for a scope of their own. How a body is read and an answer written here does not depend on the

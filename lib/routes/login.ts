@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { ClientGoneError, UpstreamInvalidError } from '../errors.js'
+import { errorAnswers } from '../http/schemas.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
-import { errorAnswers } from '../schemas.js'
 import { callUpstream, createUpstreamContext } from './call-upstream.js'
 import { presentedSessionId } from './presented-session.js'
-import type { RouteParts } from './route-parts.js'
+import type { RouteParts } from './route-deps.js'
 
 /** `POST /user/login`: asks the upstream, ends the session that the request came with, and opens a new one. */
 export function mountLogin(

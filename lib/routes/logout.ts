@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { readBearerToken } from '../bearer-token.js'
+import { errorAnswers } from '../http/schemas.js'
+import type { Session } from '../model/session.js'
 import type { Route } from '../options/resolve-routes.js'
-import { errorAnswers } from '../schemas.js'
-import type { Session } from '../session.js'
+import { readBearerToken } from '../token/transport.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
 import { presentedSessionId } from './presented-session.js'
-import type { RouteParts } from './route-parts.js'
+import type { RouteParts } from './route-deps.js'
 
 /** `POST /user/logout`: ends the session that the request came with. Without one there is nothing to do, which is fine. */
 export function mountLogout(

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
-import type { AccessTokens } from '../access-token.js'
-import { readBearerToken } from '../bearer-token.js'
+import type { AccessTokens } from '../token/access-token.js'
+import { readBearerToken } from '../token/transport.js'
 
 /** The id of the session that the request came with, live or not; null without a token of ours. */
 export function presentedSessionId(request: FastifyRequest, accessTokens: AccessTokens): string | null {

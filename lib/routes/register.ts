@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { UpstreamInvalidError } from '../errors.js'
+import { errorAnswers } from '../http/schemas.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
-import { errorAnswers } from '../schemas.js'
 import { callUpstream, createUpstreamContext } from './call-upstream.js'
-import type { RouteParts } from './route-parts.js'
+import type { RouteParts } from './route-deps.js'
 
 /** `POST /user/register`: hands the registration to the upstream. It opens no session. */
 export function mountRegister(

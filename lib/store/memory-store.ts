@@ -1,5 +1,5 @@
 import type { SessionEndReason } from '../errors.js'
-import { splitSessionId } from '../session-id.js'
+import { splitSessionId } from '../model/session-id.js'
 import { KEPT_AFTER_LIFE_MS, type SessionStore } from './session-store.js'
 
 interface Entry {

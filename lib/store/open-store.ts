@@ -1,15 +1,15 @@
 import type { FastifyInstance } from 'fastify'
-import { createBreaker, logBreaker } from '../breaker.js'
+import { createBreaker, logBreaker } from '../internal/circuit-breaker.js'
+import { warn } from '../internal/warn.js'
 import type { ResolvedOptions } from '../options/resolve-options.js'
-import { warn } from '../warn.js'
-import { checkEviction, checkSettings } from './check-redis.js'
 import { createMemoryStore } from './memory-store.js'
-import { openRedis } from './open-redis.js'
-import { createRedisStore, type RedisClient } from './redis-store.js'
+import { checkEviction, checkSettings } from './redis/check-client.js'
+import { openRedis } from './redis/open-client.js'
+import { createRedisStore, type RedisClient } from './redis/redis-store.js'
+import { type DuplicableClient, openWaitingClient } from './redis/waiting-client.js'
 import { createReplicatedStore } from './replicated-store.js'
 import type { SessionStore } from './session-store.js'
-import { waitForStore } from './wait-for-store.js'
-import { type DuplicableClient, openWaitingClient } from './waiting-client.js'
+import { waitForStore } from './wait-until-ready.js'
 
 type StoreOptions = Pick<
   ResolvedOptions,

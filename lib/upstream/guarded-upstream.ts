@@ -1,5 +1,5 @@
-import { type Breaker, BreakerError, type Outcome } from '../breaker.js'
 import { UpstreamInvalidError, UpstreamTimeoutError, UpstreamUnavailableError } from '../errors.js'
+import { type Breaker, BreakerError, type Outcome } from '../internal/circuit-breaker.js'
 import { toUpstreamError } from './to-upstream-error.js'
 import type { UpstreamClient, UpstreamContext } from './upstream-client.js'
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { createBreaker, logBreaker } from '../breaker.js'
+import { createBreaker, logBreaker } from '../internal/circuit-breaker.js'
 import type { ResolvedOptions } from '../options/resolve-options.js'
 import { createGuardedUpstream } from './guarded-upstream.js'
 import { createHttpUpstream } from './http-upstream.js'

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Session } from '../session.js'
+import type { Session } from '../model/session.js'
 
 /** The request that made the plugin call the upstream. */
 export interface UpstreamContext {

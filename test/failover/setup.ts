@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import type { JwtSessionOptions } from '../../lib/index.js'
-import { userTag } from '../../lib/session-id.js'
+import { userTag } from '../../lib/model/session-id.js'
 import { startCluster } from '../fixtures/redis/start-cluster.js'
 import { closedAtTeardown, type StartedRedis, type Teardown } from '../fixtures/redis/start-redis.js'
 import { startSentinel } from '../fixtures/redis/start-sentinel.js'

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { withDeadline } from '../deadline.js'
 import { StoreUnavailableError } from '../errors.js'
-import { createSessionId } from '../session-id.js'
+import { withDeadline } from '../internal/time-budget.js'
+import { createSessionId } from '../model/session-id.js'
 import type { SessionStore } from './session-store.js'
 
 /** An ioredis client, as far as this file uses it. */

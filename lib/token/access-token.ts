@@ -1,13 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import fastifyJwt, { type JWT } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
-import { InvalidClaimsError, SessionEndedError } from './errors.js'
-import { cloneJson, isPlainObject } from './json.js'
-import type { ResolvedOptions } from './options/resolve-options.js'
-import type { Session } from './session.js'
-import { isSessionId } from './session-id.js'
-import { TokenMap } from './token-map.js'
-import { isUserId } from './user.js'
+import { InvalidClaimsError, SessionEndedError } from '../errors.js'
+import { cloneJson, isPlainObject } from '../internal/json.js'
+import { TokenMap } from '../internal/token-lru.js'
+import type { Session } from '../model/session.js'
+import { isSessionId } from '../model/session-id.js'
+import { isUserId } from '../model/user.js'
+import type { ResolvedOptions } from '../options/resolve-options.js'
 
 /** What a valid token says: which session, and whose; and until when it says so, in milliseconds since 1970. */
 export interface AccessTokenClaims {

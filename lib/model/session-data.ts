@@ -1,5 +1,5 @@
-import { InvalidDataError } from './errors.js'
-import { cloneJson, isPlainObject } from './json.js'
+import { InvalidDataError } from '../errors.js'
+import { cloneJson, isPlainObject } from '../internal/json.js'
 import type { SessionData, SessionDataPatch } from './session.js'
 
 const MAX_BYTES = 4_096

@@ -1,7 +1,7 @@
 import type { TObject } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
-import { cloneJson, isPlainObject } from './json.js'
+import { cloneJson, isPlainObject } from '../internal/json.js'
 import type { User } from './session.js'
 
 /** Turns what an upstream calls a user into one that fits `userSchema`, and recognises one that was stored. */

@@ -1,8 +1,8 @@
-import { splitSessionId } from '../session-id.js'
-import { SCRIPT, SCRIPT_SHA } from './redis-script.js'
-import { type TrackableClient, trackRedis } from './redis-tracking.js'
-import { KEPT_AFTER_LIFE_MS, type SessionStore } from './session-store.js'
-import { createSharedMget } from './shared-mget.js'
+import { splitSessionId } from '../../model/session-id.js'
+import { KEPT_AFTER_LIFE_MS, type SessionStore } from '../session-store.js'
+import { createSharedMget } from './batched-mget.js'
+import { type TrackableClient, trackRedis } from './change-tracking.js'
+import { SCRIPT, SCRIPT_SHA } from './session-script.js'
 
 /** The part of an ioredis `Redis` or `Cluster` client that the store uses. */
 export interface RedisClient {

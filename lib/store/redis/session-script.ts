@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { KEPT_AFTER_LIFE_MS } from './session-store.js'
+import { KEPT_AFTER_LIFE_MS } from '../session-store.js'
 
 /**
  * Everything the store writes, as one Lua script: `KEYS[1]` is the user's index, the arguments are the time in epoch

@@ -1,5 +1,5 @@
-import { splitSessionId } from '../session-id.js'
-import type { BoundedStore } from '../store/bounded-store.js'
+import { splitSessionId } from '../model/session-id.js'
+import type { BoundedStore } from '../store/guarded-store.js'
 import type { SessionCache } from './session-cache.js'
 
 /**

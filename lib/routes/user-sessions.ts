@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { SessionNotFoundError } from '../errors.js'
+import { waitedMsOf } from '../guard/request-session.js'
+import { errorAnswers, nullable, time, toIsoTime } from '../http/schemas.js'
 import type { Route } from '../options/resolve-routes.js'
-import { waitedMsOf } from '../request-session.js'
-import { errorAnswers, nullable, time, toIsoTime } from '../schemas.js'
-import type { RouteParts } from './route-parts.js'
+import type { RouteParts } from './route-deps.js'
 
 const sessionSchema = Type.Object({
   id: Type.String({ description: 'For `DELETE`' }),

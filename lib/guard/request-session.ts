@@ -1,7 +1,7 @@
-import { copyParsed } from './json.js'
-import type { RequestSession, Session, SessionData, SessionDataPatch, User } from './session.js'
-import { endOf, type KeptSession } from './session-record.js'
-import type { InternalSessions } from './sessions.js'
+import { copyParsed } from '../internal/json.js'
+import type { RequestSession, Session, SessionData, SessionDataPatch, User } from '../model/session.js'
+import { endOf, type KeptSession } from '../model/session-record.js'
+import type { InternalSessions } from '../sessions.js'
 
 /**
  * `request.session`. What it has besides data is a method and private, so that a session is nothing but data to JSON,

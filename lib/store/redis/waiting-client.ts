@@ -1,6 +1,6 @@
-import { type Breaker, BreakerError } from '../breaker.js'
-import { IS_WAITED_FOR } from './redis-script.js'
+import { type Breaker, BreakerError } from '../../internal/circuit-breaker.js'
 import type { RedisClient } from './redis-store.js'
+import { IS_WAITED_FOR } from './session-script.js'
 
 /** The part of an ioredis `Redis` or `Cluster` client that this file uses. */
 export type DuplicableClient = RedisClient &

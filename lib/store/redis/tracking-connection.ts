@@ -1,4 +1,4 @@
-import { withDeadline } from '../deadline.js'
+import { withDeadline } from '../../internal/time-budget.js'
 
 /** An ioredis client of one server, through which the store reads. */
 export interface Server {

@@ -1,10 +1,10 @@
-import type { Answers, AnyReply, AnyRequest } from './answers.js'
-import { JwtSessionError, NotRegisteredError, SessionMissingError } from './errors.js'
+import { JwtSessionError, NotRegisteredError, SessionMissingError } from '../errors.js'
+import type { Answers, AnyReply, AnyRequest } from '../http/error-reply.js'
+import type { KeptSession } from '../model/session-record.js'
+import type { InternalSessions } from '../sessions.js'
+import type { Verification } from './authenticate.js'
 import { createRequestSession } from './request-session.js'
 import { checkRouteSettings, type SessionRouteSettings } from './route-settings.js'
-import type { KeptSession } from './session-record.js'
-import type { InternalSessions } from './sessions.js'
-import type { Verification } from './verification.js'
 
 /**
  * A preHandler: sets `request.session`, or answers the request and then rejects. The route's `config.session` says what

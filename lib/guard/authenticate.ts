@@ -1,12 +1,12 @@
-import type { AccessTokenClaims, AccessTokens } from './access-token.js'
-import { readBearerToken } from './bearer-token.js'
-import type { CachedReader } from './cache/session-cache.js'
-import { SessionEndedError, SessionNotFreshError } from './errors.js'
+import type { CachedReader } from '../cache/session-cache.js'
+import { SessionEndedError, SessionNotFreshError } from '../errors.js'
+import { splitSessionId } from '../model/session-id.js'
+import { encodeRecord, endOf, type KeptSession, lifeMsOf, readRecord } from '../model/session-record.js'
+import type { UserParser } from '../model/user.js'
+import type { SessionStore } from '../store/session-store.js'
+import type { AccessTokenClaims, AccessTokens } from '../token/access-token.js'
+import { readBearerToken } from '../token/transport.js'
 import type { SessionRouteSettings } from './route-settings.js'
-import { splitSessionId } from './session-id.js'
-import { encodeRecord, endOf, type KeptSession, lifeMsOf, readRecord } from './session-record.js'
-import type { SessionStore } from './store/session-store.js'
-import type { UserParser } from './user.js'
 
 /** The way from a token to its session, which every request to a guarded route takes. */
 export interface Verification {

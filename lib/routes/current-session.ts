@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import { idleEndOf } from '../guard/request-session.js'
+import { errorAnswers, nullable, time, toIsoTime } from '../http/schemas.js'
 import type { Route } from '../options/resolve-routes.js'
-import { idleEndOf } from '../request-session.js'
-import { errorAnswers, nullable, time, toIsoTime } from '../schemas.js'
-import type { RouteParts } from './route-parts.js'
+import type { RouteParts } from './route-deps.js'
 
 /** `GET /user/session`: who is logged in, and until when. Looking does not put off the idle end. */
 export function mountSession(

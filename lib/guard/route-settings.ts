@@ -1,4 +1,4 @@
-import { checkCount, checkFields, checkSwitch } from './options/checks.js'
+import { checkCount, checkFields, checkSwitch } from '../options/checks.js'
 
 /** What `verifySession` does on one route: its `config.session`. */
 export interface SessionRouteSettings {

@@ -6,7 +6,7 @@ import {
   SessionNotFreshError,
   StoreUnavailableError,
   UpstreamBusyError
-} from './errors.js'
+} from '../errors.js'
 
 /** Of any server, HTTP/2 and TLS included. */
 export type AnyRequest = FastifyRequest<RouteGenericInterface, RawServerBase>

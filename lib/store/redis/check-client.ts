@@ -1,4 +1,4 @@
-import { warn } from '../warn.js'
+import { warn } from '../../internal/warn.js'
 
 /** An ioredis `Redis` or `Cluster` client, as far as this file uses it. */
 export interface CheckedClient {

@@ -1,7 +1,7 @@
 import fastifyRedis, { type FastifyRedis, type FastifyRedisPluginOptions } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
-import { withDeadline } from '../deadline.js'
-import { StoreUnavailableError } from '../errors.js'
+import { StoreUnavailableError } from '../../errors.js'
+import { withDeadline } from '../../internal/time-budget.js'
 import type { RedisClient } from './redis-store.js'
 
 /** What this file needs of the ioredis client besides the store's commands. */

@@ -1,8 +1,8 @@
-import type { Breaker, Outcome } from '../breaker.js'
-import { createDeadline, createTimeoutError, withDeadline } from '../deadline.js'
 import { StoreUnavailableError } from '../errors.js'
+import type { Breaker, Outcome } from '../internal/circuit-breaker.js'
+import { createDeadline, createTimeoutError, withDeadline } from '../internal/time-budget.js'
+import { createUndo } from './end-abandoned.js'
 import type { SessionStore } from './session-store.js'
-import { createUndo } from './undo.js'
 
 /** A store that is over with each operation within a time, whatever becomes of it. */
 export interface BoundedStore extends SessionStore {

@@ -1,6 +1,6 @@
-import { splitSessionId } from '../session-id.js'
-import { type FollowedServer, followServer, type Server } from './followed-server.js'
-import type { ChangeTracking, TrackingOptions } from './session-store.js'
+import { splitSessionId } from '../../model/session-id.js'
+import type { ChangeTracking, TrackingOptions } from '../session-store.js'
+import { type FollowedServer, followServer, type Server } from './tracking-connection.js'
 
 /** The part of an ioredis `Redis` or `Cluster` client that this file uses. */
 export type TrackableClient = { options: { keyPrefix?: string } } & (Server | { nodes(role: 'master'): Server[] })

@@ -1,5 +1,5 @@
-import type { SessionEndReason } from './errors.js'
-import { isPlainObject, parseJson } from './json.js'
+import type { SessionEndReason } from '../errors.js'
+import { isPlainObject, parseJson } from '../internal/json.js'
 import type { Session, SessionData } from './session.js'
 import type { UserParser } from './user.js'
 
