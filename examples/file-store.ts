@@ -1,115 +1,72 @@
 import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { KEPT_AFTER_LIFE_MS, type SessionLimit, type SessionStore } from 'fastify-jwt-session'
+import type { SessionStore } from 'fastify-jwt-session'
+import { createUserStore, type UserSessions } from './user-sessions.js'
 
-interface Entry {
-  id: string
-  /** A record, or the reason why the session ended. */
-  text: string
-  /** Epoch milliseconds, like `keptUntil`. */
-  liveUntil: number
-  keptUntil: number
+export interface FileStoreOptions {
+  /**
+   * Makes the folder a store, if it is none yet. Default false: a folder that is no store fails the start. It may be
+   * the place of a volume that is not mounted, and to take that for an empty store would log every user out.
+   */
+  isNew?: boolean
 }
 
+/** A login that takes longer than this is not told that all sessions of the user were ended meanwhile. */
+const REVOKED_MARK_MS = 3_600_000
+
 /**
- * Sessions as files, one for each user: no Redis, and a restart logs nobody out. For an app of one process; more would
- * need a lock around `change()`. A user who does not come back leaves his file behind: delete old ones before a start.
+ * Sessions as files, one for each user: no Redis, and a restart logs no user out. For an app of **one** process: two
+ * would overwrite each other's changes, and sessions that have ended would come back. So end the old process before the
+ * new one starts. The file of a user who does not come back stays: delete files that have not been written for
+ * `ttlSeconds` from time to time.
+ *
+ * @throws {Error} the folder is no store
  */
-export async function createFileStore(folder: string): Promise<SessionStore> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  const marker = join(folder, 'marker')
-  await writeFile(marker, '')
+export async function createFileStore(folder: string, { isNew = false }: FileStoreOptions = {}): Promise<SessionStore> {
+  const marker = join(folder, 'is-a-session-store')
+  if (isNew) {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await writeFile(marker, '')
+  }
+  await access(marker).catch((cause: unknown) => {
+    throw new Error(`${folder} is no session store. Is its volume mounted? A new one is made with isNew.`, { cause })
+  })
 
   // In hex: some file systems take `a` and `A` for the same.
   const pathOf = (tag: string) => join(folder, Buffer.from(tag, 'base64url').toString('hex'))
   const changes = new Map<string, Promise<unknown>>()
 
-  /** The user's sessions, the oldest first. */
-  async function read(tag: string): Promise<Entry[]> {
+  async function read(tag: string): Promise<UserSessions> {
     try {
-      const entries: Entry[] = JSON.parse(await readFile(pathOf(tag), 'utf8'))
-      return entries.filter(({ keptUntil }) => keptUntil > Date.now())
+      const { entries, revokedAt }: UserSessions = JSON.parse(await readFile(pathOf(tag), 'utf8'))
+      return { entries: entries.filter(({ expiresAt }) => expiresAt > Date.now()), revokedAt }
     } catch (error) {
-      // "Not found" is a file that is missing from a disk that is there. No other failure may log anybody out.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      // "Not found" is a file that is missing from a store that is there. Every other failure must reject.
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
       await access(marker)
-      return []
+      return { entries: [], revokedAt: 0 }
     }
   }
 
-  async function write(tag: string, entries: Entry[]): Promise<void> {
+  async function write(tag: string, user: UserSessions): Promise<void> {
     const file = pathOf(tag)
-    if (entries.length === 0) return rm(file, { force: true })
-    // Renamed when all of it is on the disk: nobody finds half a file, not even after a power cut.
-    await writeFile(`${file}.new`, JSON.stringify(entries), { mode: 0o600, flush: true })
+    if (user.entries.length === 0 && user.revokedAt < Date.now() - REVOKED_MARK_MS) return rm(file, { force: true })
+    // Renamed when all of it is on the disk: half a file is never read, not even after a power cut.
+    await writeFile(`${file}.new`, JSON.stringify(user), { mode: 0o600, flush: true })
     await rename(`${file}.new`, file)
   }
 
-  /** Reads, edits and writes a user's file when the changes before this one are through. */
-  function change<T>(tag: string, edit: (entries: Entry[]) => T): Promise<T> {
+  /** Reads, edits and writes the file of a user, after the changes that were asked for before. */
+  function change<T>(tag: string, edit: (user: UserSessions, now: number) => T): Promise<T> {
     const turn = Promise.allSettled([changes.get(tag)]).then(async () => {
-      const entries = await read(tag)
-      const result = edit(entries)
-      await write(tag, entries)
+      const user = await read(tag)
+      const result = edit(user, Date.now())
+      await write(tag, user)
       return result
     })
     changes.set(tag, turn)
     return turn.finally(() => changes.get(tag) === turn && changes.delete(tag))
   }
 
-  return {
-    create: (id, record, lifeMs, limit) =>
-      change(tagOf(id), (entries) => {
-        if (limit !== null && !makeRoom(entries, limit)) return false
-        entries.push({ id, ...keep(record, lifeMs) })
-        return true
-      }),
-    async find(id) {
-      const entries = await read(tagOf(id))
-      return entries.find((entry) => entry.id === id)?.text ?? null
-    },
-    replace: (id, record, next, lifeMs) =>
-      change(tagOf(id), (entries) => {
-        const entry = entries.find((entry) => entry.id === id && entry.text === record)
-        if (!entry || !isLive(entry)) return false
-        Object.assign(entry, keep(next, lifeMs))
-        return true
-      }),
-    end: (id, reason) =>
-      change(tagOf(id), (entries) => {
-        for (const entry of entries) if (entry.id === id) bury(entry, reason)
-      }),
-    endAll: (tag, reason, exceptId) =>
-      change(tag, (entries) => {
-        for (const entry of entries) if (entry.id !== exceptId) bury(entry, reason)
-      }),
-    async list(tag) {
-      return (await read(tag)).filter(isRecord).map(({ id, text }) => ({ id, record: text }))
-    }
-  }
-}
-
-const tagOf = (id: string) => id.slice(0, 16)
-const isRecord = ({ text }: Entry) => text.includes(' ')
-const isLive = ({ liveUntil }: Entry) => liveUntil > Date.now()
-
-function keep(record: string, lifeMs: number) {
-  const liveUntil = Date.now() + lifeMs
-  return { text: record, liveUntil, keptUntil: liveUntil + KEPT_AFTER_LIFE_MS }
-}
-
-/** Whether a new session fits in, for which the oldest ones may have to go. */
-function makeRoom(entries: Entry[], { max, evictionReason }: SessionLimit): boolean {
-  const surplus = entries
-    .filter(isLive)
-    .reverse()
-    .slice(max - 1)
-  if (evictionReason === null) return surplus.length === 0
-  for (const entry of surplus) bury(entry, evictionReason)
-  return true
-}
-
-/** Puts the reason in the place of the record, until the record's end. */
-function bury(entry: Entry, reason: string): void {
-  if (isRecord(entry)) Object.assign(entry, { text: reason, liveUntil: 0, keptUntil: Number.parseInt(entry.text, 36) })
+  return createUserStore({ read, change })
 }

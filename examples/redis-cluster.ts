@@ -13,9 +13,13 @@ if (!SESSION_SECRET || !USERS_URL || !REDIS_NODES) {
 const app = Fastify({ logger: true })
 
 // With these settings a master that hangs or dies is given up as soon as its replica has taken over, and until then
-// requests are answered 503 at once instead of being queued.
+// requests are answered 503 at once instead of being queued. Automatic pipelines need the two settings before theirs: by
+// default ioredis repeats all commands of a pipeline when one of them is for a slot that is on its way to another master.
 const client = new Cluster(REDIS_NODES.split(' '), {
   slotsRefreshInterval: 1_000,
+  maxRedirections: 3,
+  retryDelayOnTryAgain: 10,
+  enableAutoPipelining: true,
   enableOfflineQueue: false,
   redisOptions: {
     commandTimeout: 500,

@@ -13,7 +13,9 @@ const sentinels = REDIS_SENTINELS.split(' ').map((address) => {
 
 const app = Fastify({ logger: true })
 
-// The plugin's own client has the settings that notice a master that hangs.
+// The plugin's own client has the settings that notice a master that hangs or was replaced. A client of your own needs
+// those of examples/redis.ts, and `failoverDetector: true`: when the sentinels lose a master that this process still
+// reaches, it would stay with that master.
 await app.register(fastifyJwtSession, {
   jwt: { secret: SESSION_SECRET },
   redis: { sentinels, name: REDIS_NAME },

@@ -17,6 +17,15 @@ declare module 'fastify-jwt-session' {
 
 const app = Fastify({ logger: true })
 
+// A master that was replaced may live on as a replica behind the same name: then a new connection may find its successor,
+// looked for once a second at most, because a server that stays read-only can still verify.
+let reconnectedAt = 0
+function reconnectOnError(error: Error): boolean {
+  if (!error.message.includes('READONLY') || Date.now() - reconnectedAt < 1_000) return false
+  reconnectedAt = Date.now()
+  return true
+}
+
 // A client of your own, shared with the rest of the app. These settings make it fail fast instead of queueing requests,
 // and find Redis soon when it is back: by default ioredis waits for up to 5 s, and for 10 s while Redis loads its data.
 await app.register(fastifyRedis, {
@@ -24,7 +33,8 @@ await app.register(fastifyRedis, {
   commandTimeout: 500,
   connectTimeout: 1_000,
   socketTimeout: 1_000,
-  retryStrategy: (attempts) => Math.min(attempts * 50, 250),
+  retryStrategy: (attempts) => Math.min((attempts - 1) * 50, 250),
+  reconnectOnError,
   maxLoadingRetryTime: 250,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,

@@ -1,44 +1,24 @@
 import { STATUS_CODES } from 'node:http'
-import { withoutDetails } from './internal/redact-error.js'
+import { CHALLENGE, type ErrorBody, JwtSessionError } from './http/base-error.js'
+import { redisReplyOf, withoutDetails } from './internal/redact-error.js'
 
-/** Why a session is over; sent as `reason` in the body and in the `Session-Ended` header. */
-export type SessionEndReason = 'invalid_token' | 'expired' | 'logged_out' | 'revoked' | 'replaced' | 'unknown'
+export { isJwtSessionError, JwtSessionError } from './http/base-error.js'
 
 /**
- * Every error this package throws. `code` and `statusCode` are stable; `message` is for people and may change.
- *
- * None of them can carry a secret into a log: there is no stack trace, and `cause` is what is left of a foreign error
- * once its message, stack and arguments are gone (ioredis keeps the command's arguments, undici the host).
+ * Why a session has ended; sent as `reason` in the body, and in the `Session-Ended` header. `logged_in_again`, a login with
+ * the token of the session, is sent in the body only: the browser is in use by the login that came after.
  */
-export abstract class JwtSessionError extends Error {
-  /** `FST_JWT_SESSION_…` */
-  readonly code: string
-  /** The HTTP status it is answered with. */
-  readonly statusCode: number
+export type SessionEndReason =
+  | 'invalid_token'
+  | 'expired'
+  | 'logged_out'
+  | 'revoked'
+  | 'replaced'
+  | 'logged_in_again'
+  | 'unknown'
 
-  constructor(code: string, statusCode: number, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause: withoutDetails(cause) })
-    this.name = new.target.name
-    this.code = code
-    this.statusCode = statusCode
-    this.stack = `${this.name}: ${message}`
-  }
-
-  /** The body of the answer. */
-  toJSON(): ErrorBody {
-    const { statusCode, code, message } = this
-    return { statusCode, code, error: STATUS_CODES[statusCode], message }
-  }
-}
-
-/** Fastify's shape of an error. */
-interface ErrorBody {
-  statusCode: number
-  code: string
-  error: string | undefined
-  message: string
-  reason?: SessionEndReason
-}
+const IS_OF_UPSTREAM = Symbol.for('fastify-jwt-session.upstream-error')
+const INVALID_TOKEN = `${CHALLENGE}, error="invalid_token"`
 
 // The developer
 
@@ -54,7 +34,7 @@ export class InvalidOptionError extends JwtSessionError {
   }
 }
 
-/** `request.session` is already somebody else's, or this scope has the plugin already. */
+/** `request.session` belongs to another plugin, or this scope has the plugin already. */
 export class AlreadyDecoratedError extends JwtSessionError {
   constructor(name: string) {
     super(
@@ -76,7 +56,7 @@ export class NotRegisteredError extends JwtSessionError {
 /** `sessions.create()` was given a user that does not match `userSchema`, or `list()` and `revokeAll()` no user id. */
 export class InvalidUserError extends JwtSessionError {
   constructor() {
-    super('FST_JWT_SESSION_INVALID_USER', 500, 'The user does not match `userSchema`, or his id is not a string')
+    super('FST_JWT_SESSION_INVALID_USER', 500, 'The user does not match `userSchema`, or its `id` is not a string')
   }
 }
 
@@ -94,8 +74,18 @@ export class InvalidClaimsError extends JwtSessionError {
   }
 }
 
-/** What an `UpstreamClient` and `selectUser` may throw to say how it went. Anything else that they throw is a 502. */
-export abstract class UpstreamError extends JwtSessionError {}
+/** What an `UpstreamClient` and `selectUser` may throw to decide the answer. Any other error that they throw is a 502. */
+export abstract class UpstreamError extends JwtSessionError {
+  /** Recognizes the errors that may decide the answer, see {@link isUpstreamError}. */
+  get [IS_OF_UPSTREAM](): true {
+    return true
+  }
+}
+
+/** Whether this is an {@link UpstreamError}, or that of another copy of this package. */
+export function isUpstreamError(error: unknown): error is UpstreamError {
+  return error instanceof Error && IS_OF_UPSTREAM in error
+}
 
 // The client
 
@@ -107,7 +97,7 @@ export class InvalidBodyError extends JwtSessionError {
   }
 }
 
-/** The client hung up before it could be answered. Nobody receives this; it is what the log says. */
+/** The client hung up before the answer was ready. It is not received, but logged. */
 export class ClientGoneError extends JwtSessionError {
   constructor() {
     super('FST_JWT_SESSION_CLIENT_GONE', 400, 'The client has gone')
@@ -121,8 +111,12 @@ export class SessionMissingError extends JwtSessionError {
   }
 }
 
-/** A token was sent and there is no session behind it. The only error that carries the clear signal. */
+/**
+ * A token was sent and there is no session behind it. The only error that carries the clear signal, unless its reason is
+ * `logged_in_again`.
+ */
 export class SessionEndedError extends JwtSessionError {
+  override readonly headers = { 'www-authenticate': INVALID_TOKEN }
   readonly reason: SessionEndReason
 
   constructor(reason: SessionEndReason) {
@@ -135,14 +129,31 @@ export class SessionEndedError extends JwtSessionError {
   }
 }
 
+/**
+ * The token is signed by this application and its session is stored, but not in a way that this instance can use: the
+ * record is corrupt or of a release too far from this one, or its user no longer fits `userSchema`. No evidence of an end,
+ * and so without the clear signal. Another login replaces the record, a logout ends it.
+ */
+export class LoginNeededError extends JwtSessionError {
+  override readonly headers = { 'www-authenticate': INVALID_TOKEN }
+
+  constructor() {
+    super('FST_JWT_SESSION_LOGIN_NEEDED', 401, 'The session cannot be used, and a new login is needed')
+  }
+}
+
 /** The login behind the session is longer ago than the route's `freshSeconds`. The session goes on. */
 export class SessionNotFreshError extends JwtSessionError {
-  /** What the route asks for, in seconds. */
+  override readonly headers: Readonly<Record<string, string>>
+  /** The limit of the route, in seconds. */
   readonly freshSeconds: number
 
   constructor(freshSeconds: number) {
     super('FST_JWT_SESSION_NOT_FRESH', 401, 'This needs a more recent login')
     this.freshSeconds = freshSeconds
+    const challenge = `${CHALLENGE}, error="insufficient_user_authentication", max_age="${freshSeconds}"`
+    // RFC 9470 3
+    this.headers = { 'www-authenticate': challenge }
   }
 }
 
@@ -160,7 +171,10 @@ export class SessionNotFoundError extends JwtSessionError {
   }
 }
 
-/** The upstream did not accept the credentials. Says nothing about why, on purpose (OWASP ASVS 6.3.8). */
+/**
+ * The upstream did not accept the credentials, or `revokeAll()` has ended all sessions of the user since the login began.
+ * Says nothing about why, on purpose (OWASP ASVS 6.3.8).
+ */
 export class CredentialsRejectedError extends UpstreamError {
   constructor() {
     super('FST_JWT_SESSION_CREDENTIALS_REJECTED', 401, 'The credentials were not accepted')
@@ -178,12 +192,14 @@ export class RegistrationRejectedError extends UpstreamError {
 
 /** The upstream asks to slow down. */
 export class UpstreamBusyError extends UpstreamError {
+  override readonly headers: Readonly<Record<string, string>>
   /** Seconds or an HTTP date, ready for a `Retry-After` header; anything else that is passed in is dropped. */
   readonly retryAfter: string | undefined
 
   constructor(retryAfter?: string) {
     super('FST_JWT_SESSION_UPSTREAM_BUSY', 429, 'Too many requests')
     this.retryAfter = retryAfter !== undefined && isRetryAfter(retryAfter) ? retryAfter : undefined
+    this.headers = this.retryAfter === undefined ? {} : { 'retry-after': this.retryAfter }
   }
 }
 
@@ -195,35 +211,34 @@ function isRetryAfter(value: string): boolean {
 /** The upstream could not be reached, or its answer is not one that can be trusted. */
 export class UpstreamInvalidError extends UpstreamError {
   constructor(cause?: unknown) {
-    super('FST_JWT_SESSION_UPSTREAM_INVALID', 502, 'The user service gave no valid answer', cause)
+    super('FST_JWT_SESSION_UPSTREAM_INVALID', 502, 'The upstream gave no valid answer', cause)
   }
 }
 
-/** The upstream says that it is down, or has not answered lately and was not asked. */
+/** The upstream answers that it is down, or is not asked because it has not answered lately. */
 export class UpstreamUnavailableError extends UpstreamError {
   constructor(cause?: unknown) {
-    super('FST_JWT_SESSION_UPSTREAM_UNAVAILABLE', 503, 'The user service is unavailable', cause)
+    super('FST_JWT_SESSION_UPSTREAM_UNAVAILABLE', 503, 'The upstream is unavailable', cause)
   }
 }
 
 /** The upstream did not answer in time. */
 export class UpstreamTimeoutError extends UpstreamError {
   constructor() {
-    super('FST_JWT_SESSION_UPSTREAM_TIMEOUT', 504, 'The user service did not answer in time')
+    super('FST_JWT_SESSION_UPSTREAM_TIMEOUT', 504, 'The upstream did not answer in time')
   }
 }
 
 // The store
 
-/** The session store could not be asked or told. Says nothing about the session: never a reason to log somebody out. */
+/** The session store could not be asked or told. Says nothing about the session: never a reason to log a user out. */
 export class StoreUnavailableError extends JwtSessionError {
-  /** What Fastify sends with an error that a handler of the application throws on. */
-  readonly headers = { 'retry-after': '1' }
+  override readonly headers = { 'retry-after': '1' }
 
-  /** @param atStart where it is, if it is Redis: an error that fails the start says so, and what is wrong, in its message */
+  /** @param atStart the address, if the store is Redis: an error that fails the start has it and the cause in its message */
   constructor(cause?: unknown, atStart?: { address: string | undefined }) {
     const where = atStart?.address === undefined ? '' : ` at ${atStart.address}`
-    const why = atStart === undefined ? '' : `: ${withoutDetails(cause).message}`
+    const why = atStart === undefined ? '' : `: ${redisReplyOf(cause) ?? withoutDetails(cause).message}`
     super('FST_JWT_SESSION_STORE_UNAVAILABLE', 503, `The session store${where} is unavailable${why}`, cause)
   }
 }

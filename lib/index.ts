@@ -1,20 +1,22 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { openCache } from './cache/open-cache.js'
 import { AlreadyDecoratedError } from './errors.js'
-import { createVerification, type FoundSession } from './guard/authenticate.js'
+import { createAuthentication } from './guard/authenticate.js'
 import { checkRouteSettings, type SessionRouteSettings } from './guard/route-settings.js'
 import { createVerifySession, GUARD, type VerifySession } from './guard/verify-session.js'
-import { createAnswers } from './http/error-reply.js'
-import { createBreaker, logBreaker } from './internal/circuit-breaker.js'
+import { createErrorReplies } from './http/error-reply.js'
+import { logEvictions } from './login/open-session.js'
+import { createLifetimes } from './model/lifetime.js'
+import { createOpenRecord } from './model/open-record.js'
 import type { RequestSession } from './model/session.js'
+import type { ReadRecord } from './model/session-record.js'
 import { createUserParser } from './model/user.js'
 import type { JwtSessionOptions } from './options/options.js'
-import { resolveOptions } from './options/resolve-options.js'
+import { type ResolvedOptions, resolveOptions } from './options/resolve-options.js'
 import { createRoutes } from './routes/index.js'
-import { createSessions, type Sessions } from './sessions.js'
-import { createBoundedStore } from './store/guarded-store.js'
+import { createSessions, publicSessions, type Sessions } from './sessions.js'
 import { openStore } from './store/open-store.js'
+import type { StoreConfig } from './store/store-config.js'
 import { createAccessTokens } from './token/access-token.js'
 import { openUpstream } from './upstream/open-upstream.js'
 
@@ -23,26 +25,47 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   checkDecorators(fastify)
 
   const users = createUserParser(options.userSchema)
-  const accessTokens = await createAccessTokens(fastify, options)
-  const breaker = createBreaker(options.breaker.store, logBreaker(fastify.log, 'session store'))
-  const boundedStore = createBoundedStore(await openStore(fastify, options), options.storeTimeoutMs, breaker)
-  const { store, cache } = await openCache<FoundSession>(fastify, boundedStore, options.cache)
+  const accessTokens = await createAccessTokens(fastify, options.jwt)
   const upstream = openUpstream(fastify, options)
-  const sessions = createSessions({ ...options.session, store, users, accessTokens })
-  const verification = createVerification({ ...options.session, store, cache, users, accessTokens })
-  const answers = createAnswers(options.clearSiteData)
+  const { store, cache } = await openStore<ReadRecord>(fastify, storeConfigOf(options))
+  const lifetimes = createLifetimes({ ...options.session, downtimeOf: store.downtimeOf })
+  const openRecord = createOpenRecord(users, lifetimes)
+  const { limit: given, isDefaultLimit } = options.session
+  const limit = isDefaultLimit ? logEvictions(given, fastify.log) : given
+  const sessions = createSessions({ store, lifetimes, limit, users, accessTokens, openRecord })
+  const authentication = createAuthentication({ store, cache, accessTokens, lifetimes, openRecord })
+  const errorReplies = createErrorReplies(options.clearSiteData)
+  const verifySession = createVerifySession({ authentication, sessions, errorReplies })
 
   fastify.addHook('onRoute', ({ config }) => {
     if (config?.session !== undefined) checkRouteSettings(config.session)
   })
   fastify.decorateRequest('session', null as unknown as RequestSession)
-  fastify.decorate('sessions', sessions)
-  const verifySession = createVerifySession(verification, sessions, answers)
+  fastify.decorate('sessions', publicSessions(sessions))
   fastify.decorate('verifySession', verifySession)
   fastify.decorate(GUARD, verifySession)
-  await fastify.register(createRoutes({ options, upstream, users, accessTokens, sessions, answers, verifySession }), {
-    prefix: options.routes.prefix
-  })
+  const parts = { options, upstream, users, accessTokens, sessions, lifetimes, errorReplies, verifySession }
+  await fastify.register(createRoutes(parts), { prefix: options.routes.prefix })
+}
+
+function storeConfigOf({
+  store,
+  storeTimeoutMs,
+  requireStoreAtStart,
+  minReplicas,
+  ...options
+}: ResolvedOptions): StoreConfig {
+  const { ttlSeconds, idleTimeoutSeconds } = options.session
+  return {
+    choice: store,
+    timeoutMs: storeTimeoutMs,
+    isRequiredAtStart: requireStoreAtStart,
+    minReplicas,
+    breaker: options.breaker.store,
+    cache: options.cache,
+    ttlMs: ttlSeconds * 1_000,
+    idleMs: idleTimeoutSeconds && idleTimeoutSeconds * 1_000
+  }
 }
 
 function checkDecorators(fastify: FastifyInstance): void {
@@ -56,16 +79,77 @@ function checkDecorators(fastify: FastifyInstance): void {
 export const fastifyJwtSession = fp(plugin, { fastify: '5.x', name: 'fastify-jwt-session' })
 export default fastifyJwtSession
 
-export * from './errors.js'
+export {
+  AlreadyDecoratedError,
+  ClientGoneError,
+  CredentialsRejectedError,
+  InvalidBodyError,
+  InvalidClaimsError,
+  InvalidDataError,
+  InvalidOptionError,
+  InvalidUserError,
+  JwtSessionError,
+  LoginNeededError,
+  NotRegisteredError,
+  RegistrationRejectedError,
+  SessionEndedError,
+  type SessionEndReason,
+  SessionLimitReachedError,
+  SessionMissingError,
+  SessionNotFoundError,
+  SessionNotFreshError,
+  StoreUnavailableError,
+  UpstreamBusyError,
+  UpstreamError,
+  UpstreamInvalidError,
+  UpstreamTimeoutError,
+  UpstreamUnavailableError
+} from './errors.js'
 export type { SessionRouteSettings } from './guard/route-settings.js'
 export { type VerifySession, verifySession } from './guard/verify-session.js'
-export type * from './model/session.js'
-export type * from './options/options.js'
-export type { SessionDetails, Sessions } from './sessions.js'
+export type { CreatedSession, SessionDetails } from './login/open-session.js'
+export type {
+  RequestSession,
+  Session,
+  SessionData,
+  SessionDataPatch,
+  SessionTypes,
+  User,
+  UserSchema
+} from './model/session.js'
+export type {
+  BodyRouteOptions,
+  BreakerOptions,
+  CacheOptions,
+  ClearSiteDataDirective,
+  HttpUpstreamOptions,
+  JwtOptions,
+  JwtSessionOptions,
+  RedisOptions,
+  RouteOptions,
+  RoutesOptions,
+  SessionOptions
+} from './options/options.js'
+export type { Sessions } from './sessions.js'
 export { createMemoryStore } from './store/memory-store.js'
-export { createRedisStore, type RedisClient } from './store/redis/redis-store.js'
-export type * from './store/session-store.js'
-export { KEPT_AFTER_LIFE_MS } from './store/session-store.js'
+export type { RedisClient } from './store/redis/client.js'
+export { createRedisStore } from './store/redis/redis-store.js'
+export {
+  type ChangeTracking,
+  type CreateOptions,
+  type CreateResult,
+  type Downtime,
+  type DowntimeOptions,
+  type DowntimeWatch,
+  EARLY_END_MS,
+  type EndReason,
+  type FoundRecord,
+  MAX_EVICTIONS,
+  type SessionLimit,
+  type SessionStore,
+  type StoredSession,
+  type TrackingOptions
+} from './store/session-store.js'
 export type { UpstreamClient, UpstreamContext } from './upstream/upstream-client.js'
 
 declare module 'fastify' {

@@ -1,23 +1,25 @@
-import { InvalidUserError, type SessionEndReason, SessionLimitReachedError, StoreUnavailableError } from './errors.js'
-import { createTurns, type InTurn } from './internal/keyed-queue.js'
+import { InvalidUserError, StoreUnavailableError } from './errors.js'
+import { KeyedQueue } from './internal/keyed-queue.js'
+import type { TimeBudget } from './internal/time-budget.js'
+import {
+  type CreatedSession,
+  createOpenSession,
+  type LoginDetails,
+  type OpeningParts,
+  type SessionDetails
+} from './login/open-session.js'
+import type { NotOpened } from './model/open-record.js'
 import type { Session, SessionDataPatch, User } from './model/session.js'
 import { copyPatch } from './model/session-data.js'
-import { createSessionId, isSessionId, splitSessionId, userTag } from './model/session-id.js'
-import { encodeRecord, lifeMsOf, readRecord } from './model/session-record.js'
-import { isUserId, type UserParser } from './model/user.js'
-import type { BoundedStore } from './store/guarded-store.js'
-import type { SessionLimit, StoredSession } from './store/session-store.js'
-import type { AccessTokens } from './token/access-token.js'
+import { isSessionId, userTag } from './model/session-id.js'
+import { encodeUpdate, type ReadRecord } from './model/session-record.js'
+import { isUserId } from './model/user.js'
+import type { EndReason, StoredSession } from './store/session-store.js'
 
-/** Where a login came from, kept for the user to recognise his sessions by. */
-export interface SessionDetails {
-  /** Cut at 64 characters. */
-  ip?: string | undefined
-  /** Cut at 256 characters. */
-  userAgent?: string | undefined
-}
-
-/** `app.sessions`. Each method that asks the store rejects with a `StoreUnavailableError` when it cannot. */
+/**
+ * `app.sessions`. A session that one method shows is a session that every other method and the guard know. Each method
+ * that asks the store rejects with a `StoreUnavailableError` when the store gives no answer within `storeTimeoutMs`.
+ */
 export interface Sessions {
   /**
    * Opens a session without asking the upstream: for a login of your own (a magic link, OAuth, a passkey).
@@ -25,25 +27,26 @@ export interface Sessions {
    * @throws {InvalidClaimsError} `jwt.claims` is at fault
    * @throws {SessionLimitReachedError} the user has `session.maxPerUser` sessions and `onMaxPerUser` is `'reject'`
    */
-  create(user: User, details?: SessionDetails): Promise<{ token: string; session: Session }>
+  create(user: User, details?: SessionDetails): Promise<CreatedSession>
   /** The live session with this id, or null. Looking does not extend it. */
   find(id: string): Promise<Session | null>
   /**
-   * The user's live sessions, the oldest first. Costs as much as he has.
+   * The user's live sessions, the oldest login first.
    * @throws {InvalidUserError} this is no user id
    */
   list(userId: string): Promise<Session[]>
   /**
-   * Changes fields of the session's `data`: those that the patch has as undefined are removed, its others are set, and
-   * those that it does not have stay, also when somebody else changes them now. It does not extend the session.
-   * @returns the session as it is now, or null when there is no live one: an update never brings one back
+   * Changes fields of the session's `data`: fields that are undefined in the patch are removed, its other fields are set.
+   * Fields that the patch does not have stay, also when another process changes them now. The session is not extended.
+   * @returns the session as it is now, or null when there is no live one: an update never brings a session back
    * @throws {InvalidDataError} the data would be longer than 4 096 bytes of JSON
    */
   update(id: string, patch: SessionDataPatch): Promise<Session | null>
   /** Ends the session on every instance at once. Does nothing when there is none. */
   revoke(id: string): Promise<void>
   /**
-   * Ends all sessions of the user on every instance at once, but for the one with `exceptId`. For a changed password.
+   * Ends all sessions of the user on every instance at once, but for the session with `exceptId`, and refuses logins that
+   * are under way. For a changed password.
    * @throws {InvalidUserError} this is no user id
    */
   revokeAll(userId: string, options?: { exceptId?: string | undefined }): Promise<void>
@@ -51,147 +54,110 @@ export interface Sessions {
   isReady(): Promise<boolean>
 }
 
-/** What the routes use besides. */
-export interface InternalSessions extends Sessions {
-  /** Ends the session; a token of it is answered with the reason from now on. */
-  end(id: string, reason: SessionEndReason): Promise<void>
-  /** The same for a request: all that it asks is over within one `storeTimeoutMs`, of which so much is spent already. */
-  within(spentMs: number): InternalSessions
+/** What the routes and the guard use. */
+export interface InternalSessions {
+  newBudget(): TimeBudget
+  /** @throws {CredentialsRejectedError} `revokeAll()` was called since the login began; else see {@link Sessions.create} */
+  create(user: User, details?: LoginDetails): Promise<CreatedSession>
+  find(id: string, budget?: TimeBudget): Promise<Session | null>
+  list(userId: string, budget?: TimeBudget): Promise<Session[]>
+  update(id: string, patch: SessionDataPatch, budget?: TimeBudget): Promise<Session | null>
+  /** Ends the session; its token is refused with the reason from now on. Resolves to what was stored, live or not. */
+  end(id: string, reason: EndReason, budget?: TimeBudget): Promise<StoredSession | null>
+  /** Ends the session in the background, until the store has acknowledged it or `until`, in epoch milliseconds. */
+  endLater(id: string, reason: EndReason, until: number): void
+  revokeAll(userId: string, exceptId?: string, budget?: TimeBudget): Promise<void>
+  isReady(): Promise<boolean>
 }
 
-interface SessionsParts {
-  store: BoundedStore
-  ttlSeconds: number
-  /** Null: no idle timeout. */
-  idleTimeoutSeconds: number | null
-  limit: SessionLimit | null
-  /** Updates of a session take turns. Default: with none that were asked for before. */
-  inTurn?: InTurn
-  users: UserParser
-  accessTokens: AccessTokens
-}
-
-const MAX_USER_AGENT_LENGTH = 256
-// The longest textual IPv6 address with a zone is shorter.
-const MAX_IP_LENGTH = 64
 // Each conflict is another instance's write going through, so this many in a row are no coincidence.
 const MAX_CONFLICTS = 1_000
 
-/** The rules of a session's life, on top of a store that only keeps records. */
-export function createSessions(parts: SessionsParts): InternalSessions {
-  const { store, ttlSeconds, limit, users, accessTokens, inTurn = createTurns() } = parts
-  const idleSeconds = parts.idleTimeoutSeconds ?? 0
+/** The rules of a session's life, on top of a store that only stores records. */
+export function createSessions(parts: OpeningParts): InternalSessions {
+  const { store, openRecord } = parts
+  /** Updates of one session run one after another: of as many as ran at once, all but one would have to begin again. */
+  const updates = new KeyedQueue()
 
-  function read({ id, record }: StoredSession): Session | SessionEndReason {
-    const found = readRecord(id, record, users)
-    if (typeof found === 'string') return found
-    // Its token is refused as well, since the option has become shorter.
-    const isTooLong = found.session.expiresAt - found.session.createdAt > ttlSeconds * 1_000
-    return isTooLong ? 'unknown' : found.session
-  }
-
-  /**
-   * Of the user with this session id: what another release or other options have opened, and no token opens any more, must
-   * not keep him from logging in. Resolves to whether there was any.
-   */
-  async function endUnusable(id: string, shared: BoundedStore): Promise<boolean> {
-    const [tag] = splitSessionId(id)
-    const unusable = (await shared.list(tag)).filter((stored) => read(stored) === 'unknown')
-    await Promise.all(unusable.map((stored) => shared.end(stored.id, 'replaced')))
-    return unusable.length > 0
-  }
-
-  async function updateWith(
-    apply: ReturnType<typeof copyPatch>,
-    id: string,
-    shared: BoundedStore
-  ): Promise<Session | null> {
-    let refused: string | null = null
-    let timesUnchanged = 0
+  async function tryUpdate(id: string, change: ReturnType<typeof copyPatch>, budget: TimeBudget) {
     for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
-      const record = await shared.find(id)
-      const found = readRecord(id, record, users)
-      // Refused time and again although nobody changes it: for the store it has expired already.
-      timesUnchanged = record === refused ? timesUnchanged + 1 : 0
-      if (typeof found === 'string' || timesUnchanged > 10) return null
-      const session = { ...found.session, data: apply(found.session.data) }
-      const next = { ...found, session }
-      if (await shared.replace(id, record as string, encodeRecord(next), lifeMsOf(next))) return session
-      refused = record
+      const read = liveOrNull(openRecord(id, await store.find(id, budget)))
+      if (read === null) return null
+      const data = change(read.session.data)
+      if (await store.replace(id, read.text, encodeUpdate(read, data), budget)) return { ...read.session, data }
     }
     throw new StoreUnavailableError()
   }
 
-  const sessions: InternalSessions = {
-    async create(value, details) {
-      const user = users.parse(value)
-      if (user === null) throw new InvalidUserError()
-      const createdAt = Date.now()
-      const session: Session = {
-        id: createSessionId(user.id),
-        user,
-        data: {},
-        createdAt,
-        expiresAt: createdAt + ttlSeconds * 1_000,
-        lastSeenAt: createdAt,
-        ip: cut(details?.ip, MAX_IP_LENGTH),
-        userAgent: cut(details?.userAgent, MAX_USER_AGENT_LENGTH)
-      }
-      const token = accessTokens.sign(session)
-      const kept = { session, idleSeconds }
-      const shared = store.within(0)
-      const open = () => shared.create(session.id, encodeRecord(kept), lifeMsOf(kept), limit)
-      const isOpen = (await open()) || ((await endUnusable(session.id, shared)) && (await open()))
-      if (!isOpen) throw new SessionLimitReachedError()
-      return { token, session }
-    },
+  return {
+    newBudget: () => store.newBudget(),
 
-    async find(id) {
-      const found = isSessionId(id) ? readRecord(id, await store.find(id), users) : 'unknown'
-      return typeof found === 'string' ? null : found.session
-    },
+    create: createOpenSession(parts),
 
-    async list(userId) {
-      const found = (await store.list(tagOf(userId))).map(read)
-      return found.filter((session): session is Session => typeof session !== 'string' && session.user.id === userId)
-    },
-
-    async update(id, patch) {
-      const apply = copyPatch(patch)
+    async find(id, budget) {
       if (!isSessionId(id)) return null
-      const askedAt = performance.now()
-      return inTurn(id, () => updateWith(apply, id, store.within(performance.now() - askedAt)))
+      return liveOrNull(openRecord(id, await store.find(id, budget)))?.session ?? null
     },
 
-    revoke: (id) => sessions.end(id, 'revoked'),
-
-    async revokeAll(userId, { exceptId } = {}) {
-      await store.endAll(tagOf(userId), 'revoked', isSessionId(exceptId) ? exceptId : null)
+    async list(userId, budget) {
+      const stored = await store.list(tagOf(userId), budget)
+      return stored
+        .map(({ id, record }) => liveOrNull(openRecord(id, { record }))?.session)
+        .filter((session): session is Session => session?.user.id === userId)
+        .sort((one, other) => one.createdAt - other.createdAt)
     },
 
-    async end(id, reason) {
-      if (isSessionId(id)) await store.end(id, reason)
-    },
-
-    within: (spentMs) => createSessions({ ...parts, inTurn, store: store.within(spentMs) }),
-
-    async isReady() {
+    async update(id, patch, budget = store.newBudget()) {
+      const change = copyPatch(patch)
+      if (!isSessionId(id)) return null
       try {
-        await store.find(createSessionId(''))
-        return true
-      } catch {
-        return false
+        return await budget.spend(() => updates.run(id, () => tryUpdate(id, change, budget)))
+      } catch (error) {
+        throw isTimeout(error) ? new StoreUnavailableError(error) : error
       }
-    }
+    },
+
+    async end(id, reason, budget) {
+      const ended = isSessionId(id) ? await store.end(id, reason, budget) : null
+      return ended && { id, record: ended.record }
+    },
+
+    endLater(id, reason, until) {
+      store.endLater(id, reason, until)
+    },
+
+    async revokeAll(userId, exceptId, budget) {
+      await store.endAll(tagOf(userId), 'revoked', isSessionId(exceptId) ? exceptId : null, budget)
+    },
+
+    isReady: () => store.isReady()
   }
-  return sessions
+}
+
+/** `app.sessions`: what is documented, and nothing else. */
+export function publicSessions(sessions: InternalSessions): Sessions {
+  return {
+    create: async (user, details) => sessions.create(user, { ip: details?.ip, userAgent: details?.userAgent }),
+    find: (id) => sessions.find(id),
+    list: (userId) => sessions.list(userId),
+    update: (id, patch) => sessions.update(id, patch),
+    revoke: async (id) => void (await sessions.end(id, 'revoked')),
+    revokeAll: async (userId, options) => sessions.revokeAll(userId, options?.exceptId),
+    isReady: () => sessions.isReady()
+  }
+}
+
+/** @throws {StoreUnavailableError} this process cannot know whether the session is live */
+function liveOrNull(opened: ReadRecord | NotOpened): ReadRecord | null {
+  if (opened === 'not_known') throw new StoreUnavailableError()
+  return typeof opened === 'string' ? null : opened
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ETIMEDOUT'
 }
 
 function tagOf(userId: unknown): string {
   if (!isUserId(userId)) throw new InvalidUserError()
   return userTag(userId)
-}
-
-function cut(text: unknown, maxLength: number): string | null {
-  return typeof text === 'string' ? text.slice(0, maxLength) : null
 }

@@ -40,14 +40,17 @@ t.test('a hundred first uses at once are answered, and kept', async (t) => {
   const app = await createCachedApp(t)
   const { token } = await app.sessions.create({ id: 'ada' })
   await Promise.all(Array.from({ length: 100 }, () => use(t, app, token)))
-  await countReads()
-  await use(t, app, token)
-  t.equal(await countReads(), 0)
+  // Redis may notify of the opening of the session behind the first reads.
+  await until(async () => {
+    await countReads()
+    await use(t, app, token)
+    return (await countReads()) === 0
+  })
 })
 
 t.test('whoever changes a session in Redis, and however, it is read anew', async (t) => {
   const other = await createCachedApp(t, { cache: false })
-  const keys = async () => (await operator.keys('fjs:*')) as [string]
+  const keys = async () => (await operator.keys('fjs:*')).filter((key) => !key.endsWith('beat')) as [string]
   const changes: Record<string, (id: string) => Promise<unknown>> = {
     'another instance revokes it': (id) => other.sessions.revoke(id),
     'another instance revokes all': () => other.sessions.revokeAll('ada'),

@@ -39,13 +39,13 @@ function createCountingStore() {
     created,
     live,
     ...memory,
-    async create(...args: Parameters<SessionStore['create']>): Promise<boolean> {
+    async create(...args: Parameters<SessionStore['create']>) {
       const [id] = args
       created.push(id)
       live.add(id)
       return memory.create(...args)
     },
-    async end(...args: Parameters<SessionStore['end']>): Promise<void> {
+    async end(...args: Parameters<SessionStore['end']>) {
       live.delete(args[0])
       return memory.end(...args)
     }
@@ -68,7 +68,7 @@ async function start(
   return {
     app,
     lines,
-    /** Whether a request has ended because nobody waits for its answer. */
+    /** Whether a request has ended because its client has gone. */
     isGone: () => lines.some((line) => line.includes('FST_JWT_SESSION_CLIENT_GONE')),
     send(route = 'login', headers: string[] = []) {
       const connection = dial()
@@ -101,7 +101,7 @@ for (const route of ['login', 'register']) {
     t.strictSame(
       lines.filter((line) => /"level":[56]0/.test(line)),
       [],
-      'it is nobody’s fault'
+      'no fault is logged'
     )
   })
 }
@@ -137,7 +137,7 @@ t.test('a session that was being written when the client went is ended', async (
   const counting = createCountingStore()
   const store = {
     ...counting,
-    async create(...args: Parameters<SessionStore['create']>): Promise<boolean> {
+    async create(...args: Parameters<SessionStore['create']>) {
       writing.open()
       await write.opened
       return counting.create(...args)
@@ -150,7 +150,68 @@ t.test('a session that was being written when the client went is ended', async (
   write.open()
   await until(isGone)
   t.equal(counting.created.length, 1)
-  t.equal(counting.live.size, 0)
+  await until(() => counting.live.size === 0)
+})
+
+t.test(
+  'it is ended again and again until the store has acknowledged that, and no rejection is unhandled',
+  async (t) => {
+    const unhandled: unknown[] = []
+    const listener = (reason: unknown) => unhandled.push(reason)
+    process.on('unhandledRejection', listener)
+    t.teardown(() => process.off('unhandledRejection', listener))
+    const upstream = await startRawUpstream(t)
+    const [writing, write] = [createGate(), createGate()]
+    const counting = createCountingStore()
+    const reasons: string[] = []
+    const store = {
+      ...counting,
+      async create(...args: Parameters<SessionStore['create']>) {
+        writing.open()
+        await write.opened
+        return counting.create(...args)
+      },
+      async end(...args: Parameters<SessionStore['end']>) {
+        reasons.push(args[1])
+        if (reasons.length < 3) throw new Error('The store is read-only')
+        return counting.end(...args)
+      }
+    }
+    const { send, hangUp, isGone } = await start(t, { upstream: { baseUrl: upstream.baseUrl }, store })
+    const { socket } = send()
+    await writing.opened
+    await hangUp(socket)
+    write.open()
+    await until(isGone)
+    await until(() => counting.created.length === 1 && counting.live.size === 0)
+    t.strictSame(reasons, ['revoked', 'revoked', 'revoked'])
+    t.strictSame(unhandled, [])
+  }
+)
+
+t.test("another user's session of the request outlives a login whose client went while it was written", async (t) => {
+  const [writing, write] = [createGate(), createGate()]
+  const counting = createCountingStore()
+  let isHeld = false
+  const store = {
+    ...counting,
+    async create(...args: Parameters<SessionStore['create']>) {
+      if (!isHeld) return counting.create(...args)
+      writing.open()
+      await write.opened
+      return counting.create(...args)
+    }
+  }
+  const { app, send, hangUp, isGone } = await start(t, { upstream: { login: async () => ({ id: 'ada' }) }, store })
+  const { token, session } = await app.sessions.create({ id: 'bob' })
+  isHeld = true
+  const { socket } = send('login', [`Authorization: Bearer ${token}`])
+  await writing.opened
+  await hangUp(socket)
+  write.open()
+  await until(isGone)
+  await until(() => counting.created.length === 2 && counting.live.size === 1)
+  t.strictSame([...counting.live], [session.id])
 })
 
 t.test('a client that went while a hook of the host had the request gets no session', async (t) => {
@@ -183,7 +244,7 @@ t.test('a client that went while a hook of the host had the request gets no sess
   }
 })
 
-t.test('the session that a client presented outlives a login that he did not wait for', async (t) => {
+t.test('the session of the request outlives a login that the client did not wait for', async (t) => {
   const upstream = await startRawUpstream(t)
   const store = createCountingStore()
   const { app, send, hangUp, isGone } = await start(t, { upstream: { baseUrl: upstream.baseUrl }, store })

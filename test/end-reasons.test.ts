@@ -20,10 +20,13 @@ const ENDINGS: Record<string, Ending> = {
   'its user, from the list': { end: removeFromList, reason: 'revoked' },
   'its user, with all the others': { end: removeOthers, reason: 'revoked' },
   'a newer login, when there are too many': { end: evict, reason: 'replaced' },
-  'the login that it came with': { end: (app, token) => logIn(app, userOf(token), bearer(token)), reason: 'replaced' },
-  'the login of somebody else that it came with': {
+  'the login that it came with': {
+    end: (app, token) => logIn(app, userOf(token), bearer(token)),
+    reason: 'logged_in_again'
+  },
+  'the login of another user that it came with': {
     end: (app, token) => logIn(app, 'mallory', bearer(token)),
-    reason: 'replaced'
+    reason: 'logged_in_again'
   }
 }
 
@@ -77,7 +80,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       })
     }
 
-    t.test('is what ended it first, whatever happens to it afterwards', async (t) => {
+    t.test('is the first reason, when a session is ended twice', async (t) => {
       for (const [first, { end, reason }] of Object.entries(ENDINGS)) {
         for (const [second, again] of Object.entries(ENDINGS)) {
           const token = await logIn(app, `${first}, then ${second}`)
@@ -88,7 +91,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       }
     })
 
-    t.test('its time is over: expired, be it the absolute end or that of its last use', async (t) => {
+    t.test('its time is over: expired, be it the absolute expiry or the idle expiry', async (t) => {
       const now = Date.now
       for (const session of [{ ttlSeconds: 60 }, { idleTimeoutSeconds: 60 }]) {
         const brief = await createApp(t, { store, session })
@@ -104,15 +107,6 @@ for (const [name, createStore] of Object.entries(STORES)) {
       const token = await logIn(app)
       const stranger = await createApp(t, { store: await createStore(t) })
       assertEnded(t, await ask(token, stranger), 'unknown')
-    })
-
-    t.test('is one of the words of the contract, whatever is kept in its place', async (t) => {
-      const words = ['', 'evil', 'expired', 'REVOKED', 'revoked\r\nset-cookie: a=b', '__proto__', 'constructor', 'null']
-      for (const word of words) {
-        const token = await logIn(app)
-        t.equal(await store.replace(idOf(token), (await store.find(idOf(token))) as string, word, 60_000), true)
-        assertEnded(t, await ask(token), 'unknown')
-      }
     })
 
     t.test('a login that the upstream refuses ends nothing', async (t) => {
@@ -133,9 +127,10 @@ t.test('the reason is kept in memory until the session would have ended, and no 
     const { expiresAt } = (await app.sessions.find(idOf(token))) as Session
     await end(app, token)
     const clock = t.intercept(Date, 'now', { value: () => expiresAt - 1 })
-    t.equal(await store.find(idOf(token)), reason)
+    t.strictSame(await store.find(idOf(token)), { ended: reason })
     clock.restore()
-    const later = t.intercept(Date, 'now', { value: () => expiresAt })
+    // That is the end of its token, a whole second.
+    const later = t.intercept(Date, 'now', { value: () => Math.ceil(expiresAt / 1_000) * 1_000 })
     t.equal(await store.find(idOf(token)), null)
     later.restore()
   }
@@ -151,11 +146,11 @@ t.test('the reason is kept in Redis until the session would have ended, and no l
     const token = await logIn(app)
     const { expiresAt } = (await app.sessions.find(idOf(token))) as Session
     await end(app, token)
-    t.equal(await store.find(idOf(token)), reason)
+    t.strictSame(await store.find(idOf(token)), { ended: reason })
     await Promise.all([app.sessions.revokeAll('ada'), app.sessions.revokeAll('mallory')])
-    const keys = await client.keys('*')
+    const keys = await client.keys(`*${idOf(token).slice(16)}*`)
+    t.equal(keys.length, 1)
     const ends = await Promise.all(keys.map(async (key) => Date.now() + (await client.pttl(key))))
-    // The sessions that ended it are at most this much younger, and a slow machine that much later.
     t.ok(Math.max(...ends) < expiresAt + 5_000, how)
     t.ok(Math.min(...ends) > expiresAt - 1_000, how)
     await client.flushall()

@@ -120,7 +120,8 @@ t.test('examples/own-store.ts', async (t) => {
   t.teardown(() => rm(SESSION_FOLDER, { recursive: true }))
   const { baseUrl } = await startUpstream(t)
   const env = { SESSION_SECRET, USERS_URL: baseUrl, SESSION_FOLDER }
-  const url = await start(t, 'own-store.js', env)
+  await t.rejects(start(t, 'own-store.js', env), { message: 'is no session store' }, 'it may be an unmounted volume')
+  const url = await start(t, 'own-store.js', { ...env, NEW_STORE: 'yes' })
   await assertSession(t, url, { username: 'ada', password: PASSWORD })
 
   const { token, send } = await logIn(url, { username: 'ada', password: PASSWORD })
@@ -252,4 +253,10 @@ t.test('the demo', async (t) => {
 t.test('README shows examples/basic.ts as it is', async (t) => {
   const [readme, basic] = await Promise.all([readFile('README.md', 'utf8'), readFile('examples/basic.ts', 'utf8')])
   t.ok(readme.includes(`\`\`\`ts\n${basic}\`\`\``))
+})
+
+t.test('lib/store/README.md shows examples/table-store.ts as it is', async (t) => {
+  const paths = ['lib/store/README.md', 'examples/table-store.ts']
+  const [readme = '', example = ''] = await Promise.all(paths.map((path) => readFile(path, 'utf8')))
+  t.ok(readme.includes(`\`\`\`ts\n${example}\`\`\``))
 })

@@ -2,10 +2,13 @@ import t, { type Test } from 'tap'
 import { CLOCK_FAULTS } from './faults/clocks.js'
 import type { Fault } from './faults/fault.js'
 import { FAULTS } from './faults/faults.js'
+import { nameOf } from './faults/idle-roles.js'
+import { runIdle } from './faults/idle-run.js'
+import { QUICK_IDLE_WAYS } from './faults/idle-ways.js'
 import { BACK_WITHIN_MS } from './faults/judge.js'
 import { runFault } from './faults/run-fault.js'
 
-/** The quick part: each fault once. `npm run test:faults` is the long one. */
+/** The quick part: each fault once. `npm run test:faults` and `npm run test:idle` are the long ones. */
 async function test(t: Test, faults: readonly Fault[]): Promise<void> {
   for (const fault of faults) {
     t.test(fault.name, async (t) => {
@@ -23,6 +26,18 @@ t.test('whatever is wrong with Redis, no session ends by it, and all is well whe
   await test(t, FAULTS)
 })
 
-t.test('nor does one end by a clock that is wrong, sooner or later than it should by that clock', async (t) => {
+t.test('an outage longer than the idle timeout logs no active user out, and lets no idle user in', async (t) => {
+  t.jobs = 3
+  for (const way of QUICK_IDLE_WAYS) {
+    t.test(way.name, async (t) => {
+      for (const { role, active, idle } of await runIdle(way, 'quick')) {
+        const broken = [...active, idle].flatMap((user) => [...user.broken])
+        t.strictSame(broken, [], nameOf(role))
+      }
+    })
+  }
+})
+
+t.test('no session ends by a clock that is wrong, sooner or later than it should by that clock', async (t) => {
   await test(t, CLOCK_FAULTS)
 })

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
-import { createMemoryStore } from '../lib/index.js'
-import { KEPT_AFTER_LIFE_MS } from '../lib/store/session-store.js'
-import { createUser, findAll, HOUR_MS, recordOf } from './fixtures/store-user.js'
+import { createMemoryStore } from '../lib/store/memory-store.js'
+import { EARLY_END_MS } from '../lib/store/session-store.js'
+import { createUser, findAll, HOUR_MS, idsOf, optionsOf, recordOf } from './fixtures/store-user.js'
 
 const LONGEST_DELAY_MS = 2 ** 31 - 1
 
@@ -11,11 +11,12 @@ interface Timer {
   unref(): Timer
 }
 
-/** A clock that stands still until it is put forward, and the timers that go by it. */
+/** A clock that stands still until it is moved forward, and the timers that go by it. */
 function stopTime(t: Test) {
   const timers = new Set<Timer>()
   let now = 1_800_000_000_000
   t.intercept(Date, 'now', { value: () => now })
+  t.intercept(performance, 'now', { value: () => now })
   t.intercept(globalThis, 'clearTimeout', { value: (timer: Timer) => timers.delete(timer) })
   t.intercept(globalThis, 'setTimeout', {
     value: (callback: () => void, delayMs: number) => {
@@ -29,7 +30,7 @@ function stopTime(t: Test) {
 
   return {
     timers,
-    /** As a process does that is busy: the clock goes on, no timer fires. */
+    /** The clock of a busy process: it goes on, and no timer fires. */
     freeze(ms: number): void {
       now += ms
     },
@@ -47,93 +48,189 @@ function stopTime(t: Test) {
   }
 }
 
-/** All keys in all maps that are made from now on. */
-function watchMaps(t: Test): () => unknown[] {
-  const maps: Map<unknown, unknown>[] = []
+/** What all maps and sets have that are made from now on, and how often one of them was asked. */
+function watchCollections(t: Test) {
+  const collections: (Map<unknown, unknown> | Set<unknown>)[] = []
+  let lookups = 0
   class WatchedMap<Key, Value> extends Map<Key, Value> {
     constructor(entries?: Iterable<readonly [Key, Value]> | null) {
       super(entries)
-      maps.push(this)
+      collections.push(this)
+    }
+    override get(key: Key): Value | undefined {
+      lookups++
+      return super.get(key)
+    }
+  }
+  class WatchedSet<Value> extends Set<Value> {
+    constructor(values?: Iterable<Value> | null) {
+      super(values)
+      collections.push(this)
     }
   }
   t.intercept(globalThis, 'Map', { value: WatchedMap })
-  return () => maps.flatMap((map) => [...map.keys()])
+  t.intercept(globalThis, 'Set', { value: WatchedSet })
+  return {
+    keys: () => collections.flatMap((collection) => [...collection.keys()]),
+    countLookups: async (work: () => Promise<unknown>) => {
+      const before = lookups
+      await work()
+      return lookups - before
+    }
+  }
 }
 
-t.test('memory is given back when the records are past their time, whatever became of the sessions', async (t) => {
+t.test('memory is given back when entries expire, whatever became of the sessions', async (t) => {
   const time = stopTime(t)
-  const keys = watchMaps(t)
+  const { keys } = watchCollections(t)
   const store = createMemoryStore()
-  const [ada, bob] = [createUser(store), createUser(store)]
-  const sessions = [...(await ada.openMany(5)), ...(await bob.openMany(2))]
-  const isKept = (key: unknown) => [ada.tag, bob.tag, ...sessions.map(({ id }) => id)].includes(key as string)
+  const [ada, bob, eve] = [createUser(store), createUser(store), createUser(store)]
+  const sessions = [...(await ada.openMany(6)), ...(await bob.openMany(2)), await eve.open()]
+  const early = ada.newId()
+  const isKept = (key: unknown) => [ada.tag, bob.tag, eve.tag, early, ...idsOf(sessions)].some((name) => name === key)
 
-  const [replaced, ended] = sessions
-  for (let i = 0; i < 100; i++) {
-    const { id, record } = replaced ?? { id: '', record: '' }
-    await store.replace(id, record, record, HOUR_MS)
-  }
-  await store.end(ended?.id as string, 'revoked')
+  const [replaced, ended, evicted] = sessions
+  for (let i = 0; i < 100; i++) await store.replace(replaced?.id ?? '', replaced?.record ?? '', replaced?.record ?? '')
+  await store.end(ended?.id ?? '', 'revoked')
+  await store.end(early, 'revoked')
   await store.endAll(bob.tag, 'revoked', null)
+  await store.end(idsOf(sessions).at(-1) ?? '', 'logged_out')
+  const last = await ada.open({ limit: { max: 5, onFull: 'evict' } })
+  t.strictSame(await store.find(evicted?.id ?? ''), { ended: 'replaced' })
   await findAll(store, [ada.newId(), createUser(store).newId()])
-  t.equal(time.timers.size, sessions.length, 'one timer for each')
-  t.equal(keys().filter(isKept).length, sessions.length + 2)
+  await store.list(createUser(store).tag)
+  t.equal(time.timers.size, sessions.length + 3, 'a timer for each entry, and for the user whose sessions were ended')
+  // Ids of open sessions are with the user too; the user whose only session has ended is gone.
+  t.equal(keys().filter(isKept).length, sessions.length + 1 + 2 + 4)
 
+  time.forward(EARLY_END_MS)
+  t.equal(await store.find(early), null)
+  t.equal(time.timers.size, sessions.length + 2)
   time.forward(HOUR_MS)
-  t.strictSame(await findAll(store, [ended?.id as string]), [null])
-  t.equal(time.timers.size, 4, 'what has ended is gone')
-  time.forward(KEPT_AFTER_LIFE_MS)
   t.equal(time.timers.size, 0)
-  t.strictSame(keys().filter(isKept), [])
+  t.strictSame(
+    keys().filter((key) => isKept(key) || key === last.id),
+    []
+  )
 })
 
-t.test('a session lives for its life, its record is found a minute longer, a reason until the end', async (t) => {
+t.test('no operation reads the sessions of the user that have ended', async (t) => {
+  const { countLookups } = watchCollections(t)
+  const store = createMemoryStore()
+  t.teardown(() => store.close())
+  const user = createUser(store)
+  const limit = { max: 3, onFull: 'evict' as const }
+  for (let login = 0; login < 500; login++) await user.open({ limit })
+  const [first] = await user.list()
+  const { id = '', record = '' } = first ?? {}
+  const operations = {
+    find: () => store.find(id),
+    replace: () => store.replace(id, record, record),
+    create: () => user.open({ limit }),
+    list: () => store.list(user.tag),
+    end: () => store.end(id, 'revoked'),
+    endAll: () => store.endAll(user.tag, 'revoked', null)
+  }
+  for (const [name, operation] of Object.entries(operations)) t.ok((await countLookups(operation)) < 40, name)
+})
+
+t.test('a record is found until the absolute expiry, and so is the reason', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
   const { open, newId } = createUser(store)
-  const [kept, ended] = [await open({ lifeMs: 1_000 }), await open({ endsInMs: 30_000 })]
+  const [kept, ended] = [await open({ lifeMs: 1_000 }), await open({ lifeMs: 30_000 })]
   await store.end(ended.id, 'revoked')
-  const isLive = async () => !(await store.create(newId(), recordOf('x'), 1, { max: 1, evictionReason: null }))
+  const limit = { max: 1, onFull: 'reject' as const }
   time.forward(999)
-  t.equal(await isLive(), true)
-  time.forward(1)
-  t.equal(await isLive(), false)
-  time.forward(28_999)
-  t.equal(await store.find(ended.id), 'revoked')
-  time.forward(1)
-  t.equal(await store.find(ended.id), null)
-  time.forward(30_999)
-  t.equal(await store.find(kept.id), kept.record)
+  t.strictSame(await store.find(kept.id), { record: kept.record })
+  t.equal(await store.create(newId(), recordOf('x'), optionsOf({ limit })), 'full')
   time.forward(1)
   t.equal(await store.find(kept.id), null)
+  t.equal(await store.create(newId(), recordOf('x'), optionsOf({ limit })), 'created')
+  time.forward(28_999)
+  t.strictSame(await store.find(ended.id), { ended: 'revoked' })
+  time.forward(1)
+  t.equal(await store.find(ended.id), null)
 })
 
-t.test('the clock says what is over, also when a busy process has let no timer fire', async (t) => {
+t.test('the reason of a session that is not there is kept for ten minutes', async (t) => {
+  const time = stopTime(t)
+  const store = createMemoryStore()
+  const id = createUser(store).newId()
+  await store.end(id, 'revoked')
+  time.forward(EARLY_END_MS - 1)
+  await store.end(id, 'logged_out')
+  t.equal(await store.create(id, recordOf('x'), optionsOf()), 'too_late')
+  time.forward(1)
+  t.equal(await store.create(id, recordOf('x'), optionsOf()), 'created')
+})
+
+t.test('endAll() is remembered for an hour after its last call, with one timer', async (t) => {
+  const time = stopTime(t)
+  const store = createMemoryStore()
+  const { tag, newId } = createUser(store)
+  const login = () => store.create(newId(), recordOf('x'), optionsOf({ startedMsAgo: 3 * HOUR_MS }))
+  for (let call = 0; call < 100; call++) {
+    await store.endAll(tag, 'revoked', null)
+    time.forward(HOUR_MS - 1)
+    t.equal(time.timers.size, 1)
+  }
+  t.equal(await login(), 'revoked')
+  time.forward(1)
+  t.equal(time.timers.size, 0)
+  t.equal(await login(), 'created')
+})
+
+t.test('a clock that is set does not change which logins came in before endAll()', async (t) => {
+  const store = createMemoryStore()
+  t.teardown(() => store.close())
+  const { tag, newId } = createUser(store)
+  let monotonicMs = 1_000
+  t.intercept(performance, 'now', { value: () => monotonicMs })
+  await store.endAll(tag, 'revoked', null)
+  t.intercept(Date, 'now', { value: () => 1_000 })
+  monotonicMs += 50
+  const login = (startedMsAgo: number) =>
+    store.create(newId(), recordOf('x'), optionsOf({ startedMsAgo, expiresAt: HOUR_MS }))
+  t.equal(await login(51), 'revoked')
+  t.equal(await login(50), 'created')
+})
+
+t.test('a call that arrives at notAfter is in time', async (t) => {
+  const time = stopTime(t)
+  const store = createMemoryStore()
+  const { open, newId } = createUser(store)
+  await open({ notAfter: Date.now() })
+  const options = optionsOf({ notAfter: Date.now() })
+  time.forward(1)
+  t.equal(await store.create(newId(), recordOf('x'), options), 'too_late')
+})
+
+t.test('the clock decides what has expired, also when a busy process has let no timer fire', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
   const { tag, open, newId } = createUser(store)
   const [{ id, record }, other] = [await open(), await open()]
   await store.end(other.id, 'revoked')
-  time.freeze(HOUR_MS + KEPT_AFTER_LIFE_MS)
+  time.freeze(HOUR_MS)
   t.strictSame(await findAll(store, [id, other.id]), [null, null])
-  t.equal(await store.replace(id, record, recordOf('next'), HOUR_MS), false)
-  await store.end(id, 'revoked')
-  await store.endAll(tag, 'revoked', null)
-  t.equal(await store.find(id), null)
-  t.equal(await store.create(newId(), recordOf('x'), HOUR_MS, { max: 1, evictionReason: null }), true)
+  t.strictSame(await store.list(tag), [])
+  t.equal(await store.replace(id, record, recordOf('next')), false)
+  t.equal(await store.create(newId(), recordOf('x'), optionsOf({ limit: { max: 1, onFull: 'reject' } })), 'created')
+  t.equal(await store.end(id, 'revoked'), null)
+  t.strictSame(await store.find(id), { ended: 'revoked' })
+  t.equal(time.timers.size, 3, 'the late timer of an expired entry is not left behind')
 })
 
 t.test('a session may live longer than a timer can wait', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
-  const lifeMs = 3 * LONGEST_DELAY_MS
-  const { id, record } = await createUser(store).open({ lifeMs, endsInMs: lifeMs })
+  const { id, record } = await createUser(store).open({ lifeMs: 3 * LONGEST_DELAY_MS })
   for (let i = 0; i < 3; i++) {
     t.equal(time.timers.size, 1)
-    t.equal(await store.find(id), record)
+    t.strictSame(await store.find(id), { record })
     time.forward(LONGEST_DELAY_MS)
   }
-  time.forward(KEPT_AFTER_LIFE_MS)
   t.equal(time.timers.size, 0)
   t.equal(await store.find(id), null)
 })
@@ -143,8 +240,10 @@ t.test('a timer that fires although the clock was set back forgets nothing too e
   const store = createMemoryStore()
   const { id, record } = await createUser(store).open()
   time.freeze(-HOUR_MS)
-  time.forward(2 * HOUR_MS + KEPT_AFTER_LIFE_MS - 1)
-  t.equal(await store.find(id), record)
+  time.forward(2 * HOUR_MS - 1)
+  t.strictSame(await store.find(id), { record })
+  time.forward(1)
+  t.equal(time.timers.size, 0)
 })
 
 t.test('no timer keeps the process running', async (t) => {
@@ -158,11 +257,13 @@ t.test('no timer keeps the process running', async (t) => {
     }
   })
   const store = createMemoryStore()
-  const { id } = await createUser(store).open()
-  await store.end(id, 'revoked')
+  const { tag, open, newId } = createUser(store)
+  await open()
+  await store.end(newId(), 'revoked')
+  await store.endAll(tag, 'revoked', null)
   t.strictSame(
     timers.map((timer) => timer.hasRef()),
-    [false, false]
+    [false, false, false]
   )
   store.close()
 })
@@ -170,15 +271,18 @@ t.test('no timer keeps the process running', async (t) => {
 t.test('a closed store has forgotten everything and has no timers left', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
-  const { tag, open, openMany } = createUser(store)
-  await open({ lifeMs: 2 * LONGEST_DELAY_MS, endsInMs: 2 * LONGEST_DELAY_MS })
+  const { tag, open, openMany, newId } = createUser(store)
+  await open({ lifeMs: 2 * LONGEST_DELAY_MS })
   time.forward(LONGEST_DELAY_MS)
   const [first, second] = await openMany(2)
   await createUser(store).openMany(2)
-  await store.end(first?.id as string, 'revoked')
+  await store.end(first?.id ?? '', 'revoked')
+  await store.endAll(tag, 'revoked', second?.id ?? '')
   store.close()
-  t.strictSame(await findAll(store, [first?.id as string, second?.id as string]), [null, null])
+  t.strictSame(await findAll(store, [first?.id ?? '', second?.id ?? '']), [null, null])
   t.strictSame(await store.list(tag), [])
   t.equal(time.timers.size, 0)
+  t.equal(await store.create(newId(), recordOf('x'), optionsOf({ startedMsAgo: HOUR_MS })), 'created')
   store.close()
+  t.equal(time.timers.size, 0)
 })

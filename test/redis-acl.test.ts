@@ -5,13 +5,13 @@ import { createApp, logIn, logout, withToken } from './fixtures/app.js'
 import { readRights } from './fixtures/readme-rights.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
 import { testStoreContract } from './fixtures/store-contract.js'
-import { createUser, HOUR_MS, recordOf } from './fixtures/store-user.js'
+import { createUser, optionsOf, recordOf } from './fixtures/store-user.js'
 import { until } from './fixtures/until.js'
 import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const { always: rights, forReplicas } = await readRights()
 /** What ioredis and @fastify/redis ask for by themselves; the rest is what the store needs. */
-const OF_CLIENTS = ['+info', '+ping']
+const OF_CLIENTS = ['+info', '+ping', '+select']
 const ofStore = rights.filter((right) => !OF_CLIENTS.includes(right))
 
 const server = await startRedis(t)
@@ -40,7 +40,12 @@ t.test('README lists rights on keys of the plugin alone, and no group of command
 
 t.test('a Redis user with the rights that README lists keeps the contract, and asks for no others', async (t) => {
   await allow(rights)
-  await t.test('in Redis', async (t) => testStoreContract(t, async () => createRedisStore(server.client(user))))
+  await t.test('in Redis', async (t) =>
+    testStoreContract(t, async () => {
+      const store = createRedisStore(server.client(user))
+      return () => store
+    })
+  )
   t.strictSame(await denied(), [])
 })
 
@@ -103,11 +108,16 @@ t.test('+ping is what @fastify/redis asks for at the start', async (t) => {
 /** Everything that a store does, on a server that does not know the script, in the end without memory. */
 async function useStore(store: ReturnType<typeof createRedisStore>): Promise<void> {
   await admin.script('FLUSH')
+  const watched = store.watchDowntime?.({ intervalMs: 60_000, rememberMs: 60_000, timeoutMs: 10_000 })
+  watched?.close()
+  await watched?.attempted
+  if (watched?.of('', Date.now()) === null) throw new Error('NOPERM for the beat')
   const { tag, newId, openMany } = createUser(store)
   const [first, second] = (await openMany(2)) as [StoredSession, StoredSession]
   await store.find(first.id)
-  await store.replace(second.id, second.record, recordOf('next'), 2 * HOUR_MS)
-  await store.create(newId(), recordOf('third'), HOUR_MS, { max: 2, evictionReason: 'replaced' })
+  await store.find(newId())
+  await store.replace(second.id, second.record, recordOf('next'))
+  await store.create(newId(), recordOf('third'), optionsOf({ limit: { max: 2, onFull: 'evict' } }))
   await store.list(tag)
   await admin.config('SET', 'maxmemory', '1')
   try {

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import fastifyRedis from '@fastify/redis'
+import { Cluster } from 'ioredis'
 import t from 'tap'
 import { fastifyJwtSession } from '../lib/index.js'
 import { createApp, logIn, SECRET, withToken } from './fixtures/app.js'
-import { connectRedis, startRedis } from './fixtures/redis/start-redis.js'
+import { closedAtTeardown, connectRedis, startRedis } from './fixtures/redis/start-redis.js'
 import { until } from './fixtures/until.js'
 import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
@@ -15,7 +16,7 @@ t.test('an injected client is used as it is, with its keyPrefix, and never close
   const app = await createApp(t, { redis })
   const token = await logIn(app)
   t.equal((await app.inject(withToken(token))).statusCode, 200)
-  t.equal((await redis.keys(`${redis.options.keyPrefix}*`)).length, 1)
+  t.strictSame(kindsOf(await redis.keys(`${redis.options.keyPrefix}*`)), ['beat', 'head'])
   await app.close()
   t.equal(await redis.ping(), 'PONG')
 })
@@ -28,7 +29,8 @@ t.test('options open a client of the plugin that the host does not see, and that
   const app = await createApp(t, { redis: options })
   t.notOk(app.hasDecorator('redis'))
   t.equal((await app.inject(withToken(await logIn(app)))).statusCode, 200)
-  t.equal((await clients.keys('mine:fjs:*')).length, 1)
+  t.strictSame(kindsOf(await clients.keys('mine:*')), ['beat', 'head'])
+  t.strictSame(await clients.keys('fjs:*'), [])
   await app.close()
   await until(async () => count(await clients.client('LIST')) === before)
 })
@@ -61,6 +63,29 @@ t.test('a wrong password fails the start and is not repeated', async (t) => {
   t.notMatch(JSON.stringify([error, error.cause, error.stack, Object.keys(error)]), /hunter2/)
 })
 
+t.test('a database that Redis refuses fails the start, wherever it is named', async (t) => {
+  const server = await startRedis(t, { args: ['--databases', '2'], tcp: true })
+  const operator = server.client()
+  const places = [{ url: `${server.url}/3` }, { url: `${server.socketPath}?db=3` }, { path: server.socketPath, db: 3 }]
+  for (const redis of places) {
+    const app = createWatchedFastify(t)
+    await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis }), {
+      code: 'FST_JWT_SESSION_STORE_UNAVAILABLE',
+      cause: { code: 'ERR' }
+    })
+  }
+  await operator.call('ACL', 'SETUSER', 'default', '-select')
+  const app = createWatchedFastify(t)
+  await t.rejects(
+    async () => await app.register(fastifyJwtSession, { ...required, redis: { url: `${server.url}/1` } }),
+    {
+      code: 'FST_JWT_SESSION_STORE_UNAVAILABLE',
+      cause: { code: 'NOPERM' }
+    }
+  )
+  t.equal(await operator.dbsize(), 0, 'nothing was written to database 0')
+})
+
 t.test('a Redis that cannot be reached fails the start within the plugin timeout, and says why', async (t) => {
   const app = createWatchedFastify(t, { pluginTimeout: 300 })
   const redis = { url: 'redis://user:hunter2@127.0.0.1:1' }
@@ -81,7 +106,11 @@ t.test('however long Redis was gone, a client of the plugin looks for it four ti
     }
     disconnect(): void {}
   }
-  await createApp(t, { redis: { host: '127.0.0.1', Connector }, requireStoreAtStart: false, storeTimeoutMs: 50 })
+  await createApp(t, {
+    redis: { host: '127.0.0.1', Connector: Connector as never },
+    requireStoreAtStart: false,
+    storeTimeoutMs: 50
+  })
   for (const attempts of [1, 10, 10_000]) t.ok(Number(seen[0]?.retryStrategy?.(attempts)) <= 250)
 })
 
@@ -94,11 +123,18 @@ t.test('an undefined `redis`, as of a plugin that is not loaded yet, is warned o
 t.test('a client that would lose sessions or end the process is refused', async (t) => {
   const methods = { mget: async () => [], eval: async () => 1, evalsha: async () => 1 }
   const ioredis = { ...methods, defineCommand() {} }
+  const clusterWith = (options: { keyPrefix?: string; redisOptions?: { keyPrefix: string } }) =>
+    closedAtTeardown(
+      t,
+      new Cluster(['redis://127.0.0.1:1'], { lazyConnect: true, enableOfflineQueue: false, ...options })
+    )
   const refused: [redis: object, option: string][] = [
     [methods, 'redis'],
     [{ ...ioredis, options: { scaleReads: 'slave' } }, 'redis'],
     [{ ...ioredis, options: { scaleReads: 'all' } }, 'redis'],
     [{ ...ioredis, options: { role: 'slave' } }, 'redis'],
+    [clusterWith({ keyPrefix: '{app}:' }), 'redis'],
+    [clusterWith({ redisOptions: { keyPrefix: 'a}' } }), 'redis'],
     [{ sentinels: [{ host: '127.0.0.1' }], name: 'sessions', role: 'slave' }, 'redis'],
     ...['x', -1, 1.5, Number.NaN].map((db): [object, string] => [{ host: '127.0.0.1', db }, 'redis.db']),
     ...['sessions', '0/1', '1x'].map((path): [object, string] => [{ url: `redis://127.0.0.1/${path}` }, 'redis.url'])
@@ -110,7 +146,13 @@ t.test('a client that would lose sessions or end the process is refused', async 
       option
     })
   }
-  const good = [ioredis, { ...ioredis, options: {} }, { ...ioredis, options: { scaleReads: 'master' } }]
+  const good = [
+    ioredis,
+    { ...ioredis, options: {} },
+    { ...ioredis, options: { scaleReads: 'master' } },
+    { ...ioredis, options: { keyPrefix: '{app}:' } },
+    clusterWith({ keyPrefix: 'app:' })
+  ]
   for (const redis of good) t.ok(await createApp(t, { redis: redis as never }))
 })
 
@@ -165,6 +207,11 @@ t.test('it tries to connect again and again without a long pause, however long R
   const pauses = attempts.slice(1).map((at, i) => at - (attempts[i] ?? 0))
   t.ok(Math.max(...pauses) < 1_000, `${pauses.map(Math.round)} ms`)
 })
+
+/** What the keys behind a `keyPrefix` are for. */
+function kindsOf(keys: string[]): string[] {
+  return keys.map((key) => (/fjs:\{[^}]+\}(.*)$/.exec(key)?.[1] ?? key) || 'head').toSorted()
+}
 
 function count(clientList: unknown): number {
   return String(clientList).trim().split('\n').length

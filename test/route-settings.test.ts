@@ -96,7 +96,7 @@ for (const name of ['memory', 'redis']) {
       t.equal((await app.inject(withToken(token))).statusCode, 200, 'the session goes on')
       const renewed = await logIn(app, 'ada', { authorization: `Bearer ${token}` })
       t.equal((await app.inject(withToken(renewed, { url: '/fresh' }))).statusCode, 200)
-      t.equal((await app.inject(withToken(token, { url: '/fresh' }))).json().reason, 'replaced')
+      t.equal((await app.inject(withToken(token, { url: '/fresh' }))).json().reason, 'logged_in_again')
     })
 
     t.test('slide: false extends nothing, slide: true is the default', async (t) => {

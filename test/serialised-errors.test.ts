@@ -51,6 +51,7 @@ const ERRORS: Record<string, Make> = {
   InvalidClaimsError: (cause) => new lib.InvalidClaimsError(cause),
   InvalidBodyError: () => new lib.InvalidBodyError('FST_ERR_VALIDATION', 400),
   ClientGoneError: () => new lib.ClientGoneError(),
+  LoginNeededError: () => new lib.LoginNeededError(),
   SessionMissingError: () => new lib.SessionMissingError(),
   SessionEndedError: () => new lib.SessionEndedError('expired'),
   SessionNotFreshError: () => new lib.SessionNotFreshError(300),

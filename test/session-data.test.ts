@@ -171,7 +171,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       await app.sessions.update(session.id, { a: 1 })
       await other.sessions.revoke(session.id)
       t.equal(await app.sessions.update(session.id, { b: 1 }), null)
-      t.equal(await store.find(session.id), 'revoked')
+      t.strictSame(await store.find(session.id), { ended: 'revoked' })
       t.equal((await app.inject(withToken(token, { url: '/data' }))).json().reason, 'revoked')
       t.strictSame((await open()).session.data, {}, 'a new login has none of it')
     })
@@ -213,28 +213,23 @@ t.test(
 )
 
 t.test('an update extends nothing', async (t) => {
-  const lives: number[] = []
-  const memory = createMemoryStore()
-  const replace: SessionStore['replace'] = (id, record, next, lifeMs) => {
-    lives.push(lifeMs)
-    return memory.replace(id, record, next, lifeMs)
-  }
-  const app = await createDataApp(t, { store: { ...memory, replace }, session: { idleTimeoutSeconds: 60 } })
+  const app = await createDataApp(t, { store: createMemoryStore(), session: { idleTimeoutSeconds: 60 } })
   const { token, session } = await app.sessions.create({ id: 'ada' })
   const clock = t.intercept(Date, 'now', { value: () => session.createdAt + 59_999 })
   t.strictSame(await app.sessions.update(session.id, { a: 1 }), { ...session, data: { a: 1 } })
-  t.strictSame(lives, [1], 'not in the store')
   clock.restore()
   t.intercept(Date, 'now', { value: () => session.createdAt + 60_000 })
-  t.equal(await app.sessions.find(session.id), null, 'nor in the record')
+  t.equal(await app.sessions.find(session.id), null)
   t.equal(await app.sessions.update(session.id, { a: 2 }), null)
   t.equal((await app.inject(withToken(token, { url: '/data' }))).json().reason, 'expired')
 })
 
-/** An app whose writes are each preceded and followed by one of somebody else, for so many times. */
+/** An app whose writes are each preceded and followed by another instance's write, for so many times. */
 async function createUnluckyApp(t: Test, before: (n: number) => Patch, after?: (n: number) => Patch) {
   const memory = createMemoryStore()
-  const rival = await createDataApp(t, { store: memory })
+  // A thousand conflicts take their time on a busy machine.
+  const storeTimeoutMs = 20_000
+  const rival = await createDataApp(t, { store: memory, storeTimeoutMs })
   const luck = { losses: 0, tries: 0 }
   const replace: SessionStore['replace'] = async (id, ...rest) => {
     const loses = luck.tries++ < luck.losses
@@ -243,7 +238,7 @@ async function createUnluckyApp(t: Test, before: (n: number) => Patch, after?: (
     if (loses && after) await rival.sessions.update(id, after(luck.tries))
     return isDone
   }
-  return { app: await createDataApp(t, { store: { ...memory, replace } }), luck }
+  return { app: await createDataApp(t, { store: { ...memory, replace }, storeTimeoutMs }), luck }
 }
 
 t.test('an update that loses to others is made in the end, or given up after 1,000 times', async (t) => {

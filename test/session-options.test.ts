@@ -52,7 +52,7 @@ t.test('lifetimes by default and by choice', async (t) => {
 t.test('the longest lifetimes and the largest limit work in Redis too', async (t) => {
   const redis = await connectRedis(t)
   for (const idleTimeoutSeconds of [LONGEST, false] as const) {
-    const session = { ttlSeconds: LONGEST, idleTimeoutSeconds, maxPerUser: LONGEST }
+    const session = { ttlSeconds: LONGEST, idleTimeoutSeconds, maxPerUser: 1_000 }
     const app = await createApp(t, { redis, session })
     const token = await logIn(app)
     await logIn(app)

@@ -1,6 +1,5 @@
 import { EventEmitter, once } from 'node:events'
 import t from 'tap'
-import { Type } from 'typebox'
 import { createMemoryStore, type SessionStore } from '../lib/index.js'
 import { createApp, logIn, logout, onceTold, withToken } from './fixtures/app.js'
 import { STORES } from './fixtures/stores.js'
@@ -60,53 +59,8 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.ok(Date.now() - startedAt >= 1_000, 'not before their time')
       t.equal((await brief.inject(withToken(token))).json().reason, 'expired')
     })
-
-    t.test(
-      'are not found when their record is corrupt, of another version, or of a user that fits no more',
-      async (t) => {
-        const { token, session } = await app.sessions.create({ id: 'ada' })
-        const user = { id: 'ada' }
-        const end = session.expiresAt.toString(36)
-        const TIMES = '100 zz 0'
-        const recordOf = (fields: unknown, times = TIMES) => `${end} ${times} ${JSON.stringify(fields)}`
-        const good = recordOf([3, user, null, null])
-        const replace = async (record: string) => {
-          const find: SessionStore['find'] = async (id) => (id === session.id ? record : null)
-          const reader = await createApp(t, { store: { ...store, find }, session: { idleTimeoutSeconds: false } })
-          return reader.inject(withToken(token))
-        }
-        t.equal((await replace(good)).statusCode, 200, 'a good one is found')
-        t.equal((await replace(recordOf([3, user, '::1', 'x', { a: 1 }]))).statusCode, 200)
-        const withoutEnd = good.slice(1 + end.length)
-        const bad = [
-          ...['', '{', 'null', '1', '"x"', '{}', '[]', '[3]'].map((json) => `${end} ${TIMES} ${json}`),
-          ...['', ' ', end, `${end} `, `${end} ${TIMES}`, `${end} ${TIMES} `, good.slice(0, -1), withoutEnd],
-          `? ${withoutEnd}`,
-          ...[1, 2, 4, '3', null].map((version) => recordOf([version, user, null, null])),
-          ...[null, {}, [], 'ada', { id: 1 }, { id: '' }].map((user) => recordOf([3, user, null, null])),
-          ...['', '?', '1 1', '? 1 1', '1 ? 1', '1 1 ?'].map((times) => recordOf([3, user, null, null], times)),
-          ...[null, 1, 'x', []].map((data) => recordOf([3, user, null, null, data])),
-          recordOf([3, user, 5, null]),
-          recordOf([3, user, null, {}]),
-          recordOf([3, { id: 'somebody else' }, null, null])
-        ]
-        for (const record of bad) {
-          const answer = await replace(record)
-          t.match(answer.json(), { code: 'FST_JWT_SESSION_ENDED', reason: 'unknown' }, record)
-        }
-        t.equal((await replace(good.replace(end, Date.now().toString(36)))).json().reason, 'expired')
-      }
-    )
   })
 }
-
-t.test('a session whose user no longer fits the schema of a new release is not found', async (t) => {
-  const store = createMemoryStore()
-  const before = await createApp(t, { store })
-  const token = await logIn(before)
-  const after = await createApp(t, { store, userSchema: Type.Object({ id: Type.String(), role: Type.String() }) })
-  t.equal((await after.inject(withToken(token))).json().reason, 'unknown')
-})
 
 t.test('a store of the user that breaks its contract is "could not ask", never "ended"', async (t) => {
   const broken: Record<string, () => unknown> = {
@@ -115,7 +69,12 @@ t.test('a store of the user that breaks its contract is "could not ask", never "
     'throws at once': () => {
       throw new Error('hunter2')
     },
-    'never answers': () => new Promise(() => {})
+    'never answers': () => new Promise(() => {}),
+    ...Object.fromEntries(
+      [undefined, '', 'QUEUED', 'OK', 0, 1, true, Buffer.from('x'), [], {}, { record: '' }, { ended: 'evil' }].map(
+        (reply) => [`answers ${JSON.stringify(reply)}`, async () => reply]
+      )
+    )
   }
   for (const [how, find] of Object.entries(broken)) {
     const memory = createMemoryStore()
@@ -139,6 +98,10 @@ t.test('a login that was answered 503 is undone when the store has written it la
   const app = await createApp(t, { store: { ...memory, create }, storeTimeoutMs: 20 })
   await t.rejects(logIn(app), /503/)
   slow.emit('release')
-  await until(async () => written.length === 1 && (await memory.find(written[0] as string)) === 'revoked')
+  await until(async () => written.length === 1)
+  await until(async () => {
+    const found = await memory.find(written[0] as string)
+    return found !== null && 'ended' in found && found.ended === 'revoked'
+  })
   t.strictSame(await app.sessions.list('ada'), [])
 })

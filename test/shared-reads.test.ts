@@ -5,7 +5,7 @@ import { readCounter } from './fixtures/count-reads.js'
 import { RedisProcess } from './fixtures/redis/redis-process.js'
 import { highestPort } from './fixtures/redis/start-cluster.js'
 import { createHandle, startRedis } from './fixtures/redis/start-redis.js'
-import { createUser } from './fixtures/store-user.js'
+import { createUser, recordsOf } from './fixtures/store-user.js'
 import { upstream } from './fixtures/tokens.js'
 import { until } from './fixtures/until.js'
 
@@ -41,18 +41,14 @@ t.test(
     const sessions = await Promise.all(Array.from({ length: 20 }, () => createUser(store).open()))
     for (const times of ['the first time', 'and from then on']) {
       const found = await Promise.all(sessions.map(({ id }) => store.find(id)))
-      t.strictSame(
-        found,
-        sessions.map(({ record }) => record),
-        times
-      )
+      t.strictSame(found, recordsOf(sessions), times)
     }
     const failed = /cmdstat_mget:.*rejected_calls=1,/
     t.match(await client.info('commandstats'), failed, 'Redis has refused but one command')
   }
 )
 
-t.test('of questions that were asked together none is left without an answer when Redis fails', async (t) => {
+t.test('of reads that were sent together none is left without a result when Redis fails', async (t) => {
   const redis = await startRedis(t)
   const client = redis.client()
   const store = createRedisStore(client)

@@ -2,6 +2,7 @@ import underPressure from '@fastify/under-pressure'
 import { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions } from '../lib/index.js'
+import { waitUntilReady } from '../lib/store/wait-until-ready.js'
 import { createApp, SECRET, withToken } from './fixtures/app.js'
 import { closedAtTeardown, startRedis } from './fixtures/redis/start-redis.js'
 import { until } from './fixtures/until.js'
@@ -20,24 +21,30 @@ function assertRefused(t: Test, starting: PromiseLike<unknown>, message: string,
   return t.rejects(Promise.resolve(starting), error)
 }
 
-t.test('a start that needs the store fails with a sentence that says where it is and what is wrong', async (t) => {
-  const url = 'redis://ada:hunter2@127.0.0.1:1'
-  const message = 'The session store at 127.0.0.1:1 is unavailable: ECONNREFUSED'
-  await assertRefused(t, start(t, { redis: { url } }), message, 'ECONNREFUSED')
-  const redis = await startRedis(t)
-  await redis.kill()
-  const where = `The session store at ${redis.socketPath} is unavailable: ECONNREFUSED`
-  const client = redis.client()
-  await assertRefused(t, start(t, { redis: client, requireStoreAtStart: true }), where, 'ECONNREFUSED')
-  t.equal(client.listenerCount('error'), 1, 'the listener of the test alone')
-  const sentinels = [{ host: '127.0.0.1', port: 1 }]
-  const behindSentinel = { sentinels, name: 'main', sentinelRetryStrategy: () => 10 }
-  await t.rejects(async () => await start(t, { redis: behindSentinel }), {
-    message: /at 127\.0\.0\.1:1 is unavailable/
-  })
-})
+t.test(
+  'a start that needs the store fails with a sentence that says where the store is and what is wrong',
+  async (t) => {
+    const url = 'redis://ada:hunter2@127.0.0.1:1'
+    const message = 'The session store at 127.0.0.1:1 is unavailable: ECONNREFUSED'
+    await assertRefused(t, start(t, { redis: { url } }), message, 'ECONNREFUSED')
+    const redis = await startRedis(t)
+    await redis.kill()
+    const where = `The session store at ${redis.socketPath} is unavailable: ECONNREFUSED`
+    const client = redis.client()
+    const listenersAfterStart = async () => {
+      await assertRefused(t, start(t, { redis: client, requireStoreAtStart: true }), where, 'ECONNREFUSED')
+      return client.eventNames().map((name) => [name, client.listenerCount(name)])
+    }
+    t.strictSame(await listenersAfterStart(), await listenersAfterStart(), 'a start leaves no listeners of its own')
+    const sentinels = [{ host: '127.0.0.1', port: 1 }]
+    const behindSentinel = { sentinels, name: 'main', sentinelRetryStrategy: () => 10 }
+    await t.rejects(async () => await start(t, { redis: behindSentinel }), {
+      message: /at 127\.0\.0\.1:1 is unavailable/
+    })
+  }
+)
 
-t.test('so does one whose store is a Cluster or of the user, and has no address', async (t) => {
+t.test('so does a start whose store is a Cluster or of the application’s own, and has no address', async (t) => {
   const cluster = closedAtTeardown(t, new Cluster(['redis://127.0.0.1:1'], { clusterRetryStrategy: () => 10 }))
   await t.rejects(async () => await start(t, { redis: cluster, requireStoreAtStart: true }), {
     message: /^The session store is unavailable: /
@@ -58,7 +65,7 @@ t.test('a store that hangs fails such a start too, in time', async (t) => {
   t.ok(performance.now() - startedAt < 1_000)
 })
 
-t.test('a start that needs the store waits for one that is late', async (t) => {
+t.test('a start that needs the store waits for a store that is late', async (t) => {
   const redis = await startRedis(t)
   await redis.kill()
   const client = redis.client({ retryStrategy: () => 20 })
@@ -68,7 +75,7 @@ t.test('a start that needs the store waits for one that is late', async (t) => {
   t.ok(await app.sessions.isReady())
 })
 
-t.test('without it the app starts, is 503, and works when Redis is there', async (t) => {
+t.test('an app that may start without the store answers 503, and works when Redis is there', async (t) => {
   const redis = await startRedis(t)
   await redis.kill()
   const options = { url: redis.socketPath, retryStrategy: () => 20 }
@@ -106,14 +113,15 @@ t.test('settings of a client that let requests queue up are warned of, once', as
   t.equal(warnings().length, 1)
   t.match(
     warnings()[0]?.[0],
-    /`enableOfflineQueue` is not false, `maxRetriesPerRequest` is over 3, `commandTimeout` is not set\./
+    /`enableOfflineQueue` is not false.*`maxRetriesPerRequest` is over 3.*`commandTimeout` is not set/
   )
 
   const cluster = closedAtTeardown(t, new Cluster(['redis://127.0.0.1:1'], { enableOfflineQueue: false }))
   await createApp(t, { upstream, redis: cluster })
   t.match(warnings()[1]?.[0], /`slotsRefreshInterval` is not set/)
 
-  const good = { enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 500 }
+  const reconnectOnError = () => false
+  const good = { enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 500, reconnectOnError }
   await createApp(t, { upstream, redis: redis.client(good) })
   await createApp(t, { upstream, redis: { url: redis.socketPath } })
   const goodNodes = { redisOptions: { maxRetriesPerRequest: 1, commandTimeout: 500 }, slotsRefreshInterval: 1_000 }
@@ -142,4 +150,11 @@ t.test('a Redis that evicts is warned of, where it says so', async (t) => {
   await operator.call('ACL', 'SETUSER', 'default', '-info')
   await createApp(t, { upstream, redis: { url: redis.socketPath, enableReadyCheck: false } })
   t.equal(warnings().length, 2)
+})
+
+t.test('a store that rejects with nothing is not ready', async (t) => {
+  const ask = () => Promise.reject()
+  await t.rejects(waitUntilReady({ ask, patienceMs: 10, isRequired: true, client: {} }), {
+    code: 'FST_JWT_SESSION_STORE_UNAVAILABLE'
+  })
 })

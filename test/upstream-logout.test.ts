@@ -11,8 +11,9 @@ t.test('the upstream is told of a logout after the session has ended, and cannot
   const store = {
     ...memory,
     async end(...args: Parameters<SessionStore['end']>) {
-      await memory.end(...args)
+      const ended = await memory.end(...args)
       events.push('ended')
+      return ended
     }
   }
   const { lines, logger } = createLog()
@@ -50,8 +51,8 @@ t.test('the upstream is told of a logout after the session has ended, and cannot
   }
   const told = upstream.requests.length
   t.equal((await app.inject(logout('garbage'))).statusCode, 204)
-  t.equal(upstream.requests.length, told, 'of a session that is not there nobody is told')
-  t.equal(lines.filter((line) => line.includes('upstream was not told of a logout')).length, 6)
+  t.equal(upstream.requests.length, told, 'without a session the upstream is not notified')
+  t.equal(lines.filter((line) => line.includes('upstream was not notified of a logout')).length, 6)
   t.strictSame(
     lines.filter((line) => line.includes('upstream-only')),
     []
@@ -89,7 +90,7 @@ t.test('a client of the user’s own is told of a logout with the session, and m
   )
 })
 
-t.test('a logout that could not be stored tells nobody', async (t) => {
+t.test('the upstream is not notified of a logout that could not be stored', async (t) => {
   let calls = 0
   const upstream: UpstreamClient = {
     login: async () => ({ id: 'ada' }),
@@ -103,4 +104,30 @@ t.test('a logout that could not be stored tells nobody', async (t) => {
   t.equal((await app.inject(logout(token))).statusCode, 503)
   t.equal((await app.inject(withToken(token))).statusCode, 200, 'the session lives')
   t.equal(calls, 0)
+})
+
+t.test('a logout is one call of the store, and notifies the upstream once', async (t) => {
+  const calls: string[] = []
+  const memory = createMemoryStore()
+  const store = Object.fromEntries(
+    Object.entries(memory).map(([name, method]) => [
+      name,
+      (...args: unknown[]) => {
+        calls.push(name)
+        return (method as (...args: unknown[]) => unknown)(...args)
+      }
+    ])
+  ) as unknown as SessionStore
+  const told: unknown[] = []
+  const upstream: UpstreamClient = {
+    login: async () => ({ id: 'ada' }),
+    logout: async (session) => told.push(session.id)
+  }
+  const app = await createApp(t, { upstream, store })
+  const token = await logIn(app)
+  calls.length = 0
+  t.equal((await app.inject(logout(token))).statusCode, 204)
+  t.strictSame(calls, ['end'])
+  t.equal((await app.inject(logout(token))).statusCode, 204)
+  t.equal(told.length, 1, 'of a session that had ended it is not notified again')
 })

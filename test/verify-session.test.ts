@@ -32,7 +32,7 @@ const REFUSALS: Record<string, [body: string, headers: Record<string, string>]> 
   ],
   unavailable: [
     '{"statusCode":503,"code":"FST_JWT_SESSION_STORE_UNAVAILABLE","error":"Service Unavailable","message":"The session store is unavailable"}',
-    { 'retry-after': '1' }
+    { 'retry-after': '1', 'access-control-expose-headers': 'Retry-After' }
   ]
 }
 

@@ -1,28 +1,42 @@
 import type { FastifyInstance } from 'fastify'
 import { warn } from '../internal/warn.js'
-import type { ResolvedCache } from '../options/resolve-options.js'
-import type { BoundedStore } from '../store/guarded-store.js'
-import { createForgettingStore } from './invalidating-store.js'
-import { type CachedReader, createSessionCache, NO_CACHE } from './session-cache.js'
+import type { GuardedStore } from '../store/guarded-store.js'
+import { createInvalidatingStore } from './invalidating-store.js'
+import { type CachedReader, NO_CACHE, SessionCache } from './session-cache.js'
+
+/** How large the cache may become, and how late it may know of a change. */
+export interface CacheConfig {
+  /** Tokens: 1 or more. */
+  maxEntries: number
+  /** Milliseconds for which an ended session may be let in when a connection was cut without a sign: 100 or more. */
+  maxStaleMs: number
+}
 
 interface StoreWithCache<Value> {
-  store: BoundedStore
+  store: GuardedStore
   /** Of what is read from the store. */
   cache: CachedReader<Value>
 }
 
-/** A cache that the store itself keeps true, where one was asked for and the store can. Closed with the app. */
+/**
+ * A cache that the store itself keeps current; none without a config, or where the store cannot. Closed with the app.
+ * Resolves when the first attempt to track changes is over: without success the cache is used as soon as a later one has it.
+ */
 export async function openCache<Value>(
   fastify: FastifyInstance,
-  store: BoundedStore,
-  options: ResolvedCache | null
+  store: GuardedStore,
+  config: CacheConfig | null
 ): Promise<StoreWithCache<Value>> {
-  if (options === null || store.track === undefined) return { store, cache: NO_CACHE }
-  const cache = createSessionCache<Value>(options.maxEntries, () => tracking.isCurrent())
-  const tracking = store.track({ maxStaleMs: options.maxStaleMs, onChange: cache.forget, onRefused: warnOnce() })
+  if (config === null || store.track === undefined) return { store, cache: NO_CACHE }
+  const cache = new SessionCache<Value>(config.maxEntries, (tag) => tracking.isCurrent(tag))
+  const tracking = store.track({
+    maxStaleMs: config.maxStaleMs,
+    onChange: (tag) => cache.forget(tag),
+    onRefused: warnOnce()
+  })
   fastify.addHook('onClose', async () => tracking.close())
   await tracking.attempted
-  return { store: createForgettingStore(store, cache), cache }
+  return { store: createInvalidatingStore(store, cache), cache }
 }
 
 function warnOnce(): (error: Error) => void {

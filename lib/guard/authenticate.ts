@@ -1,111 +1,115 @@
 import type { CachedReader } from '../cache/session-cache.js'
 import { SessionEndedError, SessionNotFreshError } from '../errors.js'
+import type { TimeBudget } from '../internal/time-budget.js'
+import type { Lifetimes } from '../model/lifetime.js'
+import { errorOf, type OpenRecord } from '../model/open-record.js'
 import { splitSessionId } from '../model/session-id.js'
-import { encodeRecord, endOf, type KeptSession, lifeMsOf, readRecord } from '../model/session-record.js'
-import type { UserParser } from '../model/user.js'
-import type { SessionStore } from '../store/session-store.js'
-import type { AccessTokenClaims, AccessTokens } from '../token/access-token.js'
-import { readBearerToken } from '../token/transport.js'
+import { encodeActivity, type ReadRecord } from '../model/session-record.js'
+import type { GuardedStore } from '../store/guarded-store.js'
+import { type AccessTokenClaims, type AccessTokens, expOf } from '../token/access-token.js'
 import type { SessionRouteSettings } from './route-settings.js'
 
-/** The way from a token to its session, which every request to a guarded route takes. */
-export interface Verification {
+/** The way from a token to its live session, which every request to a guarded route takes. */
+export interface Authentication {
   /**
-   * The live session that the request's `Authorization` names: at once when it is cached, and then shared with other
-   * requests. Null when it names none.
-   *
-   * @throws {SessionEndedError} there is none
-   * @throws {SessionNotFreshError} there is one, from a login too long ago
+   * The session of the token, if it is cached: shared with other requests, and not to be changed.
+   * @throws {SessionNotFreshError} the login was too long ago for the route
+   */
+  findCached(token: string, settings: AuthenticationSettings): ReadRecord | undefined
+  /**
+   * The session of the token, which is then cached.
+   * @throws {SessionEndedError} there is no such session
+   * @throws {LoginNeededError} the session is stored in a way that this release cannot use
+   * @throws {SessionNotFreshError} the login was too long ago for the route
    * @throws {StoreUnavailableError}
    */
-  verify(authorization: string | undefined, settings: VerifySettings): KeptSession | Promise<KeptSession> | null
+  load(token: string, settings: AuthenticationSettings, budget: TimeBudget): Promise<ReadRecord>
 }
 
-type VerifySettings = Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>
+type AuthenticationSettings = Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>
 
-/** A session, the text it was read from, and the end of the token that named it: one of ours may end before its session. */
-export interface FoundSession {
-  kept: KeptSession
-  record: string
-  tokenExpiresAt: number
+/** What {@link createAuthentication} is made of. */
+export interface AuthenticationParts {
+  store: Pick<GuardedStore, 'find' | 'replace'>
+  cache: CachedReader<ReadRecord>
+  accessTokens: Pick<AccessTokens, 'verify'>
+  lifetimes: Lifetimes
+  openRecord: OpenRecord
 }
 
-interface VerificationParts {
-  /** Bounded: it rejects with a StoreUnavailableError only. */
-  store: SessionStore
-  cache: CachedReader<FoundSession>
-  /** Null: no idle timeout. */
-  idleTimeoutSeconds: number | null
-  users: UserParser
-  accessTokens: AccessTokens
-}
+/** Checks tokens, and records the activity of their sessions. */
+export function createAuthentication(parts: AuthenticationParts): Authentication {
+  const { store, cache, accessTokens, lifetimes, openRecord } = parts
+  const recordActivity = createActivityRecorder(store, lifetimes)
 
-/** When the use of a session could not be written, its next uses are not tried for so long: they may be many. */
-const RETRY_PAUSE_MS = 1_000
-
-/** With the rules of its idle time: they hold from a use to the next. */
-export function createVerification(parts: VerificationParts): Verification {
-  const { store, cache, users, accessTokens } = parts
-  const idleSeconds = parts.idleTimeoutSeconds ?? 0
-  /** Ids of sessions whose use is being written. */
-  const touching = new Set<string>()
-
-  async function ask(authorization: string, token: string, settings: VerifySettings): Promise<KeptSession> {
-    const claims = accessTokens.verify(token)
-    const [tag] = splitSessionId(claims.sessionId)
-    return use(await cache.load(authorization, tag, () => find(claims)), settings, Date.now())
+  async function read({ sessionId, userId, exp }: AccessTokenClaims, budget: TimeBudget): Promise<ReadRecord> {
+    const opened = openRecord(sessionId, await store.find(sessionId, budget))
+    if (typeof opened === 'string') throw errorOf(opened)
+    // RFC 8725 3.8: the token and the record must name the same user.
+    if (opened.session.user.id !== userId) throw new SessionEndedError('unknown')
+    if (expOf(opened.session) !== exp) throw new SessionEndedError('invalid_token')
+    return opened
   }
 
-  async function find({ sessionId, userId, expiresAt }: AccessTokenClaims): Promise<FoundSession> {
-    const record = await store.find(sessionId)
-    const kept = readRecord(sessionId, record, users)
-    if (typeof kept === 'string') throw new SessionEndedError(kept)
-    // RFC 8725 3.8: the token and the record must speak of the same user.
-    if (kept.session.user.id !== userId) throw new SessionEndedError('unknown')
-    return { kept, record: record as string, tokenExpiresAt: expiresAt }
-  }
-
-  function use(found: FoundSession, settings: VerifySettings, now: number): KeptSession {
+  function use(record: ReadRecord, settings: AuthenticationSettings, now: number): ReadRecord {
     const { freshSeconds = Number.POSITIVE_INFINITY, slide = true } = settings
-    if (now - found.kept.session.createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
-    if (slide) touch(found, now)
-    return found.kept
-  }
-
-  /**
-   * Writes down that the session is in use, at most once in a tenth of the idle time: of the shorter one, as long as it
-   * is kept with another than the options have. Nobody waits for it.
-   */
-  function touch({ kept, record }: FoundSession, now: number): void {
-    const { id, lastSeenAt } = kept.session
-    const shorterIdle = Math.min(idleSeconds || Number.POSITIVE_INFINITY, kept.idleSeconds || Number.POSITIVE_INFINITY)
-    const tenthMs = shorterIdle * 100
-    // Below zero when another instance's clock is ahead, which will pass; or one of them is wrong, maybe by a lot.
-    const unseenMs = now - lastSeenAt
-    if ((unseenMs < tenthMs && unseenMs > -5 * tenthMs) || touching.has(id)) return
-    touching.add(id)
-    const release = () => touching.delete(id)
-    const releaseIn = (ms: number) => setTimeout(release, ms).unref()
-    // Never back: the session would end for those whose clock is right. So the record does not say that it was written.
-    const next = { session: { ...kept.session, lastSeenAt: Math.max(lastSeenAt, now) }, idleSeconds }
-    const lifeMs = lifeMsOf({ session: { ...kept.session, lastSeenAt: now }, idleSeconds })
-    // Also when it was lost to somebody else's write: the next use is soon enough. Those that have read the record as it
-    // was, and were answered together with this write, come first.
-    const written = () => (unseenMs < 0 ? releaseIn(tenthMs) : setImmediate(release))
-    const failed = () => releaseIn(Math.min(tenthMs, RETRY_PAUSE_MS))
-    void store.replace(id, record, encodeRecord(next), lifeMs).then(written, failed)
+    if (now - record.session.createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
+    if (slide) recordActivity(record, now)
+    return record
   }
 
   return {
-    verify(authorization, settings) {
-      if (authorization === undefined) return null
-      const cached = cache.get(authorization)
-      if (cached !== undefined) {
-        const now = Date.now()
-        if (cached.tokenExpiresAt > now && endOf(cached.kept) > now) return use(cached, settings, now)
-      }
-      const token = readBearerToken(authorization)
-      return token === null ? null : ask(authorization, token, settings)
+    findCached(token, settings) {
+      const cached = cache.get(token)
+      if (cached === undefined) return undefined
+      const now = Date.now()
+      // Another instance may know of activity that this cache has not been notified of.
+      return lifetimes.stateOf(cached.session, now) === 'live' ? use(cached, settings, now) : undefined
+    },
+
+    async load(token, settings, budget) {
+      const claims = accessTokens.verify(token)
+      const [tag] = splitSessionId(claims.sessionId)
+      return use(await cache.load(token, tag, () => read(claims, budget)), settings, Date.now())
     }
+  }
+}
+
+/** For how long the activity of a session is not written again, when it could not be written: there may be many sessions. */
+const RETRY_PAUSE_MS = 1_000
+
+/** Milliseconds for which a read may be on its way that was sent before a write. */
+const LONGEST_READ_MS = 100
+
+// A longer delay overflows Node's timers, which then fire at once.
+const LONGEST_DELAY_MS = 2 ** 31 - 1
+
+/** Writes that a session is in use, at most once in a tenth of the idle timeout. No request waits for the write. */
+function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes: Lifetimes) {
+  /** Ids of sessions that are not to be written now. */
+  const paused = new Set<string>()
+  /** `lastSeenAt` of sessions that were written just now: reads that were sent before find the record as it was. */
+  const justWritten = new Map<string, number>()
+
+  return (record: ReadRecord, now: number): void => {
+    const { id, lastSeenAt: writtenAt } = record.session
+    const lastSeenAt = lifetimes.activityOf(record.session, now)
+    if (lastSeenAt === null || paused.has(id)) return
+    const known = justWritten.get(id)
+    if (known !== undefined && lifetimes.activityOf({ ...record.session, lastSeenAt: known }, now) === null) return
+    paused.add(id)
+    const release = () => paused.delete(id)
+    const releaseIn = (ms: number) => setTimeout(release, Math.min(ms, LONGEST_DELAY_MS)).unref()
+    const onWritten = () => {
+      // The record does not show this write when the clock of another instance is ahead.
+      if (lastSeenAt === writtenAt) releaseIn(lifetimes.activityIntervalMs)
+      // Requests that have read the record as it was before, and were answered together with this write, come first.
+      else setImmediate(release)
+      justWritten.set(id, lastSeenAt)
+      setTimeout(() => justWritten.delete(id), LONGEST_READ_MS).unref()
+    }
+    // A write that was lost to another write is not repeated: the next request is soon enough.
+    const onFailed = () => releaseIn(Math.min(lifetimes.activityIntervalMs, RETRY_PAUSE_MS))
+    void store.replace(id, record.text, encodeActivity(record, lastSeenAt)).then(onWritten, onFailed)
   }
 }

@@ -1,7 +1,10 @@
 import { copyParsed } from '../internal/json.js'
+import type { TimeBudget } from '../internal/time-budget.js'
 import type { RequestSession, Session, SessionData, SessionDataPatch, User } from '../model/session.js'
-import { endOf, type KeptSession } from '../model/session-record.js'
 import type { InternalSessions } from '../sessions.js'
+
+/** What the methods of `request.session` need. */
+export type SessionUpdater = Pick<InternalSessions, 'newBudget' | 'update'>
 
 /**
  * `request.session`. What it has besides data is a method and private, so that a session is nothing but data to JSON,
@@ -16,13 +19,12 @@ class GuardedSession implements RequestSession {
   readonly lastSeenAt: number
   readonly ip: string | null
   readonly userAgent: string | null
-  readonly #sessions: Pick<InternalSessions, 'within'>
-  readonly #kept: KeptSession
-  readonly #waitedMs: number
+  readonly #sessions: SessionUpdater
+  /** Null: the guard did not wait for the store. */
+  readonly #budget: TimeBudget | null
 
-  /** A copy, field by field, which is the fastest: what is kept is shared with other requests, this is the handler's. */
-  constructor(sessions: Pick<InternalSessions, 'within'>, kept: KeptSession, waitedMs: number) {
-    const { session } = kept
+  /** A copy, field by field, which is the fastest: the cached session is shared with other requests, the copy is not. */
+  constructor(sessions: SessionUpdater, session: Session, budget: TimeBudget | null) {
     this.id = session.id
     this.user = copyParsed(session.user)
     this.data = copyParsed(session.data)
@@ -32,37 +34,32 @@ class GuardedSession implements RequestSession {
     this.ip = session.ip
     this.userAgent = session.userAgent
     this.#sessions = sessions
-    this.#kept = kept
-    this.#waitedMs = waitedMs
+    this.#budget = budget
   }
 
   async update(patch: SessionDataPatch): Promise<Session | null> {
-    const updated = await this.#sessions.within(this.#waitedMs).update(this.id, patch)
+    const updated = await this.#sessions.update(this.id, patch, GuardedSession.budgetOf(this))
     if (updated !== null) this.data = updated.data
     return updated
   }
 
-  static idleEndOf(session: RequestSession): number | null {
-    const kept = (session as GuardedSession).#kept
-    return kept.idleSeconds === 0 ? null : endOf(kept)
-  }
-
-  static waitedMsOf(session: RequestSession): number {
-    return (session as GuardedSession).#waitedMs
+  static budgetOf(session: RequestSession): TimeBudget {
+    const guarded = session as GuardedSession
+    return guarded.#budget?.fork() ?? guarded.#sessions.newBudget()
   }
 }
 
 /** What handlers find as `request.session`. */
 export function createRequestSession(
-  sessions: Pick<InternalSessions, 'within'>,
-  kept: KeptSession,
-  waitedMs: number
+  sessions: SessionUpdater,
+  session: Session,
+  budget: TimeBudget | null
 ): RequestSession {
-  return new GuardedSession(sessions, kept, waitedMs)
+  return new GuardedSession(sessions, session, budget)
 }
 
-/** Epoch milliseconds at which a `request.session` ends unless it is used, or null when it has no idle timeout. */
-export const idleEndOf: (session: RequestSession) => number | null = GuardedSession.idleEndOf
-
-/** How long the request has waited for the store when it was let in. */
-export const waitedMsOf: (session: RequestSession) => number = GuardedSession.waitedMsOf
+/**
+ * A new budget for the handler: what the guard has left of the time that the request may wait for the store. Each call
+ * of a handler has its own, so that a long request can make many.
+ */
+export const budgetOf: (session: RequestSession) => TimeBudget = GuardedSession.budgetOf

@@ -9,7 +9,7 @@ export interface SessionRouteSettings {
    * ending the session: 1 to 2 147 483 647. For a changed password or a payment (OWASP ASVS 7.5.1). Default: never.
    */
   freshSeconds?: number | undefined
-  /** Whether a request counts as a use, which puts off the idle end of the session. Default true. */
+  /** Whether a request is activity, which extends the idle expiry of the session. Default true. */
   slide?: boolean | undefined
 }
 

@@ -1,49 +1,56 @@
-import { JwtSessionError, NotRegisteredError, SessionMissingError } from '../errors.js'
-import type { Answers, AnyReply, AnyRequest } from '../http/error-reply.js'
-import type { KeptSession } from '../model/session-record.js'
-import type { InternalSessions } from '../sessions.js'
-import type { Verification } from './authenticate.js'
-import { createRequestSession } from './request-session.js'
+import { isJwtSessionError, NotRegisteredError, SessionMissingError } from '../errors.js'
+import type { AnyReply, AnyRequest, ErrorReplies } from '../http/error-reply.js'
+import { readBearerToken } from '../token/transport.js'
+import type { Authentication } from './authenticate.js'
+import { createRequestSession, type SessionUpdater } from './request-session.js'
 import { checkRouteSettings, type SessionRouteSettings } from './route-settings.js'
 
 /**
- * A preHandler: sets `request.session`, or answers the request and then rejects. The route's `config.session` says what
- * it does besides: see {@link SessionRouteSettings}.
+ * A preHandler: sets `request.session`, or answers the request and then rejects. The route's `config.session` changes what
+ * it does: see {@link SessionRouteSettings}.
  *
  * @throws {SessionMissingError} no bearer token was sent
  * @throws {SessionEndedError} there is no session behind the token
- * @throws {SessionNotFreshError} the login is too long ago for the route
+ * @throws {LoginNeededError} the session is stored in a way that this release cannot use
+ * @throws {SessionNotFreshError} the login was too long ago for the route
  * @throws {StoreUnavailableError} the store could not be asked
  */
 export type VerifySession = (request: AnyRequest, reply: AnyReply) => Promise<void>
+
+/** What {@link createVerifySession} is made of. */
+export interface GuardParts {
+  authentication: Authentication
+  sessions: SessionUpdater
+  errorReplies: ErrorReplies
+}
 
 /**
  * The guard. It answers a refused request itself, so that no error handler can lose the clear signal or reword the
  * body, waits until the answer is out, and then rejects: neither the route's handler nor code that calls the guard by
  * hand goes on behind a refusal.
  */
-export function createVerifySession(
-  verification: Verification,
-  sessions: Pick<InternalSessions, 'within'>,
-  answers: Answers
-): VerifySession {
+export function createVerifySession({ authentication, sessions, errorReplies }: GuardParts): VerifySession {
   /** A promise only where there is something to wait for. */
   function admit(request: AnyRequest): Promise<void> | undefined {
     const settings = settingsOf(request)
-    const verified = verification.verify(request.headers.authorization, settings)
-    if (verified === null && settings.optional) return
-    if (verified === null) throw new SessionMissingError()
-    if (!(verified instanceof Promise)) return open(request, verified, 0)
-    const askedAt = performance.now()
-    return verified.then((kept) => open(request, kept, performance.now() - askedAt))
+    const token = readBearerToken(request.headers.authorization)
+    if (token === null) {
+      if (settings.optional) return
+      throw new SessionMissingError()
+    }
+    const cached = authentication.findCached(token, settings)
+    if (cached === undefined) return load(request, token, settings)
+    request.session = createRequestSession(sessions, cached.session, null)
   }
 
-  function open(request: AnyRequest, kept: KeptSession, waitedMs: number): undefined {
-    request.session = createRequestSession(sessions, kept, waitedMs)
+  async function load(request: AnyRequest, token: string, settings: SessionRouteSettings): Promise<void> {
+    const budget = sessions.newBudget()
+    const { session } = await authentication.load(token, settings, budget)
+    request.session = createRequestSession(sessions, session, budget)
   }
 
   async function refuse(request: AnyRequest, reply: AnyReply, error: unknown): Promise<never> {
-    if (error instanceof JwtSessionError) await answers.sendError(request, reply, error)
+    if (isJwtSessionError(error)) await errorReplies.send(request, reply, error)
     throw error
   }
 
@@ -68,7 +75,7 @@ export function createVerifySession(
 const DEFAULTS: SessionRouteSettings = {}
 const checkedSettings = new WeakSet<SessionRouteSettings>([DEFAULTS])
 
-/** Checked once: those of a route that was there before the plugin have not been checked at its registration. */
+/** Checked once: settings of a route that was there before the plugin have not been checked at its registration. */
 function settingsOf(request: AnyRequest): SessionRouteSettings {
   const { session: settings = DEFAULTS } = request.routeOptions.config
   if (!checkedSettings.has(settings)) {
@@ -89,5 +96,5 @@ export const verifySession: VerifySession = (request, reply, ...done: []) => {
   return guard === undefined ? Promise.reject(new NotRegisteredError()) : guard(request, reply, ...done)
 }
 
-/** Where a scope keeps its guard for the imported one: under no name that anything else could decorate. */
-export const GUARD = Symbol('fastify-jwt-session guard')
+/** Where the imported guard finds the guard of a scope. Registered, so that another copy of this package finds it too. */
+export const GUARD = Symbol.for('fastify-jwt-session.guard')

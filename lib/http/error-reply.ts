@@ -1,12 +1,6 @@
 import type { FastifyReply, FastifyRequest, RawServerBase, RouteGenericInterface } from 'fastify'
-import {
-  type JwtSessionError,
-  SessionEndedError,
-  type SessionEndReason,
-  SessionNotFreshError,
-  StoreUnavailableError,
-  UpstreamBusyError
-} from '../errors.js'
+import type { JwtSessionError, SessionEndedError, SessionEndReason } from '../errors.js'
+import { isSameOrigin } from './same-origin.js'
 
 /** Of any server, HTTP/2 and TLS included. */
 export type AnyRequest = FastifyRequest<RouteGenericInterface, RawServerBase>
@@ -14,56 +8,59 @@ export type AnyRequest = FastifyRequest<RouteGenericInterface, RawServerBase>
 /** Of any server, HTTP/2 and TLS included. */
 export type AnyReply = FastifyReply<RouteGenericInterface, RawServerBase>
 
-const CHALLENGE = 'Bearer realm="session"'
-
-/** How the plugin answers when it does not go well, and how it says that a session is over. */
-export interface Answers {
-  /** Sends an error: status, headers and body. Logs it without anything the client or the upstream wrote. */
-  sendError(request: AnyRequest, reply: AnyReply, error: JwtSessionError): AnyReply
+/** How the plugin refuses a request, and how it signals that a session has ended. */
+export interface ErrorReplies {
+  /** Sends an error: status, headers and body. Logs it without anything that the client or the upstream wrote. */
+  send(request: AnyRequest, reply: AnyReply, error: JwtSessionError): AnyReply
   /** Adds the headers that make the client delete its stores and log the user out. */
-  setClearSignal(reply: AnyReply, reason: SessionEndReason): void
+  setClearSignal(request: AnyRequest, reply: AnyReply, reason: SessionEndReason): void
+  /**
+   * Adds the header that makes the browser delete the stores of the page that has sent the request. Not for a page of
+   * another origin: that would delete the data of the application's own page, which may have a live session.
+   */
+  setClearSiteData(request: AnyRequest, reply: AnyReply): void
 }
 
 /** @param clearSiteData the header's value, such as `"storage"`, or null to leave the header out */
-export function createAnswers(clearSiteData: string | null): Answers {
-  function setClearSignal(reply: AnyReply, reason: SessionEndReason): void {
-    if (clearSiteData !== null) reply.header('clear-site-data', clearSiteData)
-    reply.header('session-ended', reason)
-    // Added to what a CORS plugin has set: without it a page of another origin cannot read the header.
-    const exposed = reply.getHeader('access-control-expose-headers')
-    reply.header('access-control-expose-headers', [exposed ?? [], 'Session-Ended'].flat().join(', '))
+export function createErrorReplies(clearSiteData: string | null): ErrorReplies {
+  function setClearSiteData(request: AnyRequest, reply: AnyReply): void {
+    if (clearSiteData !== null && isSameOrigin(request)) reply.header('clear-site-data', clearSiteData)
   }
 
-  function setErrorHeaders(reply: AnyReply, error: JwtSessionError): void {
-    reply.header('cache-control', 'no-store')
-    if (error instanceof SessionEndedError) {
-      reply.header('www-authenticate', `${CHALLENGE}, error="invalid_token"`)
-      setClearSignal(reply, error.reason)
-    } else if (error instanceof SessionNotFreshError) {
-      // RFC 9470 3
-      const { freshSeconds } = error
-      reply.header(
-        'www-authenticate',
-        `${CHALLENGE}, error="insufficient_user_authentication", max_age="${freshSeconds}"`
-      )
-    } else if (error.statusCode === 401) {
-      reply.header('www-authenticate', CHALLENGE)
-    } else if (error instanceof StoreUnavailableError) {
-      reply.header('retry-after', '1')
-    } else if (error instanceof UpstreamBusyError && error.retryAfter !== undefined) {
-      reply.header('retry-after', error.retryAfter)
-    }
+  function setClearSignal(request: AnyRequest, reply: AnyReply, reason: SessionEndReason): void {
+    setClearSiteData(request, reply)
+    reply.header('session-ended', reason)
+    expose(reply, 'Session-Ended')
   }
 
   return {
     setClearSignal,
-    sendError(request, reply, error) {
+    setClearSiteData,
+    send(request, reply, error) {
       const cause = error.cause instanceof Error ? error.cause.message : undefined
-      request.log[error.statusCode < 500 ? 'info' : 'error']({ code: error.code, cause }, error.message)
-      setErrorHeaders(reply, error)
+      request.log[levelOf(error)]({ code: error.code, cause }, error.message)
+      reply.headers({ 'cache-control': 'no-store', ...error.headers })
+      if ('retry-after' in error.headers) expose(reply, 'Retry-After')
+      // A late answer to a session that the browser's next login has replaced must not empty the stores of that login.
+      if (isEnded(error) && error.reason !== 'logged_in_again') setClearSignal(request, reply, error.reason)
       // A string, so that no response schema of the route rewrites the body.
       const body = JSON.stringify(error)
       return reply.code(error.statusCode).type('application/json; charset=utf-8').send(body)
     }
   }
+}
+
+/** A stored session that cannot be used is a fault of the operation, whatever status its client gets. */
+function levelOf({ code, statusCode }: JwtSessionError): 'info' | 'error' {
+  return statusCode < 500 && code !== 'FST_JWT_SESSION_LOGIN_NEEDED' ? 'info' : 'error'
+}
+
+function isEnded(error: JwtSessionError): error is SessionEndedError {
+  return error.code === 'FST_JWT_SESSION_ENDED'
+}
+
+/** Lets a page of another origin read the header, beside the headers that a CORS plugin has named. */
+function expose(reply: AnyReply, header: string): void {
+  const exposed = reply.getHeader('access-control-expose-headers')
+  reply.header('access-control-expose-headers', [exposed ?? [], header].flat().join(', '))
 }

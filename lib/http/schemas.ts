@@ -30,10 +30,10 @@ const ERRORS = {
   413: 'The body is larger than 16 KB',
   415: 'The body is not JSON',
   422: 'The registration was not accepted',
-  429: 'The user service asks to slow down',
-  502: 'The user service gave no valid answer',
-  503: 'The session store or the user service is unavailable',
-  504: 'The user service did not answer in time'
+  429: 'The upstream asks to slow down',
+  502: 'The upstream gave no valid answer',
+  503: 'The session store or the upstream is unavailable',
+  504: 'The upstream did not answer in time'
 } as const
 
 /** Response schemas for the errors a route may answer, for documentation such as @fastify/swagger makes. */

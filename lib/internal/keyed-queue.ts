@@ -1,17 +1,25 @@
-/** Runs work for each key one piece after the other, in the order in which it came. */
-export type InTurn = <T>(key: string, work: () => Promise<T>) => Promise<T>
+/**
+ * A queue per key: tasks of one key run one after another, in the order in which they came; tasks of different keys run
+ * side by side. For tasks that get in each other's way: of as many as ran at once, all but one would have to begin again.
+ */
+export class KeyedQueue {
+  /** The last task of each key that has tasks. */
+  readonly #last = new Map<string, Promise<unknown>>()
 
-/** For work that gets in its own way: of as much as is done at once, all but one piece would have to begin again. */
-export function createTurns(): InTurn {
-  const last = new Map<string, Promise<unknown>>()
+  /** The number of keys that have tasks. */
+  get size(): number {
+    return this.#last.size
+  }
 
-  return async (key, work) => {
-    const turn = last.get(key)?.then(work, work) ?? work()
-    last.set(key, turn)
+  /** Settles as the task does. A task that fails does not stop the tasks behind it. */
+  async run<T>(key: string, task: () => Promise<T>): Promise<T> {
+    const previous = this.#last.get(key)
+    const current = previous === undefined ? task() : previous.then(task, task)
+    this.#last.set(key, current)
     try {
-      return (await turn) as Awaited<ReturnType<typeof work>>
+      return await current
     } finally {
-      if (last.get(key) === turn) last.delete(key)
+      if (this.#last.get(key) === current) this.#last.delete(key)
     }
   }
 }

@@ -1,44 +1,112 @@
+/**
+ * The time that one request may wait for its store. Only waiting is spent: not the time between two calls, and the time
+ * of calls that run side by side once.
+ */
+export class TimeBudget {
+  /** Milliseconds that the budget began with. */
+  readonly totalMs: number
+  #spentMs = 0
+  /** Calls that have not settled yet. */
+  #waiting = 0
+  /** By `performance.now()`: since when there has been a call that has not settled. */
+  #waitingSince = 0
+
+  /** @param totalMs milliseconds. Budgets of one length share a timer, so there should be few different lengths in a process. */
+  constructor(totalMs: number) {
+    this.totalMs = totalMs
+  }
+
+  /** Milliseconds that are left; 0 when it is less than one, which is as exact as a timer. */
+  get leftMs(): number {
+    const waitedMs = this.#waiting === 0 ? 0 : performance.now() - this.#waitingSince
+    const leftMs = this.totalMs - this.#spentMs - waitedMs
+    return leftMs < 1 ? 0 : leftMs
+  }
+
+  /** A budget of its own, with as much time left as this one has now. */
+  fork(): TimeBudget {
+    const fork = new TimeBudget(this.totalMs)
+    fork.#spentMs = this.totalMs - this.leftMs
+    return fork
+  }
+
+  /**
+   * Runs the work, and rejects with the code `ETIMEDOUT` when the time that is left has passed before the work has
+   * settled. The work itself goes on, and its late result is ignored. With nothing left the work is not started.
+   */
+  async spend<T>(work: () => Promise<T>): Promise<T> {
+    const { leftMs } = this
+    if (leftMs === 0) throw createTimeoutError()
+    if (this.#waiting === 0) this.#waitingSince = performance.now()
+    this.#waiting++
+    try {
+      // Not every store is written in TypeScript: a value is as good as a promise of the value.
+      const result = Promise.resolve(work())
+      return await (leftMs === this.totalMs
+        ? deadlineOf(this.totalMs)(result)
+        : withDeadline(result, Math.ceil(leftMs)))
+    } finally {
+      this.#waiting--
+      if (this.#waiting === 0) this.#spentMs += performance.now() - this.#waitingSince
+    }
+  }
+}
+
+/** Gives work a fixed time, see {@link createDeadline}. */
+export type Deadline = <T>(work: Promise<T>) => Promise<T>
+
+const deadlines = new Map<number, Deadline>()
+
+function deadlineOf(timeoutMs: number): Deadline {
+  const known = deadlines.get(timeoutMs)
+  if (known !== undefined) return known
+  const deadline = createDeadline(timeoutMs)
+  deadlines.set(timeoutMs, deadline)
+  return deadline
+}
+
 /** Work that has not settled yet, in the order of its deadlines. */
 interface Waiting {
   /** By `performance.now()`. */
   until: number
-  giveUp(): void
+  abandon(): void
   previous: Waiting
   next: Waiting
 }
 
 /**
- * Gives work so many milliseconds: what it returns settles as the work does, or rejects with the code `ETIMEDOUT`. The
+ * Gives work `timeoutMs` milliseconds: the promise settles as the work does, or rejects with the code `ETIMEDOUT`. The
  * work itself goes on, and its late result is ignored.
  *
- * All of it shares one timer, which runs on when nothing is left: to set and clear one costs as much as to parse a session.
+ * All work shares one timer, which runs on when no work is left: to set and clear a timer costs as much as to parse a
+ * session.
  */
-export function createDeadline(timeoutMs: number): <T>(work: Promise<T>) => Promise<T> {
+export function createDeadline(timeoutMs: number): Deadline {
   const queue = createQueue()
   let timer: NodeJS.Timeout | undefined
 
-  function giveUpThoseOverdue(): void {
+  function abandonOverdue(): void {
     // Timers may fire a millisecond early.
     const now = performance.now() + 1
     while (queue.next !== queue && queue.next.until <= now) {
-      const { giveUp } = queue.next
+      const { abandon } = queue.next
       remove(queue.next)
-      // Of a process that was busy for so long, timers come first: what has arrived meanwhile is read before this.
-      setImmediate(giveUp)
+      // In a process that was busy for so long, timers come first: a reply that has arrived meanwhile is read before this.
+      setImmediate(abandon)
     }
-    timer = queue.next === queue ? undefined : setTimeout(giveUpThoseOverdue, queue.next.until - now)
+    timer = queue.next === queue ? undefined : setTimeout(abandonOverdue, queue.next.until - now)
   }
 
-  function add(giveUp: () => void): Waiting {
-    const waiting = { until: performance.now() + timeoutMs, giveUp, previous: queue.previous, next: queue }
+  function add(abandon: () => void): Waiting {
+    const waiting = { until: performance.now() + timeoutMs, abandon, previous: queue.previous, next: queue }
     queue.previous.next = waiting
     queue.previous = waiting
-    // It may be due before this is, and is set again then.
-    timer = timer?.ref() ?? setTimeout(giveUpThoseOverdue, timeoutMs)
+    // The timer may fire before this work is due, and is set again then.
+    timer = timer?.ref() ?? setTimeout(abandonOverdue, timeoutMs)
     return waiting
   }
 
-  function end(waiting: Waiting): void {
+  function settle(waiting: Waiting): void {
     remove(waiting)
     if (queue.next === queue) timer?.unref()
   }
@@ -48,31 +116,36 @@ export function createDeadline(timeoutMs: number): <T>(work: Promise<T>) => Prom
       const waiting = add(() => reject(createTimeoutError()))
       work.then(
         (value) => {
-          end(waiting)
+          settle(waiting)
           resolve(value)
         },
         (error) => {
-          end(waiting)
+          settle(waiting)
           reject(error)
         }
       )
     })
 }
 
-/** One piece of work, see {@link createDeadline}. */
-export function withDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+/**
+ * Gives one piece of work its own time, see {@link createDeadline}.
+ *
+ * @param options.ref false: the timer does not keep the process alive. Default: true
+ */
+export function withDeadline<T>(work: Promise<T>, timeoutMs: number, { ref = true } = {}): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => setImmediate(() => reject(createTimeoutError())), timeoutMs)
+    if (!ref) timer.unref()
     void work.then(resolve, reject).then(() => clearTimeout(timer))
   })
 }
 
-/** What work is given up with that took too long. */
+/** The error of work that took too long. */
 export function createTimeoutError(): Error {
   return Object.assign(new Error('Deadline'), { code: 'ETIMEDOUT' })
 }
 
-/** A ring: its own next is the first one, its previous the last. */
+/** A ring: its own next is the first entry, its previous the last. */
 function createQueue(): Waiting {
   const queue = { until: Number.POSITIVE_INFINITY } as Waiting
   queue.previous = queue
@@ -80,7 +153,7 @@ function createQueue(): Waiting {
   return queue
 }
 
-/** Does no harm to one that has been removed before. */
+/** Does nothing to an entry that has been removed before. */
 function remove(waiting: Waiting): void {
   waiting.previous.next = waiting.next
   waiting.next.previous = waiting.previous

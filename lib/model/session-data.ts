@@ -5,7 +5,7 @@ import type { SessionData, SessionDataPatch } from './session.js'
 const MAX_BYTES = 4_096
 
 /**
- * Copies a patch, so that nobody changes it behind our back.
+ * Copies a patch, so that later changes of the original have no effect.
  *
  * @returns puts the patch's fields in the place of those of some data, and takes out those that are undefined; throws an
  * {@link InvalidDataError} when that makes it too long

@@ -5,7 +5,7 @@ const RANDOM_LENGTH = 22
 
 /**
  * A new session id: 38 characters of base64url. The first 16, 96 bits of a hash, are those of the user, so that a store
- * can keep his sessions together without being told who he is; the other 22 are 132 random bits (OWASP ASVS 7.2.3).
+ * can keep the sessions of a user together without knowing the user; the other 22 are 132 random bits (OWASP ASVS 7.2.3).
  */
 export function createSessionId(userId: string): string {
   return userTag(userId) + randomBytes(RANDOM_LENGTH).toString('base64url').slice(0, RANDOM_LENGTH)
@@ -18,7 +18,7 @@ export function isSessionId(value: unknown): value is string {
 
 const SESSION_ID = new RegExp(`^[\\w-]{${TAG_LENGTH + RANDOM_LENGTH}}$`)
 
-/** What the ids of all sessions of a user start with, and of nobody else's. */
+/** The user's tag: what the ids of all sessions of the user start with, and of no other user. */
 export function userTag(userId: string): string {
   return createHash('sha256').update(userId).digest('base64url').slice(0, TAG_LENGTH)
 }

@@ -1,51 +1,51 @@
-import type { SessionEndReason } from '../errors.js'
 import { isPlainObject, parseJson } from '../internal/json.js'
 import type { Session, SessionData } from './session.js'
 import type { UserParser } from './user.js'
 
-// Bumped when the fields change. A record of another version is not found, which ends its session.
-const VERSION = 3
+// Raised by one when the elements change, so that the release before and the release after can still read a record.
+const VERSION = 4
 
-/** A session as it is kept. */
-export interface KeptSession {
+/** A record that this release can use. */
+export interface ReadRecord {
+  /** As it is stored. */
+  text: string
   session: Session
-  /** The idle timeout that holds until its next use, whatever the options say now; 0 for none. */
-  idleSeconds: number
+  /** That of the release which opened the session. */
+  version: number
+  /** What a newer release has added: it stays in the record, whatever this release changes. */
+  unknownElements: readonly unknown[]
 }
 
 /**
- * A session as the store keeps it: its end and three times in base 36, and a JSON array, with spaces between them. Times
- * are relative to that end and to each other, because every byte is multiplied by the number of sessions.
+ * The record of a session: its absolute expiry, its lifetime in seconds, and the time from the login to the last
+ * activity, all in base 36; then the elements of a JSON array without its brackets, `data` only when there is any. Times
+ * are relative, and nothing is named, because every byte is multiplied by the number of sessions.
  */
-export function encodeRecord({ session, idleSeconds }: KeptSession): string {
+export function encodeRecord(session: Session): string {
+  return encode({ session, version: VERSION, unknownElements: [] })
+}
+
+/** The same record with other `data`. */
+export function encodeUpdate(record: ReadRecord, data: SessionData): string {
+  return encode({ ...record, session: { ...record.session, data } })
+}
+
+/** The same record with a later activity: of the text nothing else changes. */
+export function encodeActivity({ text, session }: ReadRecord, lastSeenAt: number): string {
+  const from = text.indexOf(' ', text.indexOf(' ') + 1) + 1
+  return text.slice(0, from) + (lastSeenAt - session.createdAt).toString(36) + text.slice(text.indexOf(' ', from))
+}
+
+function encode({ session, version, unknownElements }: Omit<ReadRecord, 'text'>): string {
   const { user, data, createdAt, expiresAt, lastSeenAt, ip, userAgent } = session
-  const ttlSeconds = (expiresAt - createdAt) / 1_000
-  const times = [expiresAt, ttlSeconds, idleSeconds, lastSeenAt - createdAt].map((time) => time.toString(36))
-  const ownFields = Object.keys(data).length > 0 ? [data] : []
-  return `${times.join(' ')} ${JSON.stringify([VERSION, user, ip, userAgent, ...ownFields])}`
+  const times = [expiresAt, (expiresAt - createdAt) / 1_000, lastSeenAt - createdAt].map((time) => time.toString(36))
+  const isDataNeeded = unknownElements.length > 0 || Object.keys(data).length > 0
+  const elements = [version, user, ip, userAgent, ...(isDataNeeded ? [data, ...unknownElements] : [])]
+  return `${times.join(' ')} ${JSON.stringify(elements).slice(1, -1)}`
 }
 
-/** The session that the store has kept, if it is live; else the reason why there is none. */
-export function readRecord(id: string, text: string | null, users: UserParser): KeptSession | SessionEndReason {
-  if (typeof text !== 'string') return 'unknown'
-  if (isReason(text)) return text
-  const kept = decodeRecord(id, text, users)
-  if (kept === null) return 'unknown'
-  return endOf(kept) > Date.now() ? kept : 'expired'
-}
-
-/** Epoch milliseconds at which the session ends unless it is used. */
-export function endOf({ session: { expiresAt, lastSeenAt }, idleSeconds }: KeptSession): number {
-  return idleSeconds === 0 ? expiresAt : Math.min(expiresAt, lastSeenAt + idleSeconds * 1_000)
-}
-
-/** Milliseconds until then; at least one, as a store wants it. */
-export function lifeMsOf(kept: KeptSession): number {
-  return Math.max(1, endOf(kept) - Date.now())
-}
-
-/** Null when it is corrupt, of another version, or its user does not fit the schema. */
-function decodeRecord(id: string, text: string, users: UserParser): KeptSession | null {
+/** Null when the record is corrupt, of a release too far from this one, or its user does not fit the schema. */
+export function decodeRecord(id: string, text: string, users: UserParser): ReadRecord | null {
   let at = 0
   // Not split(): it would double what it costs to read a record, and every request without a cache reads one.
   function readTime(): number {
@@ -53,27 +53,26 @@ function decodeRecord(id: string, text: string, users: UserParser): KeptSession 
     at = text.indexOf(' ', from) + 1
     return Number.parseInt(text.slice(from, at), 36)
   }
-  const [expiresAt, ttlSeconds, idleSeconds, seenAfterMs] = [readTime(), readTime(), readTime(), readTime()]
-  const fields = parseJson(text.slice(at))
-  if (!isTime(expiresAt) || !isTime(ttlSeconds) || !isTime(idleSeconds) || !isTime(seenAfterMs)) return null
+  const [expiresAt, ttlSeconds, seenAfterMs] = [readTime(), readTime(), readTime()]
+  if (!isTime(expiresAt) || !isTime(ttlSeconds) || !isTime(seenAfterMs)) return null
 
-  const [version, user, ip, userAgent, data = {}] = Array.isArray(fields) ? (fields as unknown[]) : []
-  if (version !== VERSION || !users.accepts(user) || !isPlainObject(data)) return null
+  const elements = parseJson(`[${text.slice(at)}]`)
+  if (!Array.isArray(elements)) return null
+  const [version, user, ip, userAgent, data = {}, ...unknownElements] = elements as unknown[]
+  if (!isReadable(version) || !users.accepts(user) || !isPlainObject(data)) return null
   if (!isText(ip) || !isText(userAgent)) return null
   const createdAt = expiresAt - ttlSeconds * 1_000
   const lastSeenAt = createdAt + seenAfterMs
   const session = { id, user, data: data as SessionData, createdAt, expiresAt, lastSeenAt, ip, userAgent }
-  return { session, idleSeconds }
+  return { text, session, version, unknownElements }
 }
 
-const REASONS = ['logged_out', 'revoked', 'replaced'] satisfies SessionEndReason[]
-
-function isReason(text: string): text is SessionEndReason {
-  return REASONS.some((reason) => reason === text)
+function isReadable(version: unknown): version is number {
+  return Number.isInteger(version) && Math.abs(Number(version) - VERSION) <= 1
 }
 
-function isTime(value: unknown): value is number {
-  return Number.isSafeInteger(value)
+function isTime(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
 }
 
 function isText(value: unknown): value is string | null {

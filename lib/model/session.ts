@@ -47,8 +47,8 @@ export interface Session {
   /** Epoch milliseconds at which the session ends, whatever happens before. */
   readonly expiresAt: number
   /**
-   * Epoch milliseconds of the last use, up to a tenth of `session.idleTimeoutSeconds` ago: more often it is not written.
-   * The idle timeout counts from here. Without an idle timeout it is the time of the login.
+   * Epoch milliseconds of the last written activity: it is written at most once in a tenth of `idleTimeoutSeconds`. The
+   * idle timeout counts from here. Without an idle timeout it is the time of the login.
    */
   readonly lastSeenAt: number
   /** `request.ip` of the login, so only as true as Fastify's `trustProxy` is set right. */

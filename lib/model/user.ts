@@ -4,7 +4,7 @@ import Value from 'typebox/value'
 import { cloneJson, isPlainObject } from '../internal/json.js'
 import type { User } from './session.js'
 
-/** Turns what an upstream calls a user into one that fits `userSchema`, and recognises one that was stored. */
+/** Makes users that fit `userSchema` of what an upstream returns, and checks users that were stored. */
 export interface UserParser {
   /** A copy with the fields of the schema and nothing else, or null when it is not a valid user. */
   parse(value: unknown): User | null
@@ -25,7 +25,7 @@ export function createUserParser(userSchema: TObject): UserParser {
     parse(value) {
       const copy = cloneJson(value)
       if (!isPlainObject(copy)) return null
-      // 9007199254740993 arrives as …992: an id that JSON.parse rounded could be somebody else's.
+      // 9007199254740993 arrives as …992: an id that JSON.parse rounded could be that of another user.
       if (Number.isSafeInteger(copy.id)) copy.id = String(copy.id)
       const user = Value.Clean(userSchema, copy)
       return accepts(user) ? user : null

@@ -14,16 +14,21 @@ export function checkFields<T extends object>(parent: string, value: T, known: r
   return value
 }
 
-/** Only undefined means "the default": null is a mistake that should be told. */
+/** Only undefined means "the default": null is a mistake that is reported. */
 export function orEmpty<T extends object>(value: T | undefined): T {
   return value === undefined ? ({} as T) : value
 }
 
-/** An integer from `min`, or the default. */
-export function checkCount<T>(option: string, value: unknown, byDefault: T, min = 1): number | T {
+/** An integer within the range, or the default. */
+export function checkCount<T>(
+  option: string,
+  value: unknown,
+  byDefault: T,
+  { min = 1, max = MAX_COUNT }: { min?: number; max?: number } = {}
+): number | T {
   if (value === undefined) return byDefault
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > MAX_COUNT) {
-    throw new InvalidOptionError(option, `must be an integer from ${min} to ${MAX_COUNT}`)
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+    throw new InvalidOptionError(option, `must be an integer from ${min} to ${max}`)
   }
   return value
 }
@@ -47,7 +52,7 @@ export function checkOptionalFunction<T>(option: string, value: T | undefined): 
   throw new InvalidOptionError(option, 'must be a function')
 }
 
-/** A path that means the same to everybody: no empty, `.` or `..` segment, no escape, parameter or query. */
+/** A path that means the same to every router: no empty, `.` or `..` segment, no escape, parameter or query. */
 export function checkPath(option: string, value: unknown, byDefault?: string): string {
   const path = value === undefined ? byDefault : value
   if (typeof path === 'string' && PATH.test(path)) return path
@@ -56,7 +61,7 @@ export function checkPath(option: string, value: unknown, byDefault?: string): s
 
 const PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-]+)+\/?$/
 
-/** Whether the value has methods of these names: how a client that was injected is told from options. */
+/** Whether the value has methods of these names: how an injected client is distinguished from options. */
 export function hasMethods<T>(value: unknown, ...names: (keyof T & string)[]): value is T {
   if (typeof value !== 'object' || value === null) return false
   return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')

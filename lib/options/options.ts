@@ -1,9 +1,12 @@
 import type { TObject } from 'typebox'
 import type { Dispatcher } from 'undici'
 import type { SessionTypes, User } from '../model/session.js'
-import type { RedisClient } from '../store/redis/redis-store.js'
+import type { RedisClient } from '../store/redis/client.js'
+import type { RedisOptions } from '../store/redis/open-client.js'
 import type { SessionStore } from '../store/session-store.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
+
+export type { RedisOptions }
 
 /**
  * The options of the plugin. A wrong, unknown or contradictory one fails `register()` with
@@ -48,7 +51,7 @@ export interface JwtSessionOptions {
   requireStoreAtStart?: boolean | undefined
   /**
    * How many replicas of Redis must have acknowledged the end of a session before a logout, a `revoke()` or a
-   * `revokeAll()` is answered, and a login that presents a session: with too few the answer is 503 although the session
+   * `revokeAll()` is answered, and a login with the token of a session: with too few the answer is 503 although the session
    * has ended, because a failover might bring it back. They are waited for (WAIT) on a connection besides, for half of
    * `storeTimeoutMs` at most. Take all replicas that may become the master: one that has not acknowledged may be the one.
    * Only with `redis`. 1 to 2 147 483 647. Default: none.
@@ -56,7 +59,7 @@ export interface JwtSessionOptions {
   minReplicas?: number | undefined
   /**
    * When requests are answered 503 at once, without asking a store or an upstream that does not answer, or that too many
-   * already wait for: a queue that only grows takes memory and helps nobody.
+   * already wait for: a queue that only grows takes memory and helps no user.
    */
   breaker?: { store?: BreakerOptions | undefined; upstream?: BreakerOptions | undefined } | undefined
   /**
@@ -72,23 +75,23 @@ export interface JwtSessionOptions {
   cache?: boolean | CacheOptions | undefined
 }
 
-/** When somebody who does not answer is no longer asked. */
+/** When a store or an upstream that does not answer is no longer called. */
 export interface BreakerOptions {
   /**
-   * How many must have asked in vain, with no answer to anybody since the first of them asked. A refusal is an answer;
-   * silence is none, nor a connection that cannot be had. 1 to 2 147 483 647. Default 5.
+   * Consecutive failures that open the circuit. A refusal is an answer and no failure; a response that does not come in
+   * time is a failure. 1 to 2 147 483 647. Default 5.
    */
   failures?: number | undefined
   /**
-   * Milliseconds until one request may ask again, alone: when it is answered, everybody may, else it is another such time
-   * until the next. 1 to 2 147 483 647. Default 250.
+   * Milliseconds until one request, the probe, is let through: with an answer the circuit is closed, without an answer the
+   * next probe comes as long after. 1 to 2 147 483 647. Default 250.
    */
   probeAfterMs?: number | undefined
   /** How many may wait for an answer at the same time. 1 to 2 147 483 647. Default 10 000 for the store, 500 for the upstream. */
   maxInFlight?: number | undefined
 }
 
-/** How verified sessions are kept in this process. */
+/** How verified sessions are cached in this process. */
 export interface CacheOptions {
   /**
    * Sessions to keep, one to two kilobytes each without `data` and claims of your own; the least recently used goes first.
@@ -112,21 +115,26 @@ type DeclaredUserSchema = SessionTypes extends { userSchema: infer Schema } ? Sc
 /** How long sessions live, and how many a user may have. */
 export interface SessionOptions {
   /**
-   * Seconds from login to the end of the session and of its token, however much it is used: 1 to 2 147 483 647.
-   * Default 43 200, 12 hours (OWASP ASVS 7.3.2).
+   * Seconds from the login to the absolute expiry of a new session and of its token, however much it is in use: 1 to
+   * 2 147 483 647. Sessions that are open keep theirs. Default 43 200, 12 hours (OWASP ASVS 7.3.2).
    */
   ttlSeconds?: number | undefined
   /**
-   * Seconds without use after which a session has ended (OWASP ASVS 7.3.1): 1 to `ttlSeconds`, or false for no idle
-   * timeout. A use is written down at most once in a tenth of this time, so a session may end that tenth early. Default
-   * 1 800, half an hour, or `ttlSeconds` if that is less.
+   * Seconds without activity after which a session has ended (OWASP ASVS 7.3.1): 1 to `ttlSeconds`, or false for no idle
+   * timeout. It holds for open sessions too. Activity is written at most once in a tenth of this time, so a session may
+   * end that tenth early. Time in which the store could not write activity does not count: an outage ends no session.
+   * Default 1 800, half an hour, or `ttlSeconds` if that is less.
    */
   idleTimeoutSeconds?: number | false | undefined
-  /** Live sessions that one user may have: 1 to 2 147 483 647. Default: any number. */
+  /**
+   * Live sessions that one user may have: 1 to 1 000. It bounds what one user can cost Redis. A lowered limit holds after
+   * a few logins: one login ends 256 surplus sessions at most. Default 100; what this default ends is logged at `warn`,
+   * once a minute at most.
+   */
   maxPerUser?: number | undefined
   /**
-   * What a login over `maxPerUser` does: it ends the user's oldest session, or is refused with 409
-   * `FST_JWT_SESSION_LIMIT_REACHED`. Default `'evict-oldest'`.
+   * What a login over `maxPerUser` does: it ends the user's session whose last written activity is the oldest, or is
+   * refused with 409 `FST_JWT_SESSION_LIMIT_REACHED`. Default `'evict-oldest'`.
    */
   onMaxPerUser?: 'evict-oldest' | 'reject' | undefined
 }
@@ -153,13 +161,6 @@ export interface JwtOptions {
 
 /** Undefined, as of an environment variable that is not set, compiles and fails `register()`. */
 type Secret = string | Buffer | undefined
-
-/** Options for ioredis. One of `url`, `host`, `path` and `sentinels` says where Redis is. */
-export interface RedisOptions {
-  /** `redis://…`, `rediss://…` or the path of a unix socket. */
-  url?: string | undefined
-  [ioredisOption: string]: unknown
-}
 
 /** Where the upstream is, when it is JSON over HTTP. */
 export interface HttpUpstreamOptions {

@@ -3,11 +3,12 @@ import { InvalidOptionError } from '../errors.js'
 import { defaultUserSchema } from '../http/schemas.js'
 import type { User } from '../model/session.js'
 import type { SessionStore } from '../store/session-store.js'
+import type { StoreChoice } from '../store/store-config.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
 import { checkCount, checkFields, checkOptionalFunction, checkOptionalText, checkSwitch, hasMethods } from './checks.js'
 import type { JwtSessionOptions } from './options.js'
 import { type ResolvedBreakers, resolveBreakers } from './resolve-breaker.js'
-import { type RedisChoice, resolveRedis } from './resolve-redis.js'
+import { resolveRedis } from './resolve-redis.js'
 import { type ResolvedRoutes, resolveRoutes } from './resolve-routes.js'
 import { resolveSecrets } from './resolve-secrets.js'
 import { type ResolvedSession, resolveSession } from './resolve-session.js'
@@ -25,7 +26,7 @@ export interface ResolvedOptions {
   store: StoreChoice
   storeTimeoutMs: number
   requireStoreAtStart: boolean
-  /** Null: nobody waits for replicas. */
+  /** Null: replicas are not waited for. */
   minReplicas: number | null
   breaker: ResolvedBreakers
   upstream: UpstreamChoice
@@ -43,10 +44,6 @@ export interface ResolvedCache {
   maxEntries: number
   maxStaleMs: number
 }
-
-export type StoreChoice =
-  // By mistake: `redis` or `store` was given, and was undefined.
-  { kind: 'memory'; byMistake: boolean } | { kind: 'custom'; store: SessionStore } | RedisChoice
 
 export type UpstreamChoice =
   | { kind: 'custom'; client: UpstreamClient }
@@ -158,6 +155,6 @@ function resolveCache({ cache = false, store }: JwtSessionOptions): ResolvedCach
   const options = checkFields('cache', cache === true ? {} : cache, ['maxEntries', 'maxStaleMs'])
   return {
     maxEntries: checkCount('cache.maxEntries', options.maxEntries, 10_000),
-    maxStaleMs: checkCount('cache.maxStaleMs', options.maxStaleMs, 1_000, 100)
+    maxStaleMs: checkCount('cache.maxStaleMs', options.maxStaleMs, 1_000, { min: 100 })
   }
 }

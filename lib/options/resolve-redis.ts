@@ -1,24 +1,28 @@
 import { InvalidOptionError } from '../errors.js'
 import { isPlainObject } from '../internal/json.js'
-import type { RedisClient } from '../store/redis/redis-store.js'
+import { isCluster, keyPrefixOf, type RedisClient } from '../store/redis/client.js'
+import type { RedisChoice } from '../store/store-config.js'
 import { hasMethods } from './checks.js'
 import type { RedisOptions } from './options.js'
-
-/** Redis through a client that was injected, or through one to be opened with these options. */
-export type RedisChoice =
-  | { kind: 'redis-client'; client: RedisClient }
-  | { kind: 'redis-options'; options: RedisOptions }
 
 /** @throws {InvalidOptionError} without a word of a password or a host */
 export function resolveRedis(redis: RedisClient | RedisOptions): RedisChoice {
   // defineCommand() is ioredis alone: other clients take the arguments of a script otherwise.
   if (hasMethods<RedisClient & { defineCommand: unknown }>(redis, 'mget', 'eval', 'evalsha', 'defineCommand')) {
     checkReadsFromMaster(redis)
+    checkKeyPrefix(redis)
     return { kind: 'redis-client', client: redis }
   }
-  checkRedisOptions(redis as RedisOptions)
-  checkReadsFromMaster({ options: redis })
-  return { kind: 'redis-options', options: { ...(redis as RedisOptions) } }
+  const options = checkRedisOptions(redis)
+  checkReadsFromMaster({ options })
+  return { kind: 'redis-options', options: { ...options } }
+}
+
+/** Braces before those of the store would put the sessions of all users into one slot, on one master. */
+function checkKeyPrefix(client: object): void {
+  if (isCluster(client) && /[{}]/.test(keyPrefixOf(client))) {
+    throw new InvalidOptionError('redis', 'must have no braces in the `keyPrefix` of a Cluster')
+  }
 }
 
 /** A replica that lags does not know a new session yet: that would be answered as "ended". */
@@ -30,8 +34,8 @@ function checkReadsFromMaster(client: object): void {
   }
 }
 
-function checkRedisOptions(redis: RedisOptions): void {
-  if (!isPlainObject(redis) || !ADDRESSES.some((key) => redis[key] !== undefined)) {
+function checkRedisOptions(redis: RedisClient | RedisOptions): RedisOptions {
+  if (!hasAddress(redis)) {
     throw new InvalidOptionError('redis', `must be an ioredis client, or options with one of ${ADDRESSES.join(', ')}`)
   }
   // @fastify/redis would take these for its own.
@@ -44,6 +48,12 @@ function checkRedisOptions(redis: RedisOptions): void {
   if (typeof redis.url === 'string' && /^rediss?:\/\/[^/]*\/(?!\d*(?:[?#]|$))/.test(redis.url)) {
     throw new InvalidOptionError('redis.url', 'must have nothing but the number of a database for its path')
   }
+  return redis
 }
 
-const ADDRESSES = ['url', 'host', 'path', 'sentinels']
+const ADDRESSES = ['url', 'host', 'path', 'sentinels'] as const
+
+function hasAddress(redis: object): redis is RedisOptions {
+  const options: RedisOptions = isPlainObject(redis) ? redis : {}
+  return ADDRESSES.some((key) => options[key] !== undefined)
+}

@@ -4,7 +4,7 @@ import { InvalidOptionError } from '../errors.js'
 const MIN_BYTES = 32
 
 /**
- * Copies the secrets, so that nobody changes them behind our back, and refuses what is no secret (RFC 7518 3.2).
+ * Copies the secrets, so that later changes of the option have no effect, and refuses what is no secret (RFC 7518 3.2).
  *
  * @throws {InvalidOptionError} without a word of the secret
  */
@@ -29,7 +29,7 @@ function resolveSecret(secret: unknown): Buffer {
   return bytes
 }
 
-// A key that may be public must never be an HMAC secret: whoever has it could sign (RFC 8725 2.1).
+// A key that may be public must never be an HMAC secret: its readers could sign (RFC 8725 2.1).
 const KEY_TEXT = /---- ?BEGIN |["'\\{,\s]kty["'\\]*\s*:|(?:ssh|sk|ecdsa)-[\w.@-]+\s+AAAA|PuTTY-User-Key-File/
 
 /** Whether this is the DER encoding of a public key or a certificate. */

@@ -8,7 +8,9 @@ export interface ResolvedSession {
   ttlSeconds: number
   /** Null: no idle timeout. */
   idleTimeoutSeconds: number | null
-  limit: SessionLimit | null
+  limit: SessionLimit
+  /** Whether the limit was not chosen. */
+  isDefaultLimit: boolean
 }
 
 /** @throws {InvalidOptionError} */
@@ -23,7 +25,8 @@ export function resolveSession(input: SessionOptions | undefined): ResolvedSessi
   return {
     ttlSeconds,
     idleTimeoutSeconds: resolveIdleTimeout(options.idleTimeoutSeconds, ttlSeconds),
-    limit: resolveLimit(options)
+    limit: resolveLimit(options),
+    isDefaultLimit: options.maxPerUser === undefined
   }
 }
 
@@ -36,12 +39,10 @@ function resolveIdleTimeout(option: SessionOptions['idleTimeoutSeconds'], ttlSec
   return idleTimeoutSeconds
 }
 
-function resolveLimit({ maxPerUser, onMaxPerUser }: SessionOptions): SessionLimit | null {
-  if (onMaxPerUser !== undefined && onMaxPerUser !== 'evict-oldest' && onMaxPerUser !== 'reject') {
+function resolveLimit({ maxPerUser, onMaxPerUser = 'evict-oldest' }: SessionOptions): SessionLimit {
+  if (onMaxPerUser !== 'evict-oldest' && onMaxPerUser !== 'reject') {
     throw new InvalidOptionError('session.onMaxPerUser', "must be 'evict-oldest' or 'reject'")
   }
-  const max = checkCount('session.maxPerUser', maxPerUser, null)
-  if (max !== null) return { max, evictionReason: onMaxPerUser === 'reject' ? null : 'replaced' }
-  if (onMaxPerUser !== undefined) throw new InvalidOptionError('session.onMaxPerUser', 'needs `session.maxPerUser`')
-  return null
+  const max = checkCount('session.maxPerUser', maxPerUser, 100, { max: 1_000 })
+  return { max, onFull: onMaxPerUser === 'reject' ? 'reject' : 'evict' }
 }

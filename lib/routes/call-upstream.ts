@@ -4,7 +4,7 @@ import { ClientGoneError } from '../errors.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
 import type { UpstreamContext } from '../upstream/upstream-client.js'
 
-/** What the upstream is told about the request. Its signal is aborted when the connection closes before the answer. */
+/** What the upstream gets of the request. Its signal is aborted when the connection closes before the answer. */
 export function createUpstreamContext(request: FastifyRequest, reply: FastifyReply): UpstreamContext {
   const controller = new AbortController()
   // Gone already, while a hook of the host had the request. Under HTTP/2 only the stream knows.
@@ -17,9 +17,9 @@ export function createUpstreamContext(request: FastifyRequest, reply: FastifyRep
 }
 
 /**
- * Calls the upstream, whoever wrote it.
+ * Calls the upstream, of this package or of the application.
  *
- * @throws {ClientGoneError} nobody waits for the result
+ * @throws {ClientGoneError} no client waits for the result
  * @throws {UpstreamInvalidError} for anything thrown that is no `UpstreamError`
  */
 export async function callUpstream(context: UpstreamContext, call: () => Promise<unknown>): Promise<unknown> {

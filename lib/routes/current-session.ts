@@ -1,34 +1,30 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { idleEndOf } from '../guard/request-session.js'
 import { errorAnswers, nullable, time, toIsoTime } from '../http/schemas.js'
 import type { Route } from '../options/resolve-routes.js'
 import type { RouteParts } from './route-deps.js'
 
-/** `GET /user/session`: who is logged in, and until when. Looking does not put off the idle end. */
-export function mountSession(
-  scope: FastifyInstance,
-  { path }: Route,
-  { options: { userSchema }, verifySession }: RouteParts
-): void {
+/** `GET /user/session`: who is logged in, and until when. Looking does not extend the session. */
+export function mountSession(scope: FastifyInstance, { path }: Route, parts: RouteParts): void {
+  const { verifySession, lifetimes } = parts
   const ok = Type.Object(
     {
-      user: userSchema,
+      user: parts.options.userSchema,
       created_at: time('The login'),
       expires_at: time('The session ends at the latest'),
-      idle_expires_at: nullable(time('The session ends unless it is used; null when there is no idle timeout'))
+      idle_expires_at: nullable(time('The session ends unless it is in use; null when there is no idle timeout'))
     },
     { description: 'The session' }
   )
   const schema = { summary: 'Who is logged in, and until when', response: { 200: ok, ...errorAnswers(401, 503) } }
 
   scope.get(path, { schema, config: { session: { slide: false } }, preHandler: verifySession }, async ({ session }) => {
-    const idleEnd = idleEndOf(session)
+    const idleExpiry = lifetimes.idleExpiryOf(session, Date.now())
     return {
       user: session.user,
       created_at: toIsoTime(session.createdAt),
       expires_at: toIsoTime(session.expiresAt),
-      idle_expires_at: idleEnd === null ? null : toIsoTime(idleEnd)
+      idle_expires_at: idleExpiry === null ? null : toIsoTime(idleExpiry)
     }
   })
 }

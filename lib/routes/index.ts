@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
-import { InvalidBodyError, JwtSessionError } from '../errors.js'
+import { InvalidBodyError, isJwtSessionError } from '../errors.js'
 import { mountSession } from './current-session.js'
 import { acceptOnlyJson } from './json-body.js'
 import { mountLogin } from './login.js'
@@ -29,9 +29,9 @@ export function createRoutes(parts: RouteParts) {
     })
     const hostErrorHandler = scope.errorHandler
     scope.setErrorHandler((error: unknown, request, reply) => {
-      if (error instanceof JwtSessionError) return parts.answers.sendError(request, reply, error)
+      if (isJwtSessionError(error)) return parts.errorReplies.send(request, reply, error)
       if (isFastifyRefusal(error))
-        return parts.answers.sendError(request, reply, new InvalidBodyError(error.code, error.statusCode))
+        return parts.errorReplies.send(request, reply, new InvalidBodyError(error.code, error.statusCode))
       // What a hook of the host has thrown is the host's to answer. Fastify passes on what is thrown here, if an Error.
       if (error instanceof Error) throw error
       return hostErrorHandler(error as FastifyError, request, reply)

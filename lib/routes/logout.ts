@@ -1,44 +1,38 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { errorAnswers } from '../http/schemas.js'
-import type { Session } from '../model/session.js'
+import { decodeRecord } from '../model/session-record.js'
 import type { Route } from '../options/resolve-routes.js'
-import { readBearerToken } from '../token/transport.js'
+import type { StoredSession } from '../store/session-store.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
-import { presentedSessionId } from './presented-session.js'
+import { sessionOfToken } from './request-token.js'
 import type { RouteParts } from './route-deps.js'
 
-/** `POST /user/logout`: ends the session that the request came with. Without one there is nothing to do, which is fine. */
-export function mountLogout(
-  scope: FastifyInstance,
-  { path }: Route,
-  { upstream, accessTokens, sessions, answers }: RouteParts
-): void {
+/** `POST /user/logout`: ends the session of the request's token. Without such a session there is nothing to do: 204 too. */
+export function mountLogout(scope: FastifyInstance, { path }: Route, parts: RouteParts): void {
+  const { upstream, users, accessTokens, sessions, errorReplies } = parts
   const response = {
     204: Type.Null({ description: 'There is no session any more' }),
     ...errorAnswers(400, 413, 415, 503)
   }
 
   /** Also when the client has gone meanwhile: a page that logs out often leaves at once. */
-  async function tellUpstream({ headers, ip, log }: FastifyRequest, session: Session): Promise<void> {
+  async function notifyUpstream({ headers, ip, log }: FastifyRequest, { id, record }: StoredSession): Promise<void> {
+    const read = decodeRecord(id, record, users)
+    // It ends all the same, without being read.
+    if (read === null) return log.error('The upstream was not notified of a logout: the session cannot be read')
     try {
-      await upstream.logout?.(session, { headers, ip, signal: new AbortController().signal })
+      await upstream.logout?.(read.session, { headers, ip, signal: new AbortController().signal })
     } catch (error) {
-      log.warn({ code: toUpstreamError(error).code }, 'The upstream was not told of a logout')
+      log.warn({ code: toUpstreamError(error).code }, 'The upstream was not notified of a logout')
     }
   }
 
   scope.post(path, { schema: { summary: 'Log out', response } }, async (request, reply) => {
-    const { headers } = request
-    const id = presentedSessionId(request, accessTokens)
-    if (id !== null) {
-      // Both at once, and in this order on one connection: one deadline, one round trip.
-      const [session] = await Promise.all([upstream.logout ? sessions.find(id) : null, sessions.end(id, 'logged_out')])
-      if (session !== null) await tellUpstream(request, session)
-    }
-    // A page of another site can send this request, though never with a token: it must not empty the user's stores.
-    const isForged = readBearerToken(headers.authorization) === null && headers['sec-fetch-site'] === 'cross-site'
-    if (!isForged) answers.setClearSignal(reply, 'logged_out')
+    const named = sessionOfToken(request, accessTokens)
+    const ended = named && (await sessions.end(named.id, 'logged_out'))
+    if (ended !== null && upstream.logout !== undefined) await notifyUpstream(request, ended)
+    errorReplies.setClearSignal(request, reply, 'logged_out')
     reply.code(204)
   })
 }

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { SessionNotFoundError } from '../errors.js'
-import { waitedMsOf } from '../guard/request-session.js'
+import { budgetOf } from '../guard/request-session.js'
 import { errorAnswers, nullable, time, toIsoTime } from '../http/schemas.js'
 import type { Route } from '../options/resolve-routes.js'
 import type { RouteParts } from './route-deps.js'
@@ -9,14 +9,14 @@ import type { RouteParts } from './route-deps.js'
 const sessionSchema = Type.Object({
   id: Type.String({ description: 'For `DELETE`' }),
   created_at: time('The login'),
-  last_seen_at: time('The last use, to a tenth of the idle timeout'),
+  last_seen_at: time('The last activity, to a tenth of the idle timeout'),
   expires_at: time('The session ends at the latest'),
   ip: nullable(Type.String({ description: 'Where the login came from' })),
   user_agent: nullable(Type.String({ description: 'What the login came with, as the client wrote it' })),
   current: Type.Boolean({ description: 'Whether it is the session of this request' })
 })
 
-/** `GET`, `DELETE` and `DELETE /:id` of `/user/sessions`: a user sees and ends his own sessions, and nobody else's. */
+/** `GET`, `DELETE` and `DELETE /:id` of `/user/sessions`: users see and end their own sessions only. */
 export function mountSessions(scope: FastifyInstance, { path }: Route, { sessions, verifySession }: RouteParts): void {
   const ended = Type.Null({ description: 'They have ended' })
   const list = Type.Array(sessionSchema, { description: 'The live sessions of the user, the oldest first' })
@@ -28,7 +28,7 @@ export function mountSessions(scope: FastifyInstance, { path }: Route, { session
       preHandler: verifySession
     },
     async ({ session: current }) => {
-      const found = await sessions.within(waitedMsOf(current)).list(current.user.id)
+      const found = await sessions.list(current.user.id, budgetOf(current))
       return found.map(({ id, createdAt, lastSeenAt, expiresAt, ip, userAgent }) => ({
         id,
         created_at: toIsoTime(createdAt),
@@ -48,7 +48,7 @@ export function mountSessions(scope: FastifyInstance, { path }: Route, { session
       preHandler: verifySession
     },
     async ({ session: current }, reply) => {
-      await sessions.within(waitedMsOf(current)).revokeAll(current.user.id, { exceptId: current.id })
+      await sessions.revokeAll(current.user.id, current.id, budgetOf(current))
       reply.code(204)
     }
   )
@@ -65,10 +65,10 @@ export function mountSessions(scope: FastifyInstance, { path }: Route, { session
     },
     async ({ session: current, params }, reply) => {
       const { id } = params as { id: string }
-      const shared = sessions.within(waitedMsOf(current))
-      const found = await shared.find(id)
+      const budget = budgetOf(current)
+      const found = await sessions.find(id, budget)
       if (found?.user.id !== current.user.id) throw new SessionNotFoundError()
-      await shared.revoke(id)
+      await sessions.end(id, 'revoked', budget)
       reply.code(204)
     }
   )

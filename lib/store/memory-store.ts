@@ -1,104 +1,191 @@
-import type { SessionEndReason } from '../errors.js'
 import { splitSessionId } from '../model/session-id.js'
-import { KEPT_AFTER_LIFE_MS, type SessionStore } from './session-store.js'
+import {
+  type CreateOptions,
+  EARLY_END_MS,
+  type EndReason,
+  type FoundRecord,
+  MAX_EVICTIONS,
+  type SessionStore
+} from './session-store.js'
 
 interface Entry {
-  text: string
-  /** Epoch milliseconds; in the past for a reason, which is never live. */
-  liveUntil: number
-  forgetAt: number
+  found: FoundRecord
+  /** Epoch milliseconds. */
+  readonly expiresAt: number
+  /** Gives the memory back. Whether the entry has expired is decided by the clock. */
   timer: NodeJS.Timeout
 }
 
-// A longer delay overflows Node's timers, which then fire at once.
+/** The sessions of one user. */
+interface User {
+  /** Ids of the sessions with a record, in the order of their last written activity, the oldest first. */
+  readonly open: Set<string>
+  /** `performance.now()` of the last `endAll()`. */
+  revokedAt: number
+  /** Forgets `revokedAt`. */
+  timer?: NodeJS.Timeout
+}
+
+/** A longer delay overflows Node's timers, which then fire at once. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1
 
+/** For how long a login may be under way and still learn that all sessions of the user were ended meanwhile. */
+const REVOKED_MARK_MS = 3_600_000
+
 /**
- * Sessions in this process's memory: for development, tests and applications of one process. They are gone when it
- * exits. An entry gives its memory back when it is over. `close()` forgets them all.
+ * Sessions in the memory of this process: for development, tests and applications of one process. The sessions are gone
+ * when the process exits. An entry gives its memory back when it expires; `close()` forgets all entries.
  */
 export function createMemoryStore(): SessionStore & { close(): void } {
-  const users = new Map<string, Map<string, Entry>>()
-
-  function entryOf(id: string): Entry | undefined {
-    const entry = entriesOf(splitSessionId(id)[0]).get(id)
-    return entry !== undefined && entry.forgetAt > Date.now() ? entry : undefined
-  }
-
-  /** In the order of their creation. */
-  function entriesOf(tag: string): ReadonlyMap<string, Entry> {
-    return users.get(tag) ?? new Map()
-  }
-
-  function keep(id: string, text: string, liveUntil: number, forgetAt: number): void {
-    const [tag] = splitSessionId(id)
-    const entries = users.get(tag) ?? new Map<string, Entry>()
-    users.set(tag, entries)
-    clearTimeout(entries.get(id)?.timer)
-    entries.set(id, { text, liveUntil, forgetAt, timer: startTimer(id, forgetAt) })
-  }
-
-  function keepRecord(id: string, record: string, lifeMs: number): void {
-    const liveUntil = Date.now() + lifeMs
-    keep(id, record, liveUntil, liveUntil + KEPT_AFTER_LIFE_MS)
-  }
-
-  function endEntry(id: string, reason: SessionEndReason): void {
-    const text = entryOf(id)?.text
-    if (text !== undefined && isRecord(text)) keep(id, reason, 0, Number.parseInt(text, 36))
-  }
-
-  /** The timer frees memory; whether an entry is over is for the clock to say, in entryOf(). */
-  function startTimer(id: string, forgetAt: number): NodeJS.Timeout {
-    return setTimeout(
-      () => {
-        const [tag] = splitSessionId(id)
-        const entries = users.get(tag)
-        const entry = entries?.get(id)
-        if (entry !== undefined && entry.forgetAt > Date.now()) entry.timer = startTimer(id, forgetAt)
-        else if (entries?.delete(id) && entries.size === 0) users.delete(tag)
-      },
-      Math.min(forgetAt - Date.now(), LONGEST_DELAY_MS)
-    ).unref()
-  }
-
+  const store = new MemoryStore()
+  // Properties of its own, so that a store around this one can take them over: `{ ...createMemoryStore(), find }`.
   return {
-    async create(id, record, lifeMs, limit) {
-      if (limit !== null) {
-        const { max, evictionReason } = limit
-        const live = [...entriesOf(splitSessionId(id)[0])].filter(([, { liveUntil }]) => liveUntil > Date.now())
-        if (live.length >= max && evictionReason === null) return false
-        const surplus = live.slice(0, Math.max(0, live.length - max + 1))
-        for (const [oldest] of surplus) endEntry(oldest, evictionReason as SessionEndReason)
-      }
-      keepRecord(id, record, lifeMs)
-      return true
-    },
-    async find(id) {
-      return entryOf(id)?.text ?? null
-    },
-    async replace(id, record, next, lifeMs) {
-      const entry = entryOf(id)
-      if (entry?.text !== record || entry.liveUntil <= Date.now()) return false
-      keepRecord(id, next, lifeMs)
-      return true
-    },
-    async end(id, reason) {
-      endEntry(id, reason)
-    },
-    async endAll(tag, reason, exceptId) {
-      for (const id of entriesOf(tag).keys()) if (id !== exceptId) endEntry(id, reason)
-    },
-    async list(tag) {
-      return [...entriesOf(tag)].flatMap(([id, { text }]) => (isRecord(text) ? [{ id, record: text }] : []))
-    },
-    close() {
-      for (const entries of users.values()) for (const { timer } of entries.values()) clearTimeout(timer)
-      users.clear()
-    }
+    create: (...args) => store.create(...args),
+    find: (...args) => store.find(...args),
+    replace: (...args) => store.replace(...args),
+    end: (...args) => store.end(...args),
+    endAll: (...args) => store.endAll(...args),
+    list: (...args) => store.list(...args),
+    close: () => store.close()
   }
 }
 
-function isRecord(text: string): boolean {
-  return text.includes(' ')
+class MemoryStore implements SessionStore {
+  /** By session id. Apart from the users: `find()` is one lookup, and no operation reads the reasons of a user. */
+  readonly #entries = new Map<string, Entry>()
+  /** By tag. */
+  readonly #users = new Map<string, User>()
+
+  async create(id: string, record: string, options: CreateOptions) {
+    const { expiresAt, startedMsAgo, notAfter, limit } = options
+    if (Date.now() > notAfter || Date.now() >= expiresAt) return 'too_late'
+    const known = this.#entryOf(id)?.found
+    if (known !== undefined) return 'record' in known ? 'created' : 'too_late'
+    const tag = tagOf(id)
+    const user = this.#users.get(tag)
+    if (user !== undefined && performance.now() - startedMsAgo < user.revokedAt) return 'revoked'
+
+    const live = this.#liveIdsOf(tag)
+    const replaced = live.find((liveId) => liveId === options.replaces)
+    const counted = live.filter((liveId) => liveId !== replaced)
+    const surplus = counted.slice(0, Math.max(0, counted.length + 1 - limit.max))
+    if (surplus.length > 0 && limit.onFull === 'reject') return 'full'
+
+    this.#add(id, { record }, expiresAt)
+    this.#userOf(tag).open.add(id)
+    if (replaced !== undefined) this.#end(replaced, 'logged_in_again')
+    const evicted = surplus.slice(0, MAX_EVICTIONS)
+    for (const evictedId of evicted) this.#end(evictedId, 'replaced')
+    if (evicted.length > 0) limit.onEvicted?.(evicted.length)
+    return 'created'
+  }
+
+  async find(id: string) {
+    return this.#entryOf(id)?.found ?? null
+  }
+
+  async replace(id: string, record: string, next: string) {
+    const entry = this.#entryOf(id)
+    if (entry === undefined || recordIn(entry) !== record) return false
+    entry.found = { record: next }
+    const { open } = this.#userOf(tagOf(id))
+    open.delete(id)
+    open.add(id)
+    return true
+  }
+
+  async end(id: string, reason: EndReason) {
+    if (this.#entryOf(id) === undefined) this.#add(id, { ended: reason }, Date.now() + EARLY_END_MS)
+    return this.#end(id, reason)
+  }
+
+  async endAll(tag: string, reason: EndReason, exceptId: string | null) {
+    for (const id of this.#liveIdsOf(tag)) if (id !== exceptId) this.#end(id, reason)
+    const user = this.#userOf(tag)
+    user.revokedAt = performance.now()
+    clearTimeout(user.timer)
+    const forget = () => {
+      user.revokedAt = Number.NEGATIVE_INFINITY
+      this.#removeIfEmpty(tag)
+    }
+    user.timer = setTimeout(forget, REVOKED_MARK_MS).unref()
+  }
+
+  async list(tag: string) {
+    return Array.from(this.#users.get(tag)?.open ?? []).flatMap((id) => {
+      const record = recordIn(this.#entryOf(id))
+      return record === undefined ? [] : [{ id, record }]
+    })
+  }
+
+  close(): void {
+    for (const { timer } of [...this.#entries.values(), ...this.#users.values()]) clearTimeout(timer)
+    this.#entries.clear()
+    this.#users.clear()
+  }
+
+  #entryOf(id: string): Entry | undefined {
+    const entry = this.#entries.get(id)
+    return entry !== undefined && entry.expiresAt > Date.now() ? entry : undefined
+  }
+
+  #liveIdsOf(tag: string): string[] {
+    return Array.from(this.#users.get(tag)?.open ?? []).filter((id) => this.#entryOf(id) !== undefined)
+  }
+
+  #userOf(tag: string): User {
+    const known = this.#users.get(tag)
+    if (known !== undefined) return known
+    const user = { open: new Set<string>(), revokedAt: Number.NEGATIVE_INFINITY }
+    this.#users.set(tag, user)
+    return user
+  }
+
+  #add(id: string, found: FoundRecord, expiresAt: number): void {
+    // An expired entry whose timer is late may have the same id.
+    clearTimeout(this.#entries.get(id)?.timer)
+    this.#entries.set(id, { found, expiresAt, timer: this.#startTimer(id, expiresAt) })
+  }
+
+  /** Puts the reason in the place of the record, and returns the record. The first reason is kept. */
+  #end(id: string, reason: EndReason): { record: string } | null {
+    const entry = this.#entryOf(id)
+    const record = recordIn(entry)
+    if (entry === undefined || record === undefined) return null
+    entry.found = { ended: reason }
+    this.#removeFromUser(id)
+    return { record }
+  }
+
+  #startTimer(id: string, expiresAt: number): NodeJS.Timeout {
+    const onTimeout = () => {
+      const entry = this.#entryOf(id)
+      // The delay was too long for one timer, or the clock was set back.
+      if (entry !== undefined) entry.timer = this.#startTimer(id, expiresAt)
+      else {
+        this.#entries.delete(id)
+        this.#removeFromUser(id)
+      }
+    }
+    return setTimeout(onTimeout, Math.min(expiresAt - Date.now(), LONGEST_DELAY_MS)).unref()
+  }
+
+  /** The session with this id has no record any more. */
+  #removeFromUser(id: string): void {
+    this.#users.get(tagOf(id))?.open.delete(id)
+    this.#removeIfEmpty(tagOf(id))
+  }
+
+  #removeIfEmpty(tag: string): void {
+    const user = this.#users.get(tag)
+    if (user?.open.size === 0 && user.revokedAt === Number.NEGATIVE_INFINITY) this.#users.delete(tag)
+  }
+}
+
+function recordIn(entry: Entry | undefined): string | undefined {
+  return entry !== undefined && 'record' in entry.found ? entry.found.record : undefined
+}
+
+function tagOf(id: string): string {
+  return splitSessionId(id)[0]
 }

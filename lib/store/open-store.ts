@@ -1,80 +1,64 @@
 import type { FastifyInstance } from 'fastify'
-import { createBreaker, logBreaker } from '../internal/circuit-breaker.js'
+import { openCache } from '../cache/open-cache.js'
+import type { CachedReader } from '../cache/session-cache.js'
 import { warn } from '../internal/warn.js'
-import type { ResolvedOptions } from '../options/resolve-options.js'
+import { createGuardedStore, type GuardedStore } from './guarded-store.js'
 import { createMemoryStore } from './memory-store.js'
-import { checkEviction, checkSettings } from './redis/check-client.js'
-import { openRedis } from './redis/open-client.js'
-import { createRedisStore, type RedisClient } from './redis/redis-store.js'
-import { type DuplicableClient, openWaitingClient } from './redis/waiting-client.js'
-import { createReplicatedStore } from './replicated-store.js'
-import type { SessionStore } from './session-store.js'
-import { waitForStore } from './wait-until-ready.js'
-
-type StoreOptions = Pick<
-  ResolvedOptions,
-  'store' | 'storeTimeoutMs' | 'requireStoreAtStart' | 'minReplicas' | 'breaker'
->
+import { openRedisStore } from './redis/open-redis-store.js'
+import type { DowntimeWatch, SessionStore } from './session-store.js'
+import type { OpenedStore, StoreConfig } from './store-config.js'
+import { askStore, longestWaitMs, waitUntilReady } from './wait-until-ready.js'
 
 /**
- * The store that the options ask for. What is opened here is closed with the app; what was injected is not.
+ * The store's stack, from the outside in: cache → budget, breaker and checks → sessions in Redis, memory or a store of the
+ * application's own. What is opened here is closed with the app; what was injected is not.
  *
- * @throws {StoreUnavailableError} it is required and does not answer
+ * @throws {StoreUnavailableError} the store is required and does not respond
  */
-export async function openStore(fastify: FastifyInstance, options: StoreOptions): Promise<SessionStore> {
-  const { store: choice, storeTimeoutMs, requireStoreAtStart: isRequired } = options
-  const patienceMs = longestWaitMs(fastify)
-
-  if (choice.kind === 'memory') return openMemory(fastify, choice.byMistake)
-  if (choice.kind === 'redis-options') {
-    const { client, refusal } = await openRedis(fastify, choice.options, storeTimeoutMs)
-    const store = storeOn(fastify, client)
-    // Even if it is not required: most often it is there a moment later, and the first request need not be refused.
-    const wait = { client, refusal, isRequired, patienceMs: isRequired ? patienceMs : storeTimeoutMs }
-    await waitForStore(store, wait).catch((error) => {
-      client.disconnect()
-      throw error
-    })
-    return withReplicas(fastify, { store, client }, options)
-  }
-  if (choice.kind === 'redis-client') checkSettings(choice.client)
-  const client = choice.kind === 'redis-client' ? choice.client : {}
-  const store = choice.kind === 'redis-client' ? storeOn(fastify, choice.client) : choice.store
-  if (isRequired) await waitForStore(store, { client, isRequired, patienceMs })
-  return choice.kind === 'redis-client' ? withReplicas(fastify, { store, client: choice.client }, options) : store
-}
-
-/** The store, which waits for so many replicas if it is to, over another connection. That is closed with the app. */
-function withReplicas(
+export async function openStore<Value>(
   fastify: FastifyInstance,
-  { store, client }: { store: SessionStore; client: RedisClient },
-  { minReplicas, storeTimeoutMs, breaker: { store: limits } }: StoreOptions
-): SessionStore {
-  if (minReplicas === null) return store
-  // Each wait in vain holds up those behind it: after one, a single one at a time finds out whether replicas are back.
-  const breaker = createBreaker({ ...limits, failures: 1 }, logBreaker(fastify.log, 'replica of the session store'))
-  const waiting = openWaitingClient(client as DuplicableClient, { minReplicas, timeoutMs: storeTimeoutMs, breaker })
-  fastify.addHook('onClose', async () => waiting.close())
-  return createReplicatedStore(store, createRedisStore(waiting.client))
+  config: StoreConfig
+): Promise<{ store: GuardedStore; cache: CachedReader<Value> }> {
+  const opened = await open(fastify, config)
+  const downtime = watchDowntime(opened.store, config)
+  const { timeoutMs, breaker, cache, idleMs } = config
+  const guarded = createGuardedStore(opened.store, {
+    timeoutMs,
+    breaker,
+    idleMs,
+    log: fastify.log,
+    ...opened.guard,
+    ...(downtime && { downtimeOf: (tag, now) => downtime.of(tag, now) })
+  })
+  fastify.addHook('onClose', async () => {
+    downtime?.close()
+    guarded.close()
+  })
+  await downtime?.attempted
+  return openCache<Value>(fastify, guarded, cache)
 }
 
-function storeOn(fastify: FastifyInstance, client: RedisClient): SessionStore {
-  // Nobody waits for it.
-  fastify.addHook('onReady', async () => void checkEviction(client))
-  return createRedisStore(client)
+async function open(fastify: FastifyInstance, config: StoreConfig): Promise<OpenedStore> {
+  const { choice, isRequiredAtStart: isRequired } = config
+  if (choice.kind === 'memory') return { store: openMemory(fastify, choice.byMistake) }
+  if (choice.kind !== 'custom') return openRedisStore(fastify, choice, config)
+  const { store } = choice
+  const ask = () => askStore(store)
+  if (isRequired) await waitUntilReady({ ask, patienceMs: longestWaitMs(fastify), isRequired, client: {} })
+  return { store }
 }
 
-const LONGEST_WAIT_MS = 5_000
+const LONGEST_BEAT_MS = 5_000
 
-/** Less than Fastify waits for the plugin: it would not say what is wrong. */
-function longestWaitMs({ initialConfig: { pluginTimeout } }: FastifyInstance): number {
-  return Math.min(LONGEST_WAIT_MS, (pluginTimeout || Number.POSITIVE_INFINITY) / 2)
+function watchDowntime(store: SessionStore, { idleMs, ttlMs, timeoutMs }: StoreConfig): DowntimeWatch | undefined {
+  if (idleMs === null) return undefined
+  return store.watchDowntime?.({ intervalMs: Math.min(LONGEST_BEAT_MS, idleMs / 10), rememberMs: ttlMs, timeoutMs })
 }
 
 let hasWarned = false
 
+/** Warns once in a process, where memory is probably not what was meant. */
 function openMemory(fastify: FastifyInstance, byMistake: boolean): SessionStore {
-  // Once in a process, when memory is probably not what was meant.
   if (!hasWarned && (byMistake || process.env.NODE_ENV === 'production')) {
     hasWarned = true
     const advice = byMistake

@@ -4,19 +4,20 @@ import type { FastifyInstance } from 'fastify'
 import { InvalidClaimsError, SessionEndedError } from '../errors.js'
 import { cloneJson, isPlainObject } from '../internal/json.js'
 import { TokenMap } from '../internal/token-lru.js'
-import type { Session } from '../model/session.js'
+import type { Session, User } from '../model/session.js'
 import { isSessionId } from '../model/session-id.js'
 import { isUserId } from '../model/user.js'
-import type { ResolvedOptions } from '../options/resolve-options.js'
+import { encodedPayloadOf, HEADER, MAX_TOKEN_LENGTH } from './token-format.js'
 
-/** What a valid token says: which session, and whose; and until when it says so, in milliseconds since 1970. */
+/** What a valid token claims. */
 export interface AccessTokenClaims {
   sessionId: string
   userId: string
-  expiresAt: number
+  /** Epoch seconds: that of the session, see {@link expOf}. */
+  exp: number
 }
 
-/** What a token says of itself, not checked yet. */
+/** What a token claims of itself, not checked yet. */
 type RegisteredClaims = Record<'sub' | 'jti' | 'iat' | 'exp' | 'nbf' | 'iss' | 'aud', unknown>
 
 /** Makes access tokens, and reads them. */
@@ -27,44 +28,50 @@ export interface AccessTokens {
    */
   sign(session: Session): string
   /**
-   * What the token claims: every claim checked, and none before the signature (OWASP ASVS 9.1.1).
-   * @throws {SessionEndedError} `expired` for a token of ours at or past its `exp`, else `invalid_token`
+   * What the token claims: every claim checked, and none before the signature (OWASP ASVS 9.1.1). `iat` is not compared
+   * with the clock, nor the lifetime with the option: the session is what ends.
+   * @throws {SessionEndedError} `expired` for a token issued here at or past its `exp`, else `invalid_token`
    */
   verify(token: string): AccessTokenClaims
   /**
-   * The session that a token of ours names, whatever else it claims; null for any other token. For ending a session,
-   * which must not fail because clocks or options of two instances differ.
+   * The session that a token issued here names, and its absolute expiry in epoch milliseconds, whatever else the token
+   * claims; null for any other token. For ending a session, which must not fail because clocks or options of two
+   * instances differ.
    */
-  findSessionId(token: string): string | null
+  findSession(token: string): { id: string; expiresAt: number } | null
 }
 
-const HEADER = { alg: 'HS256', typ: 'at+jwt' } as const
-const MAX_TOKEN_LENGTH = 8_192
-const MAX_OPENED = 10_000
-const MAX_CLOCK_SKEW_SECONDS = 30
-
 /**
- * The exact spelling of a token of ours. The header is the one that sign() writes, to the byte: no other algorithm or
- * type, no `crit` and no key reference is ever read (RFC 8725 3.1, 3.11). Base64url has one spelling only, whole groups
- * of four or an end without stray bits (RFC 4648 3.5), so a 32-byte MAC ends in one of sixteen characters.
+ * `exp` of the tokens of a session, in epoch seconds. Whole seconds, rounded up: a token is good as long as its session,
+ * which ends at a millisecond.
  */
-const TOKEN = new RegExp(
-  `^${Buffer.from(JSON.stringify(HEADER)).toString('base64url')}` +
-    String.raw`\.((?:[\w-]{4})*(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?)` +
-    String.raw`\.[\w-]{42}[AEIMQUYcgkosw048]$`
-)
+export function expOf({ expiresAt }: Pick<Session, 'expiresAt'>): number {
+  return Math.ceil(expiresAt / 1_000)
+}
+
+const MAX_OPENED = 10_000
+
+/** How tokens are signed, and what they have to claim. */
+export interface AccessTokenConfig {
+  /** The first signs, each verifies. */
+  secrets: readonly Buffer[]
+  issuer: string | undefined
+  audience: string | undefined
+  /** The application's own claims. */
+  claims(user: User): Record<string, unknown>
+}
 
 /** Signs with the first secret and verifies with each of them, so that a secret can be replaced without a logout. */
 export async function createAccessTokens(
   fastify: FastifyInstance,
-  { jwt: { secrets, issuer, audience, claims }, session: { ttlSeconds } }: Pick<ResolvedOptions, 'jwt' | 'session'>
+  { secrets, issuer, audience, claims }: AccessTokenConfig
 ): Promise<AccessTokens> {
   const keys = await registerKeys(fastify, secrets)
 
-  /** What tokens say whose signature has been found good. A secret holds as long as the app runs. */
+  /** The claims of tokens whose signature is good. A secret holds as long as the app runs. */
   const opened = new TokenMap<RegisteredClaims>(MAX_OPENED)
 
-  /** What a token says that is spelled like ours and signed with one of the secrets, or null. */
+  /** The claims of a token that is spelled as the tokens issued here and signed with one of the secrets, or null. */
   function openToken(token: string): RegisteredClaims | null {
     const known = opened.get(token)
     if (known !== undefined) return known
@@ -77,15 +84,15 @@ export async function createAccessTokens(
   }
 
   function readToken(token: string): Record<string, unknown> | null {
-    const encodedPayload = token.length <= MAX_TOKEN_LENGTH ? TOKEN.exec(token)?.[1] : undefined
-    if (encodedPayload === undefined) return null
+    const encodedPayload = encodedPayloadOf(token)
+    if (encodedPayload === null) return null
     for (const key of keys) {
       try {
         const payload: unknown = key.verify(token)
         // Malformed UTF-8 reads as U+FFFD, so two different payloads could look alike (RFC 7515 5.2).
         return isPlainObject(payload) && isUtf8(Buffer.from(encodedPayload, 'base64url')) ? payload : null
       } catch {
-        // Another secret may have signed it. Why this one did not is nobody's business.
+        // Another secret may have signed the token. Why this secret did not is not reported.
       }
     }
     return null
@@ -94,25 +101,26 @@ export async function createAccessTokens(
   function readClaims({ sub, jti, iat, exp, nbf, iss, aud }: RegisteredClaims): AccessTokenClaims {
     const now = Date.now() / 1_000
     const hasRequiredClaims = isUserId(sub) && isSessionId(jti) && isFiniteNumber(iat) && isFiniteNumber(exp)
-    if (!hasRequiredClaims || iat > now + MAX_CLOCK_SKEW_SECONDS || exp - iat > ttlSeconds) throw invalidToken()
+    if (!hasRequiredClaims) throw invalidToken()
     if (nbf !== undefined && !(isFiniteNumber(nbf) && nbf <= now)) throw invalidToken()
     if (issuer !== undefined && iss !== issuer) throw invalidToken()
     if (audience !== undefined && aud !== audience) throw invalidToken()
     if (exp <= now) throw new SessionEndedError('expired')
-    return { sessionId: jti, userId: sub, expiresAt: exp * 1_000 }
+    return { sessionId: jti, userId: sub, exp }
   }
 
   return {
-    sign({ id, user, expiresAt }) {
-      // Whole seconds, rounded up: the record knows the millisecond. So `iat` may be up to a second ahead.
-      const exp = Math.ceil(expiresAt / 1_000)
+    sign(session) {
+      const { id, user, createdAt, expiresAt } = session
+      const exp = expOf(session)
       const registered = {
         iss: issuer,
         sub: user.id,
         aud: audience,
         exp,
         nbf: undefined,
-        iat: exp - ttlSeconds,
+        // Up to a second ahead, so that both are whole seconds and the lifetime between them.
+        iat: exp - (expiresAt - createdAt) / 1_000,
         jti: id
       }
       try {
@@ -134,9 +142,9 @@ export async function createAccessTokens(
       return readClaims(payload)
     },
 
-    findSessionId(token) {
-      const sessionId = openToken(token)?.jti
-      return isSessionId(sessionId) ? sessionId : null
+    findSession(token) {
+      const { jti: id, exp } = openToken(token) ?? {}
+      return isSessionId(id) && isFiniteNumber(exp) ? { id, expiresAt: exp * 1_000 } : null
     }
   }
 }

@@ -1,16 +1,16 @@
-import { UpstreamInvalidError, UpstreamTimeoutError, UpstreamUnavailableError } from '../errors.js'
+import { UpstreamUnavailableError } from '../errors.js'
 import { type Breaker, BreakerError, type Outcome } from '../internal/circuit-breaker.js'
 import { toUpstreamError } from './to-upstream-error.js'
 import type { UpstreamClient, UpstreamContext } from './upstream-client.js'
 
 /**
- * The upstream as the routes see it: whoever asks while it does not answer, or while too many wait for it, is refused at
+ * The upstream as the routes see it: a call while it does not answer, or while too many calls wait for it, is rejected at
  * once with an {@link UpstreamUnavailableError}.
  */
 export function createGuardedUpstream(upstream: UpstreamClient, breaker: Breaker): UpstreamClient {
   async function ask(call: () => Promise<unknown>, { signal }: UpstreamContext): Promise<unknown> {
     try {
-      return await breaker.run(call, (error) => (signal.aborted ? 'given up' : outcomeOf(error)))
+      return await breaker.run(call, (error) => (signal.aborted ? 'abandoned' : outcomeOf(error)))
     } catch (error) {
       throw error instanceof BreakerError ? new UpstreamUnavailableError(error) : error
     }
@@ -27,12 +27,13 @@ export function createGuardedUpstream(upstream: UpstreamClient, breaker: Breaker
   }
 }
 
-/** A refusal is an answer, and so is nonsense: only silence and a connection that cannot be had are none. */
+/** A refusal is a response, and so is nonsense: only silence and a connection that cannot be had are failures. */
 function outcomeOf(error: unknown): Outcome {
   const reason = toUpstreamError(error)
-  if (reason instanceof UpstreamTimeoutError) return 'failed'
+  if (reason.code === 'FST_JWT_SESSION_UPSTREAM_TIMEOUT') return 'failure'
   const { code } = (reason.cause ?? {}) as { code?: string }
-  return reason instanceof UpstreamInvalidError && UNREACHABLE.includes(String(code)) ? 'failed' : 'answered'
+  const isUnreachable = reason.code === 'FST_JWT_SESSION_UPSTREAM_INVALID' && UNREACHABLE.includes(String(code))
+  return isUnreachable ? 'failure' : 'response'
 }
 
 const UNREACHABLE = [

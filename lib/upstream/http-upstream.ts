@@ -1,9 +1,10 @@
 import { type Dispatcher, Pool } from 'undici'
 import {
   CredentialsRejectedError,
+  isUpstreamError,
   RegistrationRejectedError,
   UpstreamBusyError,
-  UpstreamError,
+  type UpstreamError,
   UpstreamInvalidError,
   UpstreamTimeoutError,
   UpstreamUnavailableError
@@ -71,7 +72,7 @@ export function createHttpUpstream(options: ResolvedHttpUpstream): UpstreamClien
       if (isGood) return undefined
       throw rejection?.(statusCode) ?? errorForStatus(statusCode, headers['retry-after'])
     } catch (error) {
-      if (error instanceof UpstreamError) throw error
+      if (isUpstreamError(error)) throw error
       deadline.clear()
       throw deadline.hasPassed() ? new UpstreamTimeoutError() : new UpstreamInvalidError(error)
     }

@@ -11,7 +11,7 @@ export function openUpstream(
   { upstream: choice, breaker }: Pick<ResolvedOptions, 'upstream' | 'breaker'>
 ): UpstreamClient {
   const guard = (client: UpstreamClient) =>
-    createGuardedUpstream(client, createBreaker(breaker.upstream, logBreaker(fastify.log, 'user service')))
+    createGuardedUpstream(client, createBreaker(breaker.upstream, logBreaker(fastify.log, 'upstream')))
   if (choice.kind === 'custom') return guard(choice.client)
   const upstream = createHttpUpstream(choice.options)
   fastify.addHook('onClose', () => upstream.close())

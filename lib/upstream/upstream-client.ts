@@ -3,7 +3,7 @@ import type { Session } from '../model/session.js'
 
 /** The request that made the plugin call the upstream. */
 export interface UpstreamContext {
-  /** Aborted when the client has gone: nobody waits for the answer any more. */
+  /** Aborted when the client has gone: the answer would not be sent. */
   readonly signal: AbortSignal
   /** The client's headers as Node parsed them. Pass on what you know, never all of them. */
   readonly headers: IncomingHttpHeaders

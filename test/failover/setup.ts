@@ -96,6 +96,9 @@ export const SETUPS = {
       () =>
         connect({
           slotsRefreshInterval: 1_000,
+          maxRedirections: 3,
+          retryDelayOnTryAgain: 10,
+          enableAutoPipelining: true,
           enableOfflineQueue: false,
           redisOptions: {
             commandTimeout: 500,

@@ -85,7 +85,7 @@ async function findLostLogout({ afterwards = 200 }: Fault, subject: Subject, vis
   const wasEnded = visits.some(({ operation, answer }) => operation === 'logout' && answer.statusCode === 204)
   const { statusCode, headers } = await ask(subject, withToken(subject.tokens.logout))
   if (wasEnded && statusCode === 200) return 'a session lives on that was logged out'
-  const reasons = afterwards === 401 ? ['logged_out', 'unknown'] : ['logged_out', ...(wasEnded ? ['unknown'] : [])]
+  const reasons = afterwards === 401 ? ['logged_out', 'unknown'] : ['logged_out']
   if (statusCode === 401 && !reasons.includes(String(headers['session-ended']))) {
     return `a session that was to be logged out has ended, ${headers['session-ended']}`
   }

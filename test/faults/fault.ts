@@ -34,8 +34,11 @@ export interface Fault {
   during: Expected
   /** The same with the cache, where that is another thing for longer than `maxStaleMs`. */
   cached?: Partial<Expected>
-  /** Why a session has ended that has. Default `unknown`: Redis has lost it. */
-  reason?: string
+  /**
+   * The reason of the clear signal on a 401. Default `unknown`: Redis has lost the session. Null: the record is there and
+   * cannot be used, so the 401 asks for a login and carries no signal.
+   */
+  reason?: string | null
   /** What is answered to the tokens from before when it is over. Default 200. */
   afterwards?: 200 | 401
   /** And to those that were made while it lasted. Default 200. */

@@ -18,7 +18,7 @@ const UNAVAILABLE = JSON.stringify({
 })
 
 /** The rules that an answer breaks, in words. */
-export function judge(visit: Visit, allowed: readonly number[], reason = 'unknown'): string[] {
+export function judge(visit: Visit, allowed: readonly number[], reason: string | null = 'unknown'): string[] {
   const { answer, operation, tookMs, starvedMs } = visit
   const { statusCode, headers, body } = answer
   const broken: string[] = []
@@ -30,8 +30,13 @@ export function judge(visit: Visit, allowed: readonly number[], reason = 'unknow
     if (body !== UNAVAILABLE) broken.push(`is answered 503 with ${body}`)
     if (headers['retry-after'] !== '1') broken.push('is answered 503 without Retry-After')
   }
-  if (statusCode === 401 && signal !== reason) broken.push(`is told that the session has ended, ${signal}`)
-  const mayClear = statusCode === 401 || operation === 'logout'
+  if (statusCode === 401) {
+    const { code } = JSON.parse(body)
+    const expected = reason === null ? 'FST_JWT_SESSION_LOGIN_NEEDED' : 'FST_JWT_SESSION_ENDED'
+    if (code !== expected) broken.push(`is answered 401 with ${code}`)
+    if (signal !== (reason ?? undefined)) broken.push(`is answered 401 with the reason ${signal}`)
+  }
+  const mayClear = (statusCode === 401 && reason !== null) || operation === 'logout'
   if ((statusCode === 503 || !mayClear) && (signal ?? headers['clear-site-data']) !== undefined) {
     broken.push(`is answered ${statusCode} with the clear signal`)
   }

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { ENDED, type Fault, PARTLY, type Stage, WORKS } from './fault.js'
+import { DOWN, ENDED, type Fault, PARTLY, type Stage, WORKS } from './fault.js'
 import { USER_AGENT } from './subject.js'
 
 /** What Redis keeps is not what was put there. The sessions that it has lost have ended, which is no outage. */
@@ -12,12 +12,23 @@ export const RECORD_FAULTS: readonly Fault[] = [
     await operator.config('SET', 'maxmemory', '0')
     if ((await operator.dbsize()) > 0) throw new Error('Not everything was evicted')
   }),
-  lost('corrupt records', ({ operator }) =>
-    changeRecords(operator, (key, record) => operator.set(key, record.slice(0, -3), 'KEEPTTL'))
-  ),
-  lost('records of another kind', ({ operator }) =>
-    changeRecords(operator, (key) => operator.multi().del(key).lpush(key, 'a').pexpire(key, 60_000).exec())
-  ),
+  {
+    ...lost('corrupt records', ({ operator }) =>
+      changeRecords(operator, (key, record) => operator.set(key, record.slice(0, -3), 'KEEPTTL'))
+    ),
+    reason: null
+  },
+  {
+    // Where a record is that cannot be read, Redis has not said that there is none.
+    name: 'records of another type',
+    during: { ...DOWN, login: [200] },
+    afterwards: 401,
+    start: ({ operator }) =>
+      changeRecords(operator, (key) => operator.multi().del(key).lpush(key, 'a').pexpire(key, 60_000).exec()),
+    async end({ operator }) {
+      for (const key of await operator.keys('fjs:*')) if ((await operator.type(key)) === 'list') await operator.del(key)
+    }
+  },
   {
     name: 'huge records',
     during: PARTLY,
@@ -42,6 +53,8 @@ async function changeRecords(
   change: (key: string, record: string) => Promise<unknown>
 ): Promise<void> {
   for (const key of await operator.keys('fjs:*')) {
+    // No record, but the time of the last write.
+    if (key.endsWith('beat')) continue
     const record = await operator.get(key).catch(() => null)
     if (record !== null) await change(key, record)
   }

@@ -102,11 +102,12 @@ export const REFUSALS: readonly Fault[] = [
 ]
 
 /** Where the server puts its snapshot: no file can take the place of a folder. */
-function snapshotOf(socketPath: string): string {
+export function snapshotOf(socketPath: string): string {
   return join(dirname(socketPath), 'dump.rdb')
 }
 
-async function saveUntil(operator: Redis, status: 'ok' | 'err'): Promise<void> {
+/** Resolves when a snapshot has succeeded (`ok`) or failed (`err`). */
+export async function saveUntil(operator: Redis, status: 'ok' | 'err'): Promise<void> {
   await operator.bgsave()
   await until(async () => {
     const info = await operator.info('persistence')

@@ -123,14 +123,15 @@ async function conclude(fault: Fault, subject: Subject, { visits, startedAt }: C
   return { subject, visits, backAfterMs, broken: [...broken] }
 }
 
-async function untilBack({ afterwards = 200 }: Fault, subject: Subject, broken: Set<string>): Promise<number> {
+async function untilBack({ afterwards = 200, reason }: Fault, subject: Subject, broken: Set<string>): Promise<number> {
   const endedAt = performance.now()
   const starvedMs = watchStarvation()
   for (;;) {
     // Even if the session is cached, the list asks the store.
     const visits = [await subject.visit('verify'), await subject.visit('list')]
     const tookMs = performance.now() - endedAt - starvedMs()
-    for (const text of visits.flatMap((visit) => judge(visit, [afterwards, 503]))) broken.add(`when it is over ${text}`)
+    for (const text of visits.flatMap((visit) => judge(visit, [afterwards, 503], reason)))
+      broken.add(`when it is over ${text}`)
     if (visits.every(({ answer }) => answer.statusCode === afterwards)) return tookMs
     if (tookMs > GIVE_UP_MS) return Number.POSITIVE_INFINITY
     await delay(10)

@@ -50,10 +50,12 @@ interface SubjectOptions {
 export async function createSubject(t: Watched, options: SubjectOptions): Promise<Subject> {
   const { fault, client, isCached } = options
   const name = `${client}-${isCached ? 'cached' : 'uncached'}`
-  const { app, handlerRuns } = await createApp(t, {
+  const { app, handlerRuns } = await createSessionApp(t, {
     redis: clientOf(t, options),
     cache: isCached,
-    ...fault.options
+    ...fault.options,
+    // One user logs in again and again.
+    session: { maxPerUser: 1_000, ...fault.options?.session }
   })
   await until(() => app.sessions.isReady())
   const tokens = {
@@ -89,7 +91,7 @@ async function open(app: FastifyInstance, username: string): Promise<string> {
 }
 
 /** What README asks for to be back in time; in all else the client has the settings of somebody who has not thought about them. */
-const SHORT_PAUSES = { retryStrategy: () => 250, maxLoadingRetryTime: 250 }
+export const SHORT_PAUSES = { retryStrategy: () => 250, maxLoadingRetryTime: 250 }
 
 function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): JwtSessionOptions['redis'] {
   const { way = 'direct', password } = fault
@@ -104,7 +106,8 @@ function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): JwtSes
     : closedAtTeardown(t, new Redis(url, { ...redisOptions, ...SHORT_PAUSES }))
 }
 
-async function createApp(t: Watched, options: Partial<JwtSessionOptions>) {
+/** An app with `GET /me` and `PUT /me/data` behind the guard, and a count of the runs of the former. */
+export async function createSessionApp(t: Watched, options: Partial<JwtSessionOptions>) {
   const app = createWatchedFastify(t)
   let handlerRuns = 0
   await app.register(fastifyJwtSession, {

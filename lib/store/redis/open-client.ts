@@ -1,32 +1,37 @@
 import fastifyRedis, { type FastifyRedis, type FastifyRedisPluginOptions } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
-import { StoreUnavailableError } from '../../errors.js'
+import { InvalidOptionError, StoreUnavailableError } from '../../errors.js'
 import { withDeadline } from '../../internal/time-budget.js'
-import type { RedisClient } from './redis-store.js'
+import type { RedisServer } from './client.js'
+import { keepConnecting } from './keep-connecting.js'
 
-/** What this file needs of the ioredis client besides the store's commands. */
-interface OwnClient extends RedisClient {
-  on(event: 'error', listener: () => void): unknown
-  quit(): Promise<unknown>
-  disconnect(): void
+/** The options that @fastify/redis hands to ioredis, without those for an ioredis client or a name of its own. */
+type IoRedisOptions = Omit<Exclude<FastifyRedisPluginOptions, { client: unknown }>, 'url' | 'namespace'>
+
+/** Options of ioredis, of the release that @fastify/redis brings. One of `url`, `host`, `path`, `sentinels` is required. */
+export interface RedisOptions extends IoRedisOptions {
+  /** `redis://…`, `rediss://…` or the path of a unix socket. */
+  url?: string | undefined
 }
 
 /** A client of the plugin's own, connected or not. */
 export interface OpenedRedis {
-  client: OwnClient
-  /** Why @fastify/redis would give up, such as a wrong password. */
+  client: RedisServer
+  /** Why there is no point in waiting for the client, such as a wrong password or a refused SELECT. */
   refusal(): Error | undefined
 }
 
 /** Longest pause between two attempts to reach a Redis that is not there. */
 const LONGEST_PAUSE_MS = 250
-/** After how long a connection that says nothing is given up at the soonest: to open another one is work for Redis too. */
+/** After how long a silent connection is closed at the soonest: each new connection is work for Redis too. */
 const SHORTEST_SILENCE_MS = 500
+/** A server that stays read-only has to verify all the same, so the connection is left once in this time at most. */
+const READONLY_PAUSE_MS = 1_000
 
 /**
  * Settings for a client that serves requests. By default ioredis queues and retries for minutes, and a stalled server
- * holds a command for ever; here a command fails within `timeoutMs`, and then a connection that said nothing is given up.
- * By default it also waits up to 5 s before it tries to connect again, and 10 s for a server that loads its data: sessions
+ * holds a command for ever; here a command fails within `timeoutMs`, and a connection without a reply is closed.
+ * By default ioredis also waits up to 5 s before it connects again, and 10 s for a server that loads its data: sessions
  * would stay out of reach for so long after Redis is back.
  */
 function requestPathSettings(timeoutMs: number) {
@@ -40,28 +45,50 @@ function requestPathSettings(timeoutMs: number) {
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     maxLoadingRetryTime: LONGEST_PAUSE_MS,
-    retryStrategy: (attempts: number) => Math.min(attempts * 50, LONGEST_PAUSE_MS)
+    // The first at once: requests wait for it.
+    retryStrategy: (attempts: number) => Math.min((attempts - 1) * 50, LONGEST_PAUSE_MS),
+    // The sentinels may lose a master that this process still reaches.
+    failoverDetector: true,
+    reconnectOnError: createReadonlyCheck()
+  }
+}
+
+/** Whether to connect again after an error: to a master that became a replica, whose name may lead to another server. */
+function createReadonlyCheck(): (error: Error) => boolean {
+  let leftAt = Number.NEGATIVE_INFINITY
+  return (error) => {
+    const now = performance.now()
+    if (!error.message.includes('READONLY') || now - leftAt < READONLY_PAUSE_MS) return false
+    leftAt = now
+    return true
   }
 }
 
 /**
  * Opens a client of the plugin's own through @fastify/redis, in a scope that the host application cannot see, and
- * closes it with the application, within `timeoutMs` even when the server does not answer. Does not wait for Redis.
+ * closes the client with the application, within `timeoutMs` even when the server does not answer. Does not wait for
+ * Redis.
  *
  * @throws {StoreUnavailableError} ioredis does not take the options
+ * @throws {InvalidOptionError} the URL names a database that is no number
  */
-export async function openRedis(fastify: FastifyInstance, options: object, timeoutMs: number): Promise<OpenedRedis> {
-  let opened: OwnClient | undefined
+export async function openRedis(
+  fastify: FastifyInstance,
+  options: RedisOptions,
+  timeoutMs: number
+): Promise<OpenedRedis> {
+  let opened: RedisServer | undefined
   let refusal: Error | undefined
 
   const clients = {
-    get session(): OwnClient | undefined {
+    get session(): RedisServer | undefined {
       return opened
     },
-    set session(client: OwnClient) {
+    set session(client: RedisServer) {
       opened = client
-      // Whoever asks is told. Without a listener ioredis prints it.
+      // The commands report errors. Without a listener ioredis prints them.
       client.on('error', () => {})
+      keepConnecting(client)
       const quit = client.quit.bind(client)
       fastify.addHook('onClose', async () => {
         await withDeadline(quit(), timeoutMs).catch(() => {})
@@ -81,5 +108,13 @@ export async function openRedis(fastify: FastifyInstance, options: object, timeo
     })
   })
   if (opened === undefined) throw new StoreUnavailableError(refusal)
+  checkDatabase(opened)
   return { client: opened, refusal: () => refusal }
+}
+
+/** With NaN ioredis would end the process by a rejection that nothing can handle, as soon as it has connected. */
+function checkDatabase(client: RedisServer): void {
+  if (Number.isInteger(client.options.db)) return
+  client.disconnect()
+  throw new InvalidOptionError('redis.url', 'must name a database by its number')
 }

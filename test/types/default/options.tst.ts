@@ -71,12 +71,44 @@ describe('register()', () => {
     expect<JwtSessionOptions['redis']>().type.toBeAssignableFrom(app.redis)
     expect<JwtSessionOptions['redis']>().type.toBeAssignableFrom<Redis>()
     expect<JwtSessionOptions['redis']>().type.toBeAssignableFrom<Cluster>()
-    expect<JwtSessionOptions['redis']>().type.toBeAssignableFrom({ url: 'redis://127.0.0.1', family: 4 })
     expect<JwtSessionOptions['store']>().type.toBeAssignableFrom(createMemoryStore())
     expect(createRedisStore).type.toBeCallableWith(app.redis)
     expect<{ baseUrl: string; dispatcher: Pool }>().type.toBeAssignableTo<JwtSessionOptions['upstream']>()
     expect<{ baseUrl: string; dispatcher: MockAgent }>().type.toBeAssignableTo<JwtSessionOptions['upstream']>()
     expect<UpstreamClient>().type.toBeAssignableTo<JwtSessionOptions['upstream']>()
+  })
+
+  test('takes the options of ioredis and no misspelt one', () => {
+    const url = 'redis://127.0.0.1'
+    const env = { url: process.env.REDIS_URL, password: process.env.REDIS_PASSWORD, keyPrefix: 'app:' }
+    const sentinels = [{ host: '10.0.0.1', port: 26_379 }]
+    const tls = { ca: 'a certificate' }
+    for (const redis of [{ url, family: 4 }, { host: '127.0.0.1', db: 3, tls }, { path: '/run/redis.sock' }, env]) {
+      expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis })
+    }
+    const named = { sentinels, name: 'main', sentinelPassword: 'x', failoverDetector: true, natMap: {} }
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: named })
+    const ofProgram = {
+      commandTimeout: 100,
+      retryStrategy: () => null,
+      reconnectOnError: () => true,
+      clientInfoTag: 'x'
+    }
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: { url, ...ofProgram } })
+
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, {
+      jwt,
+      upstream,
+      redis: { url, comandTimeout: 5 }
+    })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: { url, db: '3' } })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: { urls: [url] } })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: { url, namespace: 'a' } })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, {
+      jwt,
+      upstream,
+      redis: { url, closeClient: true }
+    })
   })
 })
 

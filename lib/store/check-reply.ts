@@ -1,0 +1,78 @@
+import { isSessionId } from '../model/session-id.js'
+import type { CreateResult, EndReason, FoundRecord, StoredSession } from './session-store.js'
+
+// Only what proves an end is an end, and only an acknowledgement is one: a client inside MULTI is answered `QUEUED`, a
+// driver gives undefined for a missing disk. A store may be of the application's own, and written in JavaScript.
+
+const CREATE_RESULTS: readonly unknown[] = ['created', 'full', 'too_late', 'revoked'] satisfies CreateResult[]
+
+const END_REASONS: readonly unknown[] = ['logged_out', 'revoked', 'replaced', 'logged_in_again'] satisfies EndReason[]
+
+/** @throws with the code `UNEXPECTED_REPLY`, as every function here: a reply that the contract does not know */
+export function checkCreated(reply: unknown): CreateResult {
+  if (!isCreateResult(reply)) throw createUnexpectedReplyError()
+  return reply
+}
+
+/** Null, a record, or why the session has ended; not both. */
+export function checkFound(reply: unknown): FoundRecord | null {
+  if (reply === null || isFoundRecord(reply)) return reply
+  throw createUnexpectedReplyError()
+}
+
+/** Whether the record was replaced. */
+export function checkReplaced(reply: unknown): boolean {
+  if (typeof reply !== 'boolean') throw createUnexpectedReplyError()
+  return reply
+}
+
+/** The record that has ended, or null. */
+export function checkEnded(reply: unknown): { record: string } | null {
+  if (reply === null || isRecord(reply)) return reply
+  throw createUnexpectedReplyError()
+}
+
+/** Nothing: what is no acknowledgement, such as a text of Redis, must not pass for one. */
+export function checkAllEnded(reply: unknown): void {
+  if (reply !== undefined) throw createUnexpectedReplyError()
+}
+
+/** Sessions with this tag. */
+export function checkList(reply: unknown, tag: string): StoredSession[] {
+  if (!Array.isArray(reply)) throw createUnexpectedReplyError()
+  return reply.map((session: unknown) => {
+    if (isStoredSession(session) && session.id.startsWith(tag)) return session
+    throw createUnexpectedReplyError()
+  })
+}
+
+function isCreateResult(reply: unknown): reply is CreateResult {
+  return CREATE_RESULTS.includes(reply)
+}
+
+function isFoundRecord(reply: unknown): reply is FoundRecord {
+  const { record, ended } = fieldsOf(reply)
+  return ended === undefined ? isText(record) : record === undefined && END_REASONS.includes(ended)
+}
+
+function isRecord(reply: unknown): reply is { record: string } {
+  return isText(fieldsOf(reply).record)
+}
+
+function isStoredSession(session: unknown): session is StoredSession {
+  const { id, record } = fieldsOf(session)
+  return isSessionId(id) && isText(record)
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value !== ''
+}
+
+/** Of anything: a primitive has none of the fields that matter here. */
+function fieldsOf(value: unknown): { id?: unknown; record?: unknown; ended?: unknown } {
+  return value ?? {}
+}
+
+function createUnexpectedReplyError(): Error {
+  return Object.assign(new Error('The store has replied with something else'), { code: 'UNEXPECTED_REPLY' })
+}

@@ -1,0 +1,108 @@
+// Every facet of an ioredis client that this project uses, once. Structural, so that ioredis 5 and 6 fit, and a client
+// that a program has wrapped.
+
+/** The commands of the session store: what {@link createRedisStore} needs. */
+export interface RedisClient {
+  mget(...keys: string[]): Promise<(string | null)[]>
+  evalsha(sha: string, numberOfKeys: number, ...keysAndArguments: string[]): Promise<unknown>
+  eval(source: string, numberOfKeys: number, ...keysAndArguments: string[]): Promise<unknown>
+}
+
+interface Connected extends RedisClient {
+  /** `'ready'` when commands are sent at once; `'end'` when the client will not connect again. */
+  readonly status: string
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'select', listener: (database: number) => void): unknown
+  on(event: 'messageBuffer', listener: (channel: Buffer, keys: Buffer[] | null) => void): unknown
+  on(event: string, listener: () => void): unknown
+  off(event: string, listener: () => void): unknown
+  listenerCount(event: string): number
+  /** Rejects when it connects already. */
+  connect(): Promise<unknown>
+  pipeline(): RedisPipeline
+  quit(): Promise<unknown>
+  /** @param reconnect whether to connect again at once. Default false */
+  disconnect(reconnect?: boolean): void
+}
+
+/** An ioredis `Redis`: a client of one server, or of the master that Sentinel names. */
+export interface RedisServer extends Connected {
+  readonly options: RedisServerOptions
+  duplicate(options: object): RedisServer
+  select(db: number): Promise<unknown>
+  client(...args: string[]): Promise<unknown>
+  subscribe(channel: string): Promise<unknown>
+  ping(): Promise<unknown>
+  info(section: string): Promise<string>
+  config(...args: string[]): Promise<unknown>
+}
+
+/** An ioredis `Cluster`. */
+export interface RedisCluster extends Connected {
+  readonly options: RedisClusterOptions
+  /** For each slot the `host:port` of its nodes, the master first. Empty until the client has asked. */
+  readonly slots: readonly (readonly string[])[]
+  nodes(role: 'master'): RedisServer[]
+  duplicate(startupNodes: [], options: object): RedisCluster
+  refreshSlotsCache(callback?: (error?: Error | null) => void): void
+}
+
+/** The client of an application, or the plugin's own. */
+export type IoRedis = RedisServer | RedisCluster
+
+/** Options of a client of one server that matter here. */
+export interface RedisServerOptions {
+  host?: string | undefined
+  port?: number | undefined
+  path?: string | undefined
+  db?: number | undefined
+  role?: string | undefined
+  keyPrefix?: string | undefined
+  sentinels?: readonly { host?: string; port?: number }[] | null | undefined
+  failoverDetector?: boolean | undefined
+  reconnectOnError?: unknown
+  enableOfflineQueue?: boolean | undefined
+  maxRetriesPerRequest?: number | null | undefined
+  commandTimeout?: number | undefined
+}
+
+/** Options of a client of a Cluster that matter here. */
+export interface RedisClusterOptions {
+  keyPrefix?: string | undefined
+  scaleReads?: unknown
+  enableOfflineQueue?: boolean | undefined
+  enableAutoPipelining?: boolean | undefined
+  slotsRefreshInterval?: number | undefined
+  maxRedirections?: number | undefined
+  retryDelayOnTryAgain?: number | undefined
+  redisOptions?: RedisServerOptions | undefined
+}
+
+/** Commands that are sent together. */
+export interface RedisPipeline {
+  evalsha(sha: string, numberOfKeys: number, ...keysAndArguments: string[]): RedisPipeline
+  eval(source: string, numberOfKeys: number, ...keysAndArguments: string[]): RedisPipeline
+  wait(replicas: number, timeoutMs: number): RedisPipeline
+  exec(): Promise<[error: Error | null, result: unknown][] | null>
+}
+
+/** Whether the client is ioredis, and not only something with its commands. */
+export function isIoRedis(client: object): client is IoRedis {
+  return ['status', 'options', 'on', 'listenerCount', 'connect', 'duplicate'].every((name) => name in client)
+}
+
+/** Whether the client is for a Cluster. */
+export function isCluster(client: object): client is RedisCluster {
+  return 'nodes' in client
+}
+
+/** The masters behind the client. */
+export function mastersOf(client: IoRedis): RedisServer[] {
+  return isCluster(client) ? client.nodes('master') : [client]
+}
+
+/** The `keyPrefix` that the client puts before every key. */
+export function keyPrefixOf(client: object): string {
+  const { options } = client as Partial<IoRedis>
+  return options?.keyPrefix ?? ''
+}

@@ -1,0 +1,164 @@
+import { EARLY_END_MS, MAX_EVICTIONS } from '../session-store.js'
+import { NEW_GENERATION } from './script-call.js'
+import { CHUNK } from './script-helpers.js'
+
+/** How long a `revokeAll()` is remembered for logins that are under way, in milliseconds: whatever their upstream takes. */
+const REVOCATION_MS = 3_600_000
+/** Periods of downtime that are remembered; beyond it the oldest ones become one. */
+const MAX_PERIODS = 64
+
+/** Lua: the operations; see `session-script.ts` for their arguments and results. */
+export const OPERATIONS = `
+local operations = {}
+
+function operations.create(random, record, ttlMs, startedAt, max, onFull, replaces)
+  local user, ttl = readUser(), tonumber(ttlMs)
+  local known = get(head .. random)
+  -- sent again because the connection was lost before the reply
+  if user.member == random or recordOf(user, random) then return { time, 'created', 0 } end
+  if known then return { time, 'too_late' } end
+  if user.mark == '!' and tonumber(startedAt) < tonumber(user.generation, 36) then return { time, 'revoked' } end
+
+  local count, live, dead = redis.call('ZCARD', index), {}, {}
+  -- Below the limit nothing has to be known of several others.
+  local areCounted = count < 2 or count >= tonumber(max)
+  if areCounted then live, dead = others(user, replaces) end
+  local surplus = #live + 1 - tonumber(max)
+  if surplus > 0 and onFull == 'reject' then return { time, 'full' } end
+  surplus = math.min(math.max(surplus, 0), ${MAX_EVICTIONS})
+
+  local headTtl = redis.call('PTTL', head) == -2 and 0 or ttlOf(head)
+  local only = { member = user.member, record = user.record }
+  if not user.generation then user.generation = base36(math.floor(now)) end
+  local isAlone = areCounted and #live == surplus and ttl >= headTtl
+
+  -- The first write is one that a full Redis refuses, with nothing changed: after a first write it refuses nothing more.
+  if isAlone then
+    user.member, user.record = random, record
+    redis.call('SET', head, textOf(user), 'PX', ttl)
+  else
+    redis.call('SET', head .. random, user.generation .. ' ' .. record, 'PX', ttl)
+  end
+  if only.member and isAlone then
+    redis.call('SET', head .. only.member, only.member == replaces and 'logged_in_again' or 'replaced', 'PX', headTtl)
+  elseif only.member then
+    moveOut(user, headTtl)
+    addToIndex(only.member, now - 1, headTtl)
+  end
+  if not isAlone then
+    redis.call('SET', head, textOf(user), 'PX', math.max(ttl, headTtl))
+    addToIndex(random, now, ttl)
+  end
+  if replaces ~= '' then endRecord(user, replaces, 'logged_in_again') end
+  if not (only.member and isAlone) then evict(live, surplus) end
+  for _, member in ipairs(dead) do redis.call('ZREM', index, member) end
+  return { time, 'created', surplus }
+end
+
+function operations.replace(random, record, next)
+  local user = readUser()
+  if user.member == random then
+    if user.record ~= record then return { time, 'conflict' } end
+    user.record = next
+    setKeepingTtl(head, textOf(user))
+  else
+    if recordOf(user, random) ~= record then return { time, 'conflict' } end
+    local key = head .. random
+    setKeepingTtl(key, user.generation .. ' ' .. next)
+    -- also where the index was evicted
+    addToIndex(random, now, ttlOf(key))
+  end
+  return { time, 'replaced' }
+end
+
+function operations.finish(random, reason, isWaitedFor)
+  local user = readUser()
+  -- No full Redis refuses this write, and after it none of the next: a logout holds there too, with its reason.
+  redis.call('ZREM', index, random)
+  local record
+  if user.member == random then
+    record = user.record
+    redis.call('SET', head .. random, reason, 'PX', ttlOf(head))
+    user.member, user.record = nil, nil
+    setKeepingTtl(head, textOf(user))
+  elseif get(head .. random) then
+    record = endRecord(user, random, reason)
+  else
+    redis.call('SET', head .. random, reason, 'PX', math.max(${EARLY_END_MS}, user.isCorrupt and ttlOf(head) or 0))
+  end
+  if isWaitedFor then touchForWait() end
+  return record and { time, 'ended', record } or { time, 'absent' }
+end
+
+function operations.finishAll(except, atLeast, isWaitedFor)
+  local user = readUser()
+  local old = user.generation and tonumber(user.generation, 36) or 0
+  if atLeast == '${NEW_GENERATION}' or old < tonumber(atLeast, 36) then
+    redis.call('DEL', index)
+    local headTtl = user.generation and ttlOf(head) or 0
+    if user.member then moveOut(user, headTtl) end
+    local spared = except ~= '' and recordOf(user, except)
+    user.generation, user.mark = base36(math.max(math.floor(now), old + 1)), '!'
+    redis.call('SET', head, textOf(user), 'PX', math.max(headTtl, ${REVOCATION_MS}))
+    if spared then
+      setKeepingTtl(head .. except, user.generation .. ' ' .. spared)
+      addToIndex(except, now, ttlOf(head .. except))
+    end
+  end
+  if isWaitedFor then touchForWait() end
+  return { time, 'ended', user.generation }
+end
+
+function operations.list()
+  local user = readUser()
+  if user.member then return { time, user.member, user.record } end
+  local found, members = { time }, readIndex()
+  local prefix = (user.generation or '') .. ' '
+  for from = 1, #members, ${CHUNK} do
+    local keys = keysOf(members, from)
+    keys[#keys + 1] = head
+    local values = redis.call('MGET', unpack(keys))
+    for i = 1, #keys - 1 do
+      local member, value = members[from + i - 1], values[i]
+      if value and string.sub(value, 1, #prefix) == prefix then
+        found[#found + 1], found[#found + 2] = member, string.sub(value, #prefix + 1)
+      elseif not value then
+        -- expired; a server that may only be read from keeps the member
+        redis.pcall('ZREM', index, member)
+      end
+    end
+  end
+  return found
+end
+
+function operations.probe(random)
+  return { time, redis.call('EXISTS', head), redis.call('EXISTS', head .. random) }
+end
+
+function operations.beat(gapAfterMs, failedForMs, rememberMs)
+  local text = redis.call('GET', head) or ''
+  local at = math.floor(now)
+  local last, from = tonumber(string.match(text, '^%d+')), at - tonumber(failedForMs)
+  if last and at - last > tonumber(gapAfterMs) then from = math.min(from, last) end
+  local remember = math.max(tonumber(rememberMs), redis.call('PTTL', head))
+  local periods = {}
+  for first, past in string.gmatch(text, '(%d+)-(%d+)') do
+    first, past = tonumber(first), tonumber(past)
+    if past >= from and from < at then from = math.min(from, first)
+    elseif past > at - remember then periods[#periods + 1] = { first, past } end
+  end
+  if from < at then periods[#periods + 1] = { from, at } end
+  while #periods > ${MAX_PERIODS} do periods[2][1] = table.remove(periods, 1)[1] end
+  local next = string.format('%.0f', at)
+  local clockText = next
+  for _, period in ipairs(periods) do next = next .. string.format(' %.0f-%.0f', period[1], period[2]) end
+  -- A process that starts while Redis can only be read learns what is known.
+  local set = redis.pcall('SET', head, next, 'PX', remember)
+  if set.err then return { time, 'refused', clockText, text } end
+  return { time, 'written', clockText, next }
+end
+
+function operations.ping()
+  return { time }
+end
+`

@@ -1,0 +1,40 @@
+import type { EndReason, FoundRecord } from '../session-store.js'
+import { UnexpectedReplyError } from './script-runner.js'
+
+const REASONS: readonly EndReason[] = ['logged_out', 'revoked', 'replaced', 'logged_in_again']
+/** A generation, `!` if a `revokeAll()` has raised it, then nothing more or the only session. */
+const HEAD = /^[0-9a-z]{8}!?(?: |$)/
+const OWN = /^[0-9a-z]{8} ./
+const GENERATION_LENGTH = 8
+
+/**
+ * What the keys of a session say; see `session-script.ts` for what they hold. A key that no release has written is a
+ * record that cannot be used: it does not end a session.
+ *
+ * @param head the user's head
+ * @param own the key of the session's own
+ */
+export function readStored(random: string, head: string | null, own: string | null): FoundRecord | null {
+  if (head === '' || own === '') throw new UnexpectedReplyError('An empty key')
+  if (own !== null) {
+    const ended = REASONS.find((reason) => reason === own)
+    if (ended !== undefined) return { ended }
+  }
+  if (head !== null) {
+    if (!HEAD.test(head)) return { record: head }
+    const memberStart = head.indexOf(' ') + 1
+    if (memberStart > 0 && head.startsWith(random, memberStart)) {
+      return { record: head.slice(memberStart + random.length + 1) || head }
+    }
+  }
+  if (own === null) return null
+  return OWN.test(own) ? readOwn(head, own) : { record: own }
+}
+
+function readOwn(head: string | null, own: string): FoundRecord | null {
+  if (head === null) return null
+  const [current, generation] = [head.slice(0, GENERATION_LENGTH), own.slice(0, GENERATION_LENGTH)]
+  if (generation === current) return { record: own.slice(GENERATION_LENGTH + 1) }
+  // Base 36 of the same length compares like the numbers.
+  return generation < current && head[GENERATION_LENGTH] === '!' ? { ended: 'revoked' } : null
+}
