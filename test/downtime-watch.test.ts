@@ -175,6 +175,16 @@ t.test('each server has a downtime of its own', async (t) => {
   t.equal(watched.of('c', now()), null, 'and of a server that the client does not know none is known')
 })
 
+t.test('a server that has refused writes from the first beat on has been down since then', async (t) => {
+  const servers = { serverOf: () => 'a', all: () => [{ name: 'a', tag: 'a', share: 1 }] }
+  const beat = async () => ({ isWritten: false, text: '', serverTime: now() })
+  const watched = watchDowntime({ ...DURATIONS, servers, beat })
+  t.teardown(() => watched.close())
+  await watched.attempted
+  const total = totalOf(watched.of('x', now()))
+  t.ok(total < 10_000, `${total} ms`)
+})
+
 t.test('an open period joins the period that ended just before it', async (t) => {
   let isDown = false
   const servers = { serverOf: () => 'a', all: () => [{ name: 'a', tag: 'a', share: 1 }] }

@@ -560,3 +560,10 @@ t.test('it ends with the next record that is written, and not with a session tha
     t.strictSame(guarded.downtimeOf(TAG, now), expected, title)
   }
 })
+
+t.test('more abandoned sessions than can be remembered are logged', async (t) => {
+  const { guarded, lines } = createSubject(t, { end: () => new Promise(() => {}) })
+  for (let i = 0; i <= 50_000; i++)
+    guarded.endLater(`${TAG}${String(i).padStart(22, '0')}`, 'revoked', Date.now() + 60_000)
+  t.match(lines, ['error Too many sessions wait to be ended: some of them stay until they expire'])
+})

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { createRedisStore, type RedisClient } from '../lib/index.js'
+import type { RedisCluster } from '../lib/store/redis/client.js'
+import { masterOf, nodeKeyOf, tagOnServer } from '../lib/store/redis/cluster-slots.js'
 import { ScriptRunner } from '../lib/store/redis/script-runner.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
 import { createUser, findAll, optionsOf, recordOf } from './fixtures/store-user.js'
@@ -169,4 +171,11 @@ t.test('the clocks of two servers are told apart', async (t) => {
   t.equal(Math.round((await two.toServerTime(0, { ...PLACE, server: 'b' })) / 1e6), 2e6)
   t.equal(Math.round((await two.toServerTime(0, PLACE)) / 1e6), 1e6)
   t.ok(other)
+})
+
+t.test('a client that knows no slots of a master knows no user of the master', async (t) => {
+  const client = { slots: [] } as unknown as RedisCluster
+  t.equal(tagOnServer(client, '127.0.0.1:7000'), '')
+  t.equal(masterOf(client, 'x'), '')
+  t.equal(nodeKeyOf({ options: {} }), '127.0.0.1:6379')
 })

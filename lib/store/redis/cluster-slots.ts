@@ -18,8 +18,9 @@ export function masterOf(client: RedisCluster, tag: string): string {
 }
 
 /**
- * A tag whose keys belong to the master `nodeKey`, as far as the client knows; `''` when the master owns no slot, so that it refuses a key of the tag. The tag
- * is shorter than 16 characters, so that it is no user's. Processes that know the same owners find the same tag.
+ * A tag whose keys belong to the master `nodeKey`, as far as the client knows; `''` when the master owns no slot, so that
+ * it refuses a key of the tag. The tag is shorter than 16 characters, so that it is no user's. Processes that know the
+ * same owners find the same tag.
  */
 export function tagOnServer(client: RedisCluster, nodeKey: string): string {
   const { slots } = client

@@ -169,13 +169,9 @@ function databaseOf(client: IoRedis): number {
 }
 
 function createAttempt(): Attempt {
-  let resolve = () => {}
-  let reject: Attempt['reject'] = () => {}
-  const promise = new Promise<void>((onReady, onFailure) => {
-    resolve = onReady
-    reject = onFailure
-  })
-  return { promise, resolve, reject }
+  const attempt = {} as Attempt
+  attempt.promise = new Promise<void>((resolve, reject) => Object.assign(attempt, { resolve, reject }))
+  return attempt
 }
 
 function notConnected(): Error {
