@@ -185,6 +185,17 @@ t.test('a server that has refused writes from the first beat on has been down si
   t.ok(total < 10_000, `${total} ms`)
 })
 
+t.test('a server that has left the Cluster is forgotten', async (t) => {
+  let names = ['a', 'b']
+  const servers = { serverOf: (tag: string) => tag, all: () => names.map((name) => ({ name, tag: name, share: 1 })) }
+  const watched = watchDowntime({ ...DURATIONS, servers, beat: async () => replyNow() })
+  t.teardown(() => watched.close())
+  await watched.attempted
+  t.strictSame([watched.of('a', now()), watched.of('b', now())], [[], []])
+  names = ['a']
+  await until(() => watched.of('b', now()) === null)
+})
+
 t.test('an open period joins the period that ended just before it', async (t) => {
   let isDown = false
   const servers = { serverOf: () => 'a', all: () => [{ name: 'a', tag: 'a', share: 1 }] }

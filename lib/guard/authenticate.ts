@@ -78,9 +78,6 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
 /** For how long the activity of a session is not written again, when it could not be written: there may be many sessions. */
 const RETRY_PAUSE_MS = 1_000
 
-/** Milliseconds for which a read may be on its way that was sent before a write. */
-const LONGEST_READ_MS = 100
-
 // A longer delay overflows Node's timers, which then fire at once.
 const LONGEST_DELAY_MS = 2 ** 31 - 1
 
@@ -88,15 +85,11 @@ const LONGEST_DELAY_MS = 2 ** 31 - 1
 function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes: Lifetimes) {
   /** Ids of sessions that are not to be written now. */
   const paused = new Set<string>()
-  /** `lastSeenAt` of sessions that were written just now: reads that were sent before find the record as it was. */
-  const justWritten = new Map<string, number>()
 
   return (record: ReadRecord, now: number): void => {
     const { id, lastSeenAt: writtenAt } = record.session
     const lastSeenAt = lifetimes.activityOf(record.session, now)
     if (lastSeenAt === null || paused.has(id)) return
-    const known = justWritten.get(id)
-    if (known !== undefined && lifetimes.activityOf({ ...record.session, lastSeenAt: known }, now) === null) return
     paused.add(id)
     const release = () => paused.delete(id)
     const releaseIn = (ms: number) => setTimeout(release, Math.min(ms, LONGEST_DELAY_MS)).unref()
@@ -105,8 +98,6 @@ function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes:
       if (lastSeenAt === writtenAt) releaseIn(lifetimes.activityIntervalMs)
       // Requests that have read the record as it was before, and were answered together with this write, come first.
       else setImmediate(release)
-      justWritten.set(id, lastSeenAt)
-      setTimeout(() => justWritten.delete(id), LONGEST_READ_MS).unref()
     }
     // A write that was lost to another write is not repeated: the next request is soon enough.
     const onFailed = () => releaseIn(Math.min(lifetimes.activityIntervalMs, RETRY_PAUSE_MS))

@@ -25,7 +25,9 @@ export function masterOf(client: RedisCluster, tag: string): string {
 export function tagOnServer(client: RedisCluster, nodeKey: string): string {
   const { slots } = client
   if (!slots.some((nodes) => nodes?.[0] === nodeKey)) return ''
-  for (let i = 0; ; i++) if (slots[slotOfNumber(i)]?.[0] === nodeKey) return tagOfNumber(i)
+  let i = 0
+  while (slots[slotOfNumber(i)]?.[0] !== nodeKey) i++
+  return tagOfNumber(i)
 }
 
 const tagOfNumber = (i: number) => i.toString(36)
