@@ -1,5 +1,6 @@
 import { type IoRedis, isCluster, type RedisCluster } from './client.js'
 import { keepConnecting } from './keep-connecting.js'
+import { pauseBefore } from './reconnect-pause.js'
 
 /** How a further connection differs from that of the client. */
 export interface DuplicateOptions {
@@ -8,9 +9,6 @@ export interface DuplicateOptions {
   /** Whether a command waits for a connection that is being made. */
   enableOfflineQueue: boolean
 }
-
-/** Longest pause between two attempts to connect, in milliseconds. */
-const LONGEST_PAUSE_MS = 250
 
 /**
  * A further connection to where the client is connected, with settings fit for a request path: no command waits longer
@@ -27,11 +25,9 @@ export function duplicateClient<Client extends IoRedis>(client: Client, options:
     // Both connections leave a replica together.
     reconnectOnError: null
   }
-  // The first at once: requests wait for it.
-  const pauses = { retryStrategy: (attempts: number) => Math.min((attempts - 1) * 50, LONGEST_PAUSE_MS) }
   const connection = isCluster(client)
     ? duplicateCluster(client, { lazyConnect: false, enableOfflineQueue, redisOptions })
-    : client.duplicate({ lazyConnect: false, enableOfflineQueue, ...redisOptions, ...pauses })
+    : client.duplicate({ lazyConnect: false, enableOfflineQueue, ...redisOptions, retryStrategy: pauseBefore })
   // A command that fails tells its caller. Without a listener ioredis prints the error.
   connection.on('error', () => {})
   if (!isCluster(client)) keepConnecting(connection)

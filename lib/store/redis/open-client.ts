@@ -4,6 +4,7 @@ import { InvalidOptionError, StoreUnavailableError } from '../../errors.js'
 import { withDeadline } from '../../internal/time-budget.js'
 import type { RedisServer } from './client.js'
 import { keepConnecting } from './keep-connecting.js'
+import { LONGEST_PAUSE_MS, pauseBefore } from './reconnect-pause.js'
 
 /** The options that @fastify/redis hands to ioredis, without those for an ioredis client or a name of its own. */
 type IoRedisOptions = Omit<Exclude<FastifyRedisPluginOptions, { client: unknown }>, 'url' | 'namespace'>
@@ -21,8 +22,6 @@ export interface OpenedRedis {
   refusal(): Error | undefined
 }
 
-/** Longest pause between two attempts to reach a Redis that is not there. */
-const LONGEST_PAUSE_MS = 250
 /** After how long a silent connection is closed at the soonest: each new connection is work for Redis too. */
 const SHORTEST_SILENCE_MS = 500
 /** A server that stays read-only has to verify all the same, so the connection is left once in this time at most. */
@@ -45,8 +44,7 @@ function requestPathSettings(timeoutMs: number) {
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     maxLoadingRetryTime: LONGEST_PAUSE_MS,
-    // The first at once: requests wait for it.
-    retryStrategy: (attempts: number) => Math.min((attempts - 1) * 50, LONGEST_PAUSE_MS),
+    retryStrategy: pauseBefore,
     // The sentinels may lose a master that this process still reaches.
     failoverDetector: true,
     reconnectOnError: createReadonlyCheck()
