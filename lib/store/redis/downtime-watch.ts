@@ -118,6 +118,7 @@ function ageOf({ text, serverTime }: BeatReply): number {
 
 function withOpenPeriod(periods: readonly Downtime[], from: number, now: number): readonly Downtime[] {
   const last = periods.at(-1)
-  if (last === undefined || last.to < from) return [...periods, { from, to: now }]
+  // The clock of the periods has whole milliseconds, the clock of `from` has fractions.
+  if (last === undefined || last.to + 1 < from) return [...periods, { from, to: now }]
   return [...periods.slice(0, -1), { from: Math.min(last.from, from), to: now }]
 }
