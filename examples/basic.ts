@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
-import fastifyJwtSession from 'fastify-jwt-session'
+import fastifyJwtSession, { verifySession } from 'fastify-jwt-session'
 
 // The API that knows your users. This one knows Ada; yours is already there.
 const users = Fastify()
@@ -17,6 +17,6 @@ await app.register(fastifyJwtSession, {
   jwt: { secret: process.env.SESSION_SECRET ?? randomBytes(32) },
   upstream: { baseUrl }
 })
-app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)
+app.get('/me', { preHandler: verifySession }, async (request) => request.session.user)
 
 console.log(await app.listen({ port: Number(process.env.PORT ?? 3000) }))

@@ -4,7 +4,8 @@ import Fastify from 'fastify'
 import fastifyJwtSession, {
   CredentialsRejectedError,
   RegistrationRejectedError,
-  type UpstreamClient
+  type UpstreamClient,
+  verifySession
 } from 'fastify-jwt-session'
 
 const hash = promisify<string, Buffer, number, Buffer>(scrypt)
@@ -21,7 +22,7 @@ function createUserDirectory(): UpstreamClient {
       const user = users.get(username) ?? nobody
       const key = await hash(password, user.salt, 32)
       if (!timingSafeEqual(key, user.key)) throw new CredentialsRejectedError()
-      return { id: user.id }
+      return { user: { id: user.id } }
     },
 
     async register(registration) {
@@ -31,7 +32,7 @@ function createUserDirectory(): UpstreamClient {
       const user = { id: randomBytes(16).toString('hex'), salt, key: await hash(password, salt, 32) }
       if (users.has(username)) throw new RegistrationRejectedError(409)
       users.set(username, user)
-      return { id: user.id }
+      return { user: { id: user.id } }
     }
   }
 }
@@ -41,6 +42,6 @@ await app.register(fastifyJwtSession, {
   jwt: { secret: process.env.SESSION_SECRET ?? randomBytes(32) },
   upstream: createUserDirectory()
 })
-app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)
+app.get('/me', { preHandler: verifySession }, async (request) => request.session.user)
 
 console.log(await app.listen({ port: Number(process.env.PORT ?? 3000) }))

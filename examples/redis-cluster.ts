@@ -1,6 +1,6 @@
 import fastifyRedis from '@fastify/redis'
 import Fastify from 'fastify'
-import fastifyJwtSession from 'fastify-jwt-session'
+import fastifyJwtSession, { verifySession } from 'fastify-jwt-session'
 import { Cluster } from 'ioredis'
 
 const { SESSION_SECRET, USERS_URL, REDIS_NODES, PORT = '3000' } = process.env
@@ -40,6 +40,6 @@ await app.register(fastifyJwtSession, {
   cache: true
 })
 
-app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)
+app.get('/me', { preHandler: verifySession }, async (request) => request.session.user)
 
 await app.listen({ port: Number(PORT) })

@@ -1,5 +1,5 @@
 import Fastify from 'fastify'
-import fastifyJwtSession from 'fastify-jwt-session'
+import fastifyJwtSession, { verifySession } from 'fastify-jwt-session'
 
 const { SESSION_SECRET, USERS_URL, REDIS_SENTINELS, REDIS_NAME = 'main', PORT = '3000' } = process.env
 if (!SESSION_SECRET || !USERS_URL || !REDIS_SENTINELS) {
@@ -25,6 +25,6 @@ await app.register(fastifyJwtSession, {
   cache: true
 })
 
-app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)
+app.get('/me', { preHandler: verifySession }, async (request) => request.session.user)
 
 await app.listen({ port: Number(PORT) })

@@ -1,6 +1,6 @@
 import fastifyRedis from '@fastify/redis'
 import Fastify from 'fastify'
-import fastifyJwtSession from 'fastify-jwt-session'
+import fastifyJwtSession, { verifySession } from 'fastify-jwt-session'
 import { Type } from 'typebox'
 
 const { SESSION_SECRET, USERS_URL, REDIS_URL = 'redis://127.0.0.1:6379', PORT = '3000' } = process.env
@@ -49,7 +49,7 @@ await app.register(fastifyJwtSession, {
   session: { ttlSeconds: 3_600 }
 })
 
-app.get('/me', { preHandler: app.verifySession }, async (request) => `Hello ${request.session.user.name}`)
+app.get('/me', { preHandler: verifySession }, async (request) => `Hello ${request.session.user.name}`)
 
 // For the load balancer: the app takes requests only while the store answers.
 app.get('/ready', async (_request, reply) => {

@@ -3,6 +3,18 @@ import { CHALLENGE, type ErrorBody, JwtSessionError } from './http/base-error.js
 import { redisReplyOf, withoutDetails } from './internal/redact-error.js'
 
 export { isJwtSessionError, JwtSessionError } from './http/base-error.js'
+export {
+  CredentialsRejectedError,
+  InvalidAnswerError,
+  isUpstreamError,
+  RegistrationRejectedError,
+  type RegistrationRejection,
+  UpstreamBusyError,
+  UpstreamError,
+  UpstreamInvalidError,
+  UpstreamTimeoutError,
+  UpstreamUnavailableError
+} from './http/upstream-errors.js'
 
 /**
  * Why a session has ended; sent as `reason` in the body, and in the `Session-Ended` header. `logged_in_again`, a login with
@@ -17,7 +29,6 @@ export type SessionEndReason =
   | 'logged_in_again'
   | 'unknown'
 
-const IS_OF_UPSTREAM = Symbol.for('fastify-jwt-session.upstream-error')
 const INVALID_TOKEN = `${CHALLENGE}, error="invalid_token"`
 
 // The developer
@@ -53,17 +64,22 @@ export class NotRegisteredError extends JwtSessionError {
   }
 }
 
-/** `sessions.create()` was given a user that does not match `userSchema`, or `list()` and `revokeAll()` no user id. */
+/** A method of `app.sessions` was given a user that does not match `userSchema`, or no user id. */
 export class InvalidUserError extends JwtSessionError {
   constructor() {
     super('FST_JWT_SESSION_INVALID_USER', 500, 'The user does not match `userSchema`, or its `id` is not a string')
   }
 }
 
-/** What `update()` was given is no JSON object, or makes the session's data longer than 4 096 bytes of JSON. */
+/** The `data` of a session would be no JSON object, or longer than `session.maxDataBytes`. */
 export class InvalidDataError extends JwtSessionError {
-  constructor() {
-    super('FST_JWT_SESSION_INVALID_DATA', 500, 'The data of a session must be a JSON object of at most 4096 bytes')
+  /** @param maxBytes of JSON */
+  constructor(maxBytes: number) {
+    super(
+      'FST_JWT_SESSION_INVALID_DATA',
+      500,
+      `The data of a session must be a JSON object of at most ${maxBytes} bytes`
+    )
   }
 }
 
@@ -72,19 +88,6 @@ export class InvalidClaimsError extends JwtSessionError {
   constructor(cause?: unknown) {
     super('FST_JWT_SESSION_INVALID_CLAIMS', 500, '`jwt.claims` must return a JSON object of a few KB at most', cause)
   }
-}
-
-/** What an `UpstreamClient` and `selectUser` may throw to decide the answer. Any other error that they throw is a 502. */
-export abstract class UpstreamError extends JwtSessionError {
-  /** Recognizes the errors that may decide the answer, see {@link isUpstreamError}. */
-  get [IS_OF_UPSTREAM](): true {
-    return true
-  }
-}
-
-/** Whether this is an {@link UpstreamError}, or that of another copy of this package. */
-export function isUpstreamError(error: unknown): error is UpstreamError {
-  return error instanceof Error && IS_OF_UPSTREAM in error
 }
 
 // The client
@@ -168,64 +171,6 @@ export class SessionLimitReachedError extends JwtSessionError {
 export class SessionNotFoundError extends JwtSessionError {
   constructor() {
     super('FST_JWT_SESSION_NOT_FOUND', 404, 'There is no such session')
-  }
-}
-
-/**
- * The upstream did not accept the credentials, or `revokeAll()` has ended all sessions of the user since the login began.
- * Says nothing about why, on purpose (OWASP ASVS 6.3.8).
- */
-export class CredentialsRejectedError extends UpstreamError {
-  constructor() {
-    super('FST_JWT_SESSION_CREDENTIALS_REJECTED', 401, 'The credentials were not accepted')
-  }
-}
-
-/** The upstream did not accept a registration: 400 malformed, 409 taken, 422 not acceptable. */
-export class RegistrationRejectedError extends UpstreamError {
-  constructor(statusCode: 400 | 409 | 422) {
-    super('FST_JWT_SESSION_REGISTRATION_REJECTED', statusCode, 'The registration was not accepted')
-  }
-}
-
-// The upstream
-
-/** The upstream asks to slow down. */
-export class UpstreamBusyError extends UpstreamError {
-  override readonly headers: Readonly<Record<string, string>>
-  /** Seconds or an HTTP date, ready for a `Retry-After` header; anything else that is passed in is dropped. */
-  readonly retryAfter: string | undefined
-
-  constructor(retryAfter?: string) {
-    super('FST_JWT_SESSION_UPSTREAM_BUSY', 429, 'Too many requests')
-    this.retryAfter = retryAfter !== undefined && isRetryAfter(retryAfter) ? retryAfter : undefined
-    this.headers = this.retryAfter === undefined ? {} : { 'retry-after': this.retryAfter }
-  }
-}
-
-/** Whole seconds, or a date in the one form that RFC 9110 5.6.7 lets a server write. */
-function isRetryAfter(value: string): boolean {
-  return /^\d{1,9}$/.test(value) || new Date(value).toUTCString() === value
-}
-
-/** The upstream could not be reached, or its answer is not one that can be trusted. */
-export class UpstreamInvalidError extends UpstreamError {
-  constructor(cause?: unknown) {
-    super('FST_JWT_SESSION_UPSTREAM_INVALID', 502, 'The upstream gave no valid answer', cause)
-  }
-}
-
-/** The upstream answers that it is down, or is not asked because it has not answered lately. */
-export class UpstreamUnavailableError extends UpstreamError {
-  constructor(cause?: unknown) {
-    super('FST_JWT_SESSION_UPSTREAM_UNAVAILABLE', 503, 'The upstream is unavailable', cause)
-  }
-}
-
-/** The upstream did not answer in time. */
-export class UpstreamTimeoutError extends UpstreamError {
-  constructor() {
-    super('FST_JWT_SESSION_UPSTREAM_TIMEOUT', 504, 'The upstream did not answer in time')
   }
 }
 

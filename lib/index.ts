@@ -2,13 +2,17 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { AlreadyDecoratedError } from './errors.js'
 import { createAuthentication } from './guard/authenticate.js'
-import { checkRouteSettings, type SessionRouteSettings } from './guard/route-settings.js'
-import { createVerifySession, GUARD, type VerifySession } from './guard/verify-session.js'
+import type { VerifySession } from './guard/create-guard.js'
+import { checkHooksOfScopes } from './guard/guard-hooks.js'
+import { checkRoute, type SessionRouteSettings } from './guard/route-settings.js'
+import { createVerifySession, GUARD } from './guard/verify-session.js'
 import { createErrorReplies } from './http/error-reply.js'
+import { createLogIn } from './login/log-in.js'
 import { logEvictions } from './login/open-session.js'
 import { createLifetimes } from './model/lifetime.js'
 import { createOpenRecord } from './model/open-record.js'
-import type { RequestSession } from './model/session.js'
+import type { RequestSession, SessionDeclaration } from './model/session.js'
+import { createSessionDataRules } from './model/session-data.js'
 import type { ReadRecord } from './model/session-record.js'
 import { createUserParser } from './model/user.js'
 import type { JwtSessionOptions } from './options/options.js'
@@ -26,25 +30,29 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
 
   const users = createUserParser(options.userSchema)
   const accessTokens = await createAccessTokens(fastify, options.jwt)
-  const upstream = openUpstream(fastify, options)
+  const { breaker, upstream: choice } = options
+  const upstream = choice && openUpstream(fastify, { upstream: choice, breaker })
   const { store, cache } = await openStore<ReadRecord>(fastify, storeConfigOf(options))
   const lifetimes = createLifetimes({ ...options.session, downtimeOf: store.downtimeOf })
   const openRecord = createOpenRecord(users, lifetimes)
   const { limit: given, isDefaultLimit } = options.session
   const limit = isDefaultLimit ? logEvictions(given, fastify.log) : given
-  const sessions = createSessions({ store, lifetimes, limit, users, accessTokens, openRecord })
+  const dataRules = createSessionDataRules(options.session.maxDataBytes)
+  const sessions = createSessions({ store, lifetimes, limit, dataRules, accessTokens, openRecord })
   const authentication = createAuthentication({ store, cache, accessTokens, lifetimes, openRecord })
   const errorReplies = createErrorReplies(options.clearSiteData)
+  const logIn = createLogIn({ sessions, accessTokens, errorReplies })
   const verifySession = createVerifySession({ authentication, sessions, errorReplies })
 
-  fastify.addHook('onRoute', ({ config }) => {
-    if (config?.session !== undefined) checkRouteSettings(config.session)
-  })
+  fastify.addHook('onRoute', checkRoute)
+  fastify.addHook('onReady', async () => checkHooksOfScopes(fastify))
+  // Of what a handler of the host throws, such as the error of an update(), Fastify sends the headers and no more.
+  fastify.addHook('onError', async (_request, reply, error) => errorReplies.exposeRetryAfter(reply, error))
   fastify.decorateRequest('session', null as unknown as RequestSession)
-  fastify.decorate('sessions', publicSessions(sessions))
+  fastify.decorate('sessions', publicSessions({ sessions, logIn, users }))
   fastify.decorate('verifySession', verifySession)
   fastify.decorate(GUARD, verifySession)
-  const parts = { options, upstream, users, accessTokens, sessions, lifetimes, errorReplies, verifySession }
+  const parts = { options, upstream, users, accessTokens, sessions, logIn, lifetimes, errorReplies, verifySession }
   await fastify.register(createRoutes(parts), { prefix: options.routes.prefix })
 }
 
@@ -83,6 +91,7 @@ export {
   AlreadyDecoratedError,
   ClientGoneError,
   CredentialsRejectedError,
+  InvalidAnswerError,
   InvalidBodyError,
   InvalidClaimsError,
   InvalidDataError,
@@ -92,6 +101,7 @@ export {
   LoginNeededError,
   NotRegisteredError,
   RegistrationRejectedError,
+  type RegistrationRejection,
   SessionEndedError,
   type SessionEndReason,
   SessionLimitReachedError,
@@ -105,8 +115,11 @@ export {
   UpstreamTimeoutError,
   UpstreamUnavailableError
 } from './errors.js'
+export type { VerifySession } from './guard/create-guard.js'
 export type { SessionRouteSettings } from './guard/route-settings.js'
-export { type VerifySession, verifySession } from './guard/verify-session.js'
+export { verifySession } from './guard/verify-session.js'
+export type { ErrorBody } from './http/base-error.js'
+export type { LogInAnswer, LogInOptions } from './login/log-in.js'
 export type { CreatedSession, SessionDetails } from './login/open-session.js'
 export type {
   RequestSession,
@@ -125,9 +138,12 @@ export type {
   HttpUpstreamOptions,
   JwtOptions,
   JwtSessionOptions,
+  OptionsWithoutUpstream,
+  OptionsWithUpstream,
   RedisOptions,
   RouteOptions,
   RoutesOptions,
+  SecurityRequirement,
   SessionOptions
 } from './options/options.js'
 export type { Sessions } from './sessions.js'
@@ -150,7 +166,9 @@ export {
   type StoredSession,
   type TrackingOptions
 } from './store/session-store.js'
-export type { UpstreamClient, UpstreamContext } from './upstream/upstream-client.js'
+export type { UpstreamClient, UpstreamContext, UpstreamLogin } from './upstream/upstream-client.js'
+export type { UpstreamAnswer } from './upstream/upstream-config.js'
+export type { UpstreamDispatcher, UpstreamHttpRequest, UpstreamHttpResponse } from './upstream/upstream-dispatcher.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -159,15 +177,9 @@ declare module 'fastify' {
     /** The sessions, for logins of your own and for administration. */
     sessions: Sessions
   }
-  interface FastifyRequest {
-    /**
-     * The session behind a `verifySession`. Without one, on a route that is not guarded or on an `optional` one, it is
-     * null, which this type leaves out.
-     */
-    session: RequestSession
-  }
+  interface FastifyRequest extends SessionDeclaration {}
   interface FastifyContextConfig {
-    /** What `verifySession` does on this route. */
-    session?: SessionRouteSettings | undefined
+    /** What `verifySession` does on this route. False: the route is exempt from the `verifySession` of its scope. */
+    session?: SessionRouteSettings | false | undefined
   }
 }

@@ -41,6 +41,8 @@ t.test('imports run one way', async (t) => {
       .flatMap(({ imports }) => imports.filter((name) => /^(?:routes\/|guard\/|sessions\.ts)/.test(name)))
     t.strictSame(outward, [], `${folder} knows nothing of what is built on it`)
   }
+  const readers = importersOf(/^options\//).filter((path) => path.startsWith('upstream/'))
+  t.strictSame(readers, [], 'upstream has a config of its own')
 })
 
 t.test('each library has one file or folder that knows it', async (t) => {

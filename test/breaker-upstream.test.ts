@@ -1,9 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { CredentialsRejectedError, type UpstreamClient } from '../lib/index.js'
-import { createApp, withToken } from './fixtures/app.js'
+import { CredentialsRejectedError, type UpstreamClient, UpstreamInvalidError } from '../lib/index.js'
+import { createApp, logout, withToken } from './fixtures/app.js'
 import { httpPost, listen } from './fixtures/listen.js'
+import { createLog } from './fixtures/log.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
 import { startRawUpstream } from './fixtures/raw-upstream.js'
 import { until } from './fixtures/until.js'
@@ -84,22 +84,106 @@ t.test('clients that hang up say nothing about the upstream', async (t) => {
   t.equal((await logIn(app)).status, 200)
 })
 
-t.test('when one of them was to find out whether the upstream is back, the next one waits as long again', async (t) => {
+t.test('a probe whose client hangs up says nothing: the next login is a probe at once', async (t) => {
   const upstream = await startRawUpstream(t)
-  const options = { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 300 } }
-  const app = await createApp(t, { ...options, breaker: { upstream: { failures: 1, probeAfterMs: 500 } } })
+  // Nothing but an abandoned probe lets the next login through.
+  const breaker = { upstream: { failures: 1, probeAfterMs: 2_000 } }
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 300 }, breaker })
   const { dial } = await listen(t, app)
-  upstream.answers.push(nothing, nothing)
-  t.equal((await logIn(app)).status, 504)
-  await delay(500)
-  const { socket } = dial()
   const body = JSON.stringify(CREDENTIALS)
-  socket.write(httpPost('/user/login', ['Content-Type: application/json', `Content-Length: ${body.length}`], body))
-  await until(() => upstream.requests.length === 2)
-  socket.destroy()
-  await until(() => upstream.requests[1]?.socket.destroyed === true)
+  const head = ['Content-Type: application/json', `Content-Length: ${body.length}`]
+  upstream.answers.push(nothing, nothing, nothing)
+  t.equal((await logIn(app)).status, 504)
   t.equal((await logIn(app)).status, 503)
-  await until(async () => (await logIn(app)).status === 200)
+  const { now } = performance
+  t.intercept(performance, 'now', { value: () => now.call(performance) + 2_000 })
+  for (const asked of [2, 3]) {
+    const { socket } = dial()
+    socket.write(httpPost('/user/login', head, body))
+    await until(() => upstream.requests.length === asked)
+    t.equal((await logIn(app)).status, 503, 'one probe at a time')
+    socket.destroy()
+    await until(() => upstream.requests[asked - 1]?.socket.destroyed === true)
+  }
+  t.equal((await logIn(app)).status, 200)
+})
+
+t.test('a login whose request the application could not make says nothing about the upstream', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const mapCredentials = (body: { username: string }) => {
+    if (body.username === 'throw') throw new TypeError('no')
+    if (body.username === 'reject') throw new CredentialsRejectedError()
+    return body
+  }
+  const breaker = { upstream: { failures: 2, probeAfterMs: 60_000 } }
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, mapCredentials }, breaker })
+  const statusOf = async (username: string) =>
+    (await app.inject(postJson('/user/login', { username, password: 'x' }))).statusCode
+  await upstream.stop()
+  t.equal(await statusOf('ada'), 502)
+  t.strictSame([await statusOf('throw'), await statusOf('reject')], [502, 401])
+  t.equal(await statusOf('ada'), 502)
+  t.equal(await statusOf('ada'), 503, 'they do not stand between two consecutive failures')
+})
+
+t.test('a logout endpoint that hangs closes no login, and a login endpoint that hangs no logout', async (t) => {
+  const hung: string[] = []
+  const hangIf = async (name: string) => {
+    if (hung.includes(name)) await new Promise(nothing)
+    return { user: { id: 'ada' } }
+  }
+  const notified: string[] = []
+  const upstream: UpstreamClient = {
+    timeoutMs: 50,
+    login: () => hangIf('login'),
+    register: () => hangIf('register'),
+    async logout({ id }) {
+      notified.push(id)
+      await hangIf('logout')
+    }
+  }
+  const { lines, logger } = createLog()
+  const breaker = { upstream: { failures: 2, probeAfterMs: 60_000 } }
+  const app = await createApp(t, { upstream, breaker }, { logger })
+  await listen(t, app)
+  const tokenOf = async () => (await logIn(app)).body.access_token
+  const tokens = await Promise.all(Array.from({ length: 5 }, tokenOf))
+  hung.push('logout')
+  for (const token of tokens.slice(0, 4)) t.equal((await app.inject(logout(token))).statusCode, 204)
+  t.equal(notified.length, 2, 'it is not notified any more')
+  t.equal(lines.filter((line) => line.includes('The upstream does not respond to logouts')).length, 1)
+  t.equal(lines.filter((line) => line.includes('requests that need it are answered 503')).length, 0)
+  t.equal((await logIn(app)).status, 200)
+  t.equal((await app.inject(postJson('/user/register', CREDENTIALS))).statusCode, 201)
+
+  hung.splice(0, 1, 'login', 'register')
+  const other = await createApp(t, { upstream, breaker })
+  await listen(t, other)
+  const { token } = await other.sessions.create({ id: 'ada' })
+  t.equal((await logIn(other)).status, 504)
+  t.equal((await other.inject(postJson('/user/register', CREDENTIALS))).statusCode, 504)
+  t.equal((await logIn(other)).status, 503, 'logins and registrations share a breaker')
+  t.equal((await other.inject(logout(token))).statusCode, 204)
+  t.equal(notified.length, 3)
+})
+
+t.test('a logout endpoint that responds again is notified again', async (t) => {
+  let isDown = true
+  let notified = 0
+  const upstream: UpstreamClient = {
+    login: async () => ({ user: { id: 'ada' } }),
+    async logout() {
+      notified++
+      if (isDown) throw Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
+    }
+  }
+  const { lines, logger } = createLog()
+  const app = await createApp(t, { upstream, breaker: { upstream: { failures: 1, probeAfterMs: 1 } } }, { logger })
+  const logOut = async () => app.inject(logout((await app.sessions.create({ id: 'ada' })).token))
+  await logOut()
+  isDown = false
+  await until(async () => (await logOut()) && notified > 1)
+  t.equal(lines.filter((line) => line.includes('The upstream responds to logouts again')).length, 1)
 })
 
 t.test('beyond maxInFlight logins are answered 503 at once, and sessions are verified as ever', async (t) => {
@@ -119,6 +203,20 @@ t.test('beyond maxInFlight logins are answered 503 at once, and sessions are ver
   t.ok(performance.now() - startedAt < 2_000)
   await upstream.stop()
   t.ok((await hanging).every(({ status }) => status === 502))
+})
+
+t.test('a client that says it did not reach the upstream is not called for a while', async (t) => {
+  const { code, message } = { code: 'ECONNREFUSED', message: 'connect' }
+  let calls = 0
+  const login = async () => {
+    calls++
+    throw new UpstreamInvalidError(Object.assign(new Error(message), { code }))
+  }
+  const app = await createApp(t, { upstream: { login }, breaker: { upstream: { failures: 2, probeAfterMs: 60_000 } } })
+  const statuses = []
+  for (let i = 0; i < 4; i++) statuses.push((await logIn(app)).status)
+  t.strictSame(statuses, [502, 502, 503, 503])
+  t.equal(calls, 2)
 })
 
 t.test('a client of the user is guarded too, whatever it throws', async (t) => {
@@ -141,9 +239,9 @@ t.test('one of them that is never answered keeps the others from asking for a mi
       asked++
       if (asked === 1) throw Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
       if (asked === 2) await new Promise(nothing)
-      return { id: 'ada' }
+      return { user: { id: 'ada' } }
     },
-    register: async () => {}
+    register: async () => ({ user: {} })
   }
   const { now } = performance
   let laterMs = 0

@@ -88,19 +88,34 @@ t.test(
   }
 )
 
-for (const outcome of ['failure', 'abandoned'] as const) {
-  t.test(`a probe that brings no response puts off the next probe (${outcome})`, async (t) => {
-    const { clock, run, changes } = createSubject({ failures: 5 })
-    await run('failure', 'failure', 'failure', 'failure', 'failure')
-    clock.now = 1_000
-    await run(outcome)
-    clock.now = 1_099
-    await t.rejects(run('resolved'), OPEN)
-    clock.now = 1_100
-    await run('resolved')
-    t.strictSame(changes, ['open', 'closed'], 'each change is told once')
-  })
-}
+t.test('a probe that fails puts off the next probe', async (t) => {
+  const { clock, run, changes } = createSubject({ failures: 5 })
+  await run('failure', 'failure', 'failure', 'failure', 'failure')
+  clock.now = 1_000
+  await run('failure')
+  clock.now = 1_099
+  await t.rejects(run('resolved'), OPEN)
+  clock.now = 1_100
+  await run('resolved')
+  t.strictSame(changes, ['open', 'closed'], 'each change is told once')
+})
+
+t.test('a probe that is abandoned says nothing: the next call is a probe at once', async (t) => {
+  const { clock, begin, run, changes } = createSubject()
+  await run('failure')
+  clock.now = 100
+  const abandoned = await begin()
+  await t.rejects(begin(), OPEN, 'while it is under way it is the only one')
+  await abandoned('abandoned')
+  const probe = await begin()
+  await t.rejects(begin(), OPEN, 'and so is the next probe')
+  await probe('abandoned')
+  await run('failure')
+  await t.rejects(begin(), OPEN, 'a failure puts off the next probe all the same')
+  clock.now = 200
+  await run('abandoned', 'resolved')
+  t.strictSame(changes, ['open', 'closed'])
+})
 
 t.test('a probe that does not settle holds up the next probe for a minute, and no longer', async (t) => {
   const { clock, begin, run, changes } = createSubject()

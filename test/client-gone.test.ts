@@ -1,14 +1,15 @@
 import { once } from 'node:events'
-import { connect, constants } from 'node:http2'
-import type { Socket } from 'node:net'
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2'
+import { createConnection, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import {
   createMemoryStore,
   fastifyJwtSession,
-  type JwtSessionOptions,
+  type OptionsWithUpstream,
   type SessionStore,
-  type UpstreamClient
+  type UpstreamClient,
+  type UpstreamContext
 } from '../lib/index.js'
 import { SECRET } from './fixtures/app.js'
 import { httpPost, listen } from './fixtures/listen.js'
@@ -55,7 +56,7 @@ function createCountingStore() {
 /** An app that listens, and how to send it a login and hang up. */
 async function start(
   t: Test,
-  options: Pick<JwtSessionOptions, 'upstream' | 'store'>,
+  options: Pick<OptionsWithUpstream, 'upstream' | 'store'>,
   before: (app: FastifyInstance) => unknown = () => {}
 ) {
   const { lines, logger } = createLog()
@@ -115,7 +116,7 @@ t.test('a client of the user’s own is told by its signal, and may answer all t
       signal = context.signal
       asked.open()
       await answer.opened
-      return { id: 'ada' }
+      return { user: { id: 'ada' } }
     }
   }
   const store = createCountingStore()
@@ -202,7 +203,10 @@ t.test("another user's session of the request outlives a login whose client went
       return counting.create(...args)
     }
   }
-  const { app, send, hangUp, isGone } = await start(t, { upstream: { login: async () => ({ id: 'ada' }) }, store })
+  const { app, send, hangUp, isGone } = await start(t, {
+    upstream: { login: async () => ({ user: { id: 'ada' } }) },
+    store
+  })
   const { token, session } = await app.sessions.create({ id: 'bob' })
   isHeld = true
   const { socket } = send('login', [`Authorization: Bearer ${token}`])
@@ -223,7 +227,7 @@ t.test('a client that went while a hook of the host had the request gets no sess
       const upstream: UpstreamClient = {
         async login() {
           asked += 1
-          return { id: 'ada' }
+          return { user: { id: 'ada' } }
         }
       }
       const store = createCountingStore()
@@ -263,7 +267,7 @@ t.test('over HTTP/2 too a client that went while a hook of the host had the requ
   const upstream: UpstreamClient = {
     async login() {
       asked += 1
-      return { id: 'ada' }
+      return { user: { id: 'ada' } }
     }
   }
   const store = createCountingStore()
@@ -288,4 +292,80 @@ t.test('over HTTP/2 too a client that went while a hook of the host had the requ
   await until(() => lines.some((line) => line.includes('FST_JWT_SESSION_CLIENT_GONE')) || store.created.length > 0)
   t.equal(store.live.size, 0, 'no session is left')
   t.equal(asked, 0, 'and the upstream is not asked')
+})
+
+/** The ways in which a client over HTTP/2 goes away while its login is under way. */
+const HANG_UPS: Record<string, (session: ClientHttp2Session, stream: ClientHttp2Stream, socket: Socket) => void> = {
+  'the stream is cancelled': (_session, stream) => stream.close(constants.NGHTTP2_CANCEL),
+  'the stream is closed without an error': (_session, stream) => stream.close(constants.NGHTTP2_NO_ERROR),
+  'the stream is destroyed': (_session, stream) => stream.destroy(),
+  'the session is destroyed': (session) => session.destroy(),
+  'the socket is destroyed': (_session, _stream, socket) => socket.destroy()
+}
+
+for (const [name, hangUp] of Object.entries(HANG_UPS)) {
+  for (const route of ['login', 'register']) {
+    t.test(`over HTTP/2 a client that goes while the upstream is called is noticed: ${route}, ${name}`, async (t) => {
+      const [called, answer] = [createGate(), createGate()]
+      let signal: AbortSignal | undefined
+      async function call(_body: unknown, context: UpstreamContext) {
+        signal = context.signal
+        called.open()
+        await answer.opened
+        return { user: { id: 'ada' } }
+      }
+      const store = createCountingStore()
+      const { lines, logger } = createLog()
+      const app = createWatchedFastify(t, { http2: true, logger })
+      await app.register(
+        fastifyJwtSession as never,
+        { jwt: { secret: SECRET }, store, upstream: { login: call, register: call } } as never
+      )
+      const url = await app.listen({ host: '127.0.0.1', port: 0 })
+      const socket = createConnection(Number(new URL(url).port), '127.0.0.1')
+      const session = connect(url, { createConnection: () => socket }).on('error', () => {})
+      t.teardown(() => session.destroy())
+      const headers = { ':method': 'POST', ':path': `/user/${route}`, 'content-type': 'application/json' }
+      const stream = session.request(headers).on('error', () => {})
+      stream.end(BODY)
+      await called.opened
+      hangUp(session, stream, socket)
+      await until(() => signal?.aborted === true)
+      answer.open()
+      await until(() => lines.some((line) => line.includes('FST_JWT_SESSION_CLIENT_GONE')))
+      t.equal(store.created.length, 0)
+    })
+  }
+}
+
+t.test('a client that goes while the answer of its login waits in a hook of the host keeps no session', async (t) => {
+  for (const http2 of [false, true]) {
+    const [inHook, sent] = [createGate(), createGate()]
+    const store = createCountingStore()
+    const app = createWatchedFastify(t, http2 ? { http2 } : {})
+    app.addHook('onSend', async () => {
+      inHook.open()
+      await sent.opened
+    })
+    const upstream: UpstreamClient = { login: async () => ({ user: { id: 'ada' } }) }
+    await app.register(fastifyJwtSession as never, { jwt: { secret: SECRET }, store, upstream } as never)
+    const url = await app.listen({ host: '127.0.0.1', port: 0 })
+    if (http2) {
+      const session = connect(url).on('error', () => {})
+      const headers = { ':method': 'POST', ':path': '/user/login', 'content-type': 'application/json' }
+      session
+        .request(headers)
+        .on('error', () => {})
+        .end(BODY)
+      await inHook.opened
+      session.destroy()
+    } else {
+      const socket = createConnection(Number(new URL(url).port), '127.0.0.1')
+      socket.write(httpPost('/user/login', REQUEST_HEADERS, BODY))
+      await inHook.opened
+      socket.destroy()
+    }
+    await until(() => store.created.length === 1 && store.live.size === 0)
+    sent.open()
+  }
 })

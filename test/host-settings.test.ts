@@ -2,6 +2,7 @@ import fastifyCors from '@fastify/cors'
 import fastifySwagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import { StoreUnavailableError, UpstreamBusyError } from '../lib/index.js'
 import { createApp, logIn, logout, withToken } from './fixtures/app.js'
 import { createHost } from './fixtures/host.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
@@ -92,6 +93,43 @@ t.test('the clear signal can be read by pages of other origins, beside what the 
   }
 })
 
+t.test(
+  'Retry-After can be read by pages of other origins, also when the host’s code throws or answers the error',
+  async (t) => {
+    const errors = [new StoreUnavailableError(), new UpstreamBusyError('7'), new UpstreamBusyError()]
+    for (const [error, expected] of errors.map(
+      (error) => [error, 'retry-after' in error.headers ? 'Retry-After' : undefined] as const
+    )) {
+      for (const exposedHeaders of [undefined, ['X-Total', 'ETag'], ['retry-after'], '*']) {
+        const { app } = await createHost(t, {
+          before: (app) => app.register(fastifyCors, { ...(exposedHeaders && { exposedHeaders }) }),
+          after(app) {
+            const fail = async () => Promise.reject(error)
+            app.get('/handler', fail)
+            app.get('/hook', { preHandler: fail }, fail)
+            app.get('/other-error', async () => Promise.reject(Object.assign(new Error('Busy'), { statusCode: 503 })))
+            app.register(async (scope) => {
+              scope.setErrorHandler(async (error) => Promise.reject(error))
+              scope.get('/rethrown', fail)
+            })
+          }
+        })
+        const given = [exposedHeaders ?? []].flat()
+        const exposed = (names: string[]) => names.join(', ') || undefined
+        const all = expected && !given.includes('retry-after') ? [...given, expected] : given
+        for (const url of ['/handler', '/hook', '/rethrown']) {
+          const { statusCode, headers } = await app.inject(url)
+          t.equal(statusCode, error.statusCode)
+          t.equal(headers['retry-after'], error.headers['retry-after' as never])
+          t.equal(headers['access-control-expose-headers'], exposed(all), `${url} ${given}`)
+        }
+        const other = await app.inject('/other-error')
+        t.equal(other.headers['access-control-expose-headers'], exposed(given))
+      }
+    }
+  }
+)
+
 t.test('a preflight is for the host’s CORS plugin to answer, and runs neither guard nor handler', async (t) => {
   let runs = 0
   const { app } = await createHost(t, {
@@ -156,8 +194,35 @@ t.test('@fastify/swagger documents every route', async (t) => {
   t.match(register.responses['201'].content['application/json'].schema.properties, { user })
   t.strictSame(Object.keys(login.responses), ['200', '400', '401', '409', '413', '415', '429', '502', '503', '504'])
   t.strictSame(Object.keys(register.responses), ['201', '400', '409', '413', '415', '422', '429', '502', '503', '504'])
-  t.strictSame(Object.keys(logout.responses), ['204', '400', '413', '415', '503'])
+  t.strictSame(Object.keys(logout.responses), ['204', '503'])
 
   const old = await document({ swagger: {} }, { prefix: '/auth', register: false, login: { path: '/in' } })
   t.strictSame(Object.keys(old.paths), ['/auth/in', '/auth/logout', '/auth/session'])
+})
+
+t.test('routes.security is documented on the guarded routes, and on no other', async (t) => {
+  const securitySchemes = { bearerAuth: { type: 'http', scheme: 'bearer' } } as const
+  const security = [{ bearerAuth: [] }]
+  for (const given of [undefined, security]) {
+    const { app } = await createHost(t, {
+      before: (app) => app.register(fastifySwagger, { openapi: { components: { securitySchemes } } }),
+      options: { routes: { sessions: {}, ...(given && { security: given }) } }
+    })
+    const operations = Object.entries<object>((app.swagger().paths ?? {}) as Record<string, object>).flatMap(
+      ([path, methods]) =>
+        Object.entries<{ security?: object }>(methods as never).map(([method, operation]) => [
+          `${method} ${path}`,
+          operation.security
+        ])
+    )
+    t.strictSame(Object.fromEntries(operations), {
+      'post /user/login': undefined,
+      'post /user/register': undefined,
+      'post /user/logout': undefined,
+      'get /user/session': given,
+      'get /user/sessions': given,
+      'delete /user/sessions': given,
+      'delete /user/sessions/{id}': given
+    })
+  }
 })

@@ -1,3 +1,4 @@
+import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import { createMemoryStore } from '../lib/index.js'
 import { createApp, logIn, logout, SECRET, withToken } from './fixtures/app.js'
@@ -79,4 +80,19 @@ t.test('an error that the host logs by itself has a code and a cause, and no sta
   t.match(lines.at(-1), /FST_JWT_SESSION_STORE_UNAVAILABLE/)
   t.match(lines.at(-1), /ECONNRESET/)
   t.notMatch(lines.at(-1), /hunter2|redis\.internal| {4}at /)
+})
+
+t.test('the log line of a session that has ended has the reason', async (t) => {
+  const { lines, logger } = createLog()
+  const app = await createApp(t, {}, { logger })
+  const token = await logIn(app)
+  await app.inject(logout(token))
+  const loggedFor = async (request: InjectOptions) => {
+    lines.length = 0
+    await app.inject(request)
+    return lines.map((line) => JSON.parse(line)).find(({ code }) => code !== undefined)
+  }
+  t.match(await loggedFor(withToken(token)), { code: 'FST_JWT_SESSION_ENDED', reason: 'logged_out' })
+  t.match(await loggedFor(withToken('garbage')), { code: 'FST_JWT_SESSION_ENDED', reason: 'invalid_token' })
+  t.notOk('reason' in (await loggedFor({ url: '/me' })), 'without a token there is none')
 })

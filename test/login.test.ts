@@ -1,7 +1,13 @@
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { type CreateOptions, createMemoryStore, type JwtSessionOptions, type SessionStore } from '../lib/index.js'
+import {
+  type CreateOptions,
+  createMemoryStore,
+  type JwtSessionOptions,
+  type SessionStore,
+  type UpstreamLogin
+} from '../lib/index.js'
 import { createApp, logIn, withToken } from './fixtures/app.js'
 import { createLog } from './fixtures/log.js'
 import { freezeClock, HEADER, NOW, payloadOf, readPayload, seal, upstream } from './fixtures/tokens.js'
@@ -50,10 +56,10 @@ t.test("opening a session and ending the user's session of the request are one s
   const next = (await login(app, 'ada', token)).json().access_token
   t.strictSame(
     calls.map(([name]) => name),
-    ['create'],
-    'one round trip'
+    ['find', 'create'],
+    'the data is read, which goes along'
   )
-  const [, id, , options] = calls[0] as unknown as [string, string, string, CreateOptions]
+  const [, id, , options] = calls[1] as unknown as [string, string, string, CreateOptions]
   t.equal(id, idOf(next))
   t.equal(options.replaces, idOf(token))
   t.match(options.limit, { max: 7, onFull: 'evict' })
@@ -93,8 +99,8 @@ t.test('a login that is answered anything but 200 has ended and opened nothing',
 
 t.test('a login that began before revokeAll() and is answered after it opens nothing', async (t) => {
   const { store } = createStore(t)
-  const asked: ((user: object) => void)[] = []
-  const slow = { login: () => new Promise<object>((resolve) => asked.push(resolve)) }
+  const asked: ((login: UpstreamLogin) => void)[] = []
+  const slow = { login: () => new Promise<UpstreamLogin>((resolve) => asked.push(resolve)) }
   const app = await createApp(t, { store, upstream: slow })
   /** Logs in; the upstream answers when `between` is over. */
   async function during(between: () => Promise<unknown>) {
@@ -104,7 +110,7 @@ t.test('a login that began before revokeAll() and is answered after it opens not
         // The store compares times, of a millisecond or less.
         await delay(5)
         await between()
-        asked.pop()?.({ id: 'ada' })
+        asked.pop()?.({ user: { id: 'ada' } })
       })
     ])
     return answer

@@ -29,7 +29,7 @@ t.test('a logout whose upstream is notified keeps to one deadline of the store',
   const never = () => new Promise<never>(() => {})
   const slow = () => new Promise<null>((resolve) => setTimeout(resolve, 90, null))
   const store = { ...createMemoryStore(), find: slow, end: never }
-  const upstream = { login: async () => ({ id: 'ada' }), logout: async () => {} }
+  const upstream = { login: async () => ({ user: { id: 'ada' } }), logout: async () => {} }
   const app = await createApp(t, { store, upstream, storeTimeoutMs: 100 })
   const token = await logIn(app)
   const startedAt = Date.now()

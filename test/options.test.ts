@@ -2,11 +2,12 @@ import { inspect } from 'node:util'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import { fastifyJwtSession, InvalidOptionError, JwtSessionError } from '../lib/index.js'
+import { createMemoryStore, fastifyJwtSession, InvalidOptionError, JwtSessionError } from '../lib/index.js'
 import { createApp, logIn, logout, SECRET, withToken } from './fixtures/app.js'
 import { createFaults } from './fixtures/faults.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
 import { startUpstream } from './fixtures/upstream.js'
+import { createWatchedFastify } from './fixtures/watched-fastify.js'
 import { CONTRADICTIONS, GOOD, MARK, UNKNOWN, WRONG } from './fixtures/wrong-options.js'
 
 /** What `register()` rejects with; undefined when it does not. */
@@ -33,7 +34,9 @@ async function faultsOf(option: string, options: object): Promise<string[]> {
     ...(error instanceof JwtSessionError ? [] : ['is no JwtSessionError']),
     ...([name, code, statusCode, error.option].join(' ') === expected ? [] : [inspect(error)]),
     ...(message.startsWith(`The \`${option}\` option `) ? [] : [`does not name it: ${message}`]),
-    ...(/option (must|is not known|contradicts|needs)/.test(message) ? [] : [`does not say the rule: ${message}`]),
+    ...(/option (must|is (not known|required|undefined: leave it out)|contradicts|needs)/.test(message)
+      ? []
+      : [`does not say the rule: ${message}`]),
     ...(texts.some((text) => text.includes(MARK.slice(0, 7))) ? ['repeats the value'] : [])
   ]
 }
@@ -74,13 +77,7 @@ t.test('an option that is undefined is an option that is not given', async (t) =
   const noRoute = { login: undefined, register: undefined, logout: undefined, session: undefined, sessions: undefined }
   const nothing = { ...noRoute, prefix: undefined }
   const options = {
-    ...{
-      redis: undefined,
-      store: undefined,
-      userSchema: undefined,
-      storeTimeoutMs: undefined,
-      clearSiteData: undefined
-    },
+    ...{ userSchema: undefined, storeTimeoutMs: undefined, clearSiteData: undefined },
     session: { ttlSeconds: undefined, idleTimeoutSeconds: undefined, maxPerUser: undefined, onMaxPerUser: undefined },
     jwt: { secret: SECRET, issuer: undefined, audience: undefined, claims: undefined }
   }
@@ -199,4 +196,72 @@ t.test('an option object is a plain one, with or without a prototype', async (t)
   await assertInvalid(t, 'session', { ...GOOD, session: new Settings() })
   await assertInvalid(t, 'options', Object.assign(new Settings(), GOOD))
   t.ok(await logIn(app))
+})
+
+t.test('what is missing is called required', async (t) => {
+  const { jwt, upstream } = GOOD
+  const client = { register: async () => ({ user: {} }) }
+  const cases: [option: string, options: object][] = [
+    ['jwt', { upstream }],
+    ['jwt.secret', { upstream, jwt: {} }],
+    ['jwt.secret', { upstream, jwt: { secret: process.env.NOT_SET } }],
+    ['upstream', { jwt }],
+    ['upstream', { jwt, routes: { login: false } }],
+    ['upstream', { jwt, routes: { register: false } }],
+    ['upstream', { jwt, routes: { login: false, register: {} } }],
+    ['upstream', { jwt, routes: { login: false, register: undefined } }],
+    ['upstream.baseUrl', { jwt, upstream: {} }],
+    ['upstream.baseUrl', { jwt, upstream: { baseUrl: process.env.NOT_SET } }]
+  ]
+  for (const [option, options] of cases) {
+    t.match(await rejection(options), { option, message: `The \`${option}\` option is required` })
+  }
+  t.match(await rejection({ jwt, upstream: client }), { option: 'upstream.register' })
+})
+
+t.test('redis and store that are undefined are refused: sessions do not fall back to memory', async (t) => {
+  for (const name of ['redis', 'store']) {
+    const message = `The \`${name}\` option is undefined: leave it out for the in-memory store, or await the registration that it comes from`
+    t.match(await rejection({ ...GOOD, [name]: undefined }), { option: name, message })
+  }
+  t.match(await rejection({ ...GOOD, store: createMemoryStore(), redis: undefined }), { option: 'redis' })
+})
+
+t.test(
+  'without an upstream users log in by routes of the application, and nothing is notified of a logout',
+  async (t) => {
+    const app = createWatchedFastify(t)
+    await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, routes: { login: false, register: false } })
+    app.get('/me', { preHandler: app.verifySession }, async (request) => request.session)
+    const { token } = await app.sessions.create({ id: 'ada' })
+    t.equal((await app.inject(withToken(token))).statusCode, 200)
+    for (const url of ['/user/login', '/user/register']) {
+      t.equal((await app.inject(postJson(url, CREDENTIALS))).statusCode, 404)
+    }
+    t.equal((await app.inject(logout(token))).statusCode, 204)
+    t.equal((await app.inject(withToken(token))).statusCode, 401)
+  }
+)
+
+t.test('an upstream without such routes is checked, and notified of logouts', async (t) => {
+  const upstream = await startUpstream(t)
+  const routes = { login: false, register: false } as const
+  await assertInvalid(t, 'upstream.baseUrl', { ...GOOD, routes, upstream: { baseUrl: MARK } })
+  const app = await createApp(t, { routes, upstream: { baseUrl: upstream.baseUrl, logoutPath: '/gone' } })
+  await app.inject(logout((await app.sessions.create({ id: 'ada' })).token))
+  t.strictSame(
+    upstream.requests.map(({ path, body }) => [path, body]),
+    [['/gone', '{"user":{"id":"ada"}}']]
+  )
+})
+
+t.test('a secret may be bytes of any kind, which are copied', async (t) => {
+  const bytes = new TextEncoder().encode(SECRET)
+  const { token } = await (await createApp(t)).sessions.create({ id: 'ada' })
+  const store = createMemoryStore()
+  const [byText, byBytes] = [await createApp(t, { store }), await createApp(t, { store, jwt: { secret: [bytes] } })]
+  const { token: shared } = await byText.sessions.create({ id: 'ada' })
+  bytes.fill(0)
+  t.equal((await byBytes.inject(withToken(shared))).statusCode, 200)
+  t.match((await byBytes.inject(withToken(token))).json(), { reason: 'unknown' })
 })

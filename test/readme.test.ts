@@ -1,29 +1,22 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import Fastify from 'fastify'
 import t from 'tap'
-import type { Program } from 'typescript'
+import { fastifyJwtSession, verifySession } from '../lib/index.js'
+import { SECRET } from './fixtures/app.js'
 import { startCluster } from './fixtures/redis/start-cluster.js'
 import { startRedis } from './fixtures/redis/start-redis.js'
 import { startSentinel } from './fixtures/redis/start-sentinel.js'
-import { createProgram, typeErrors } from './fixtures/type-check.js'
+import { compileSnippets, snippetsOf, withPreamble } from './fixtures/snippets.js'
 import { unwatched } from './fixtures/unwatched.js'
 
 const run = promisify(execFile)
-const root = process.cwd()
 const readme = await readFile('README.md', 'utf8')
 
 // A folder inside the package: there `fastify-jwt-session` is the package itself, as it was built.
-const folder = join(root, '.tap', 'readme')
-
-const PREAMBLE = `
-import Fastify from 'fastify'
-import fastifyJwtSession from 'fastify-jwt-session'
-const app = Fastify()
-const jwt = { secret: 'a secret of this test, 32 bytes or more' }
-const upstream = { baseUrl: 'http://127.0.0.1:1' }
-`
+const folder = join(process.cwd(), '.tap', 'readme')
 
 const USE_STORE = `
 const opened = await app.sessions.create({ id: '1' })
@@ -39,31 +32,15 @@ const RUN_ALL = 'await Promise.all(process.argv.slice(1).map((file) => import(fi
 
 t.test('every example in README compiles and runs', async (t) => {
   t.teardown(() => rm(folder, { recursive: true }))
-  await mkdir(folder, { recursive: true })
-  const [basic, ...snippets] = [...readme.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code = '']) => code)
-  t.equal(basic, await readFile('examples/basic.ts', 'utf8'), 'the first one is examples/basic.ts')
+  const [basic, ...snippets] = snippetsOf(readme).filter(({ language }) => language === 'ts')
+  t.equal(basic?.code, await readFile('examples/basic.ts', 'utf8'), 'the first one is examples/basic.ts')
   t.ok(snippets.length >= 5)
 
-  const files = await Promise.all(
-    snippets.map(async (code, index) => {
-      const file = join(folder, `snippet-${index}.ts`)
-      await writeFile(file, `${PREAMBLE}${code}${code.includes('REDIS_') ? USE_STORE : ''}${EPILOGUE}`)
-      return { file, declaresTypes: code.includes('declare module') }
-    })
-  )
-  const { compilerOptions } = JSON.parse(await readFile('tsconfig.json', 'utf8'))
-  const options = { ...compilerOptions, rootDir: root, noEmit: false }
-  let previous: Program | undefined
-  // A declaration holds for the whole program, so the snippets that declare types are compiled apart.
-  for (const declaresTypes of [true, false]) {
-    const some = files.filter((file) => file.declaresTypes === declaresTypes).map(({ file }) => file)
-    previous = createProgram({ files: some, options, ...(previous && { previous }) })
-    t.equal(
-      typeErrors(previous, (path) => some.includes(path)),
-      ''
-    )
-    previous.emit()
-  }
+  const programs = snippets.map(({ code }, index) => {
+    const program = withPreamble(code, { upstream: "{ baseUrl: 'http://127.0.0.1:1' }" })
+    return [`snippet-${index}`, `${program}${code.includes('REDIS_') ? USE_STORE : ''}${EPILOGUE}`]
+  })
+  const files = await compileSnippets(t, folder, Object.fromEntries(programs))
   const [{ nodes }, { sentinels }, { url }] = await Promise.all([
     startCluster(t),
     startSentinel(t),
@@ -77,8 +54,7 @@ t.test('every example in README compiles and runs', async (t) => {
     REDIS_NODES: nodes.map(({ host, port }) => `redis://${host}:${port}`).join(' '),
     REDIS_SENTINELS: sentinels.map(({ host, port }) => `${host}:${port}`).join(' ')
   }
-  const programs = files.map(({ file }) => file.replace(/\.ts$/, '.js'))
-  await run(...unwatched(process.execPath, '--input-type=module', '--eval', RUN_ALL, ...programs), { env })
+  await run(...unwatched(process.execPath, '--input-type=module', '--eval', RUN_ALL, ...Object.values(files)), { env })
 })
 
 t.test(
@@ -92,12 +68,30 @@ t.test(
   }
 )
 
+t.test('README and the examples show the imported guard, which is there in any order', async (t) => {
+  const examples = (await readdir('examples', { recursive: true })).filter((file) => /\.(?:ts|md)$/.test(file))
+  const texts = await Promise.all(examples.map((file) => readFile(join('examples', file), 'utf8')))
+  for (const text of [readme, ...texts]) t.notMatch(text, /: \[?(?:app|fastify|scope)\.verifySession/)
+})
+
+t.test('a guard that is not there yet guards nothing, as README says', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } })
+  app.get('/open', { preHandler: app.verifySession }, async () => 'open')
+  const schema = { querystring: { type: 'object', required: ['page'] } }
+  app.get('/guarded', { onRequest: verifySession, schema }, async () => 'open')
+  t.equal((await app.inject('/open')).body, 'open')
+  t.equal((await app.inject('/guarded')).statusCode, 401, 'the imported guard is, and comes before the schema')
+})
+
 t.test('README names every option, and no other', async (t) => {
-  const source = await readFile('lib/options/options.ts', 'utf8')
+  const files = ['options', 'upstream-options'].map((name) => readFile(`lib/options/${name}.ts`, 'utf8'))
+  const source = (await Promise.all(files)).join('')
   const options = [...source.matchAll(/^ {2,}(\w+)\??:/gm)].map(([, name]) => name)
   const tables = [...readme.matchAll(/^\| (`[^|]+) \|.*\| .* \| .* \|$/gm)].map(([, cell = '']) => cell)
   const documented = tables.flatMap((cell) => [...cell.matchAll(/`([\w.]+)`/g)].map(([, path = '']) => path.split('.')))
-  const groups = ['jwt', 'session', 'routes', 'breaker', 'path', 'schema', 'url', 'option']
+  const groups = ['jwt', 'session', 'routes', 'breaker', 'path', 'schema', 'config', 'url', 'option']
   const missing = options.filter(
     (name) => !groups.includes(name ?? '') && !documented.some((path) => path.at(-1) === name)
   )

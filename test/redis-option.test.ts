@@ -114,12 +114,6 @@ t.test('however long Redis was gone, a client of the plugin looks for it four ti
   for (const attempts of [1, 10, 10_000]) t.ok(Number(seen[0]?.retryStrategy?.(attempts)) <= 250)
 })
 
-t.test('an undefined `redis`, as of a plugin that is not loaded yet, is warned of', async (t) => {
-  const emitWarning = t.capture(process, 'emitWarning')
-  await createApp(t, { redis: undefined })
-  t.match(emitWarning()[0]?.args, [/await its registration/, { code: 'FST_JWT_SESSION_MEMORY_STORE' }])
-})
-
 t.test('a client that would lose sessions or end the process is refused', async (t) => {
   const methods = { mget: async () => [], eval: async () => 1, evalsha: async () => 1 }
   const ioredis = { ...methods, defineCommand() {} }

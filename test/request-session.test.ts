@@ -14,7 +14,7 @@ import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const options: JwtSessionOptions = {
   jwt: { secret: SECRET },
-  upstream: { login: async (credentials) => ({ id: (credentials as { username: string }).username }) }
+  upstream: { login: async (credentials) => ({ user: { id: (credentials as { username: string }).username } }) }
 }
 const authorize = (token: string) => ({ authorization: `Bearer ${token}` })
 

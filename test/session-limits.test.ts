@@ -132,7 +132,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       const tokens = await logInTimes(app, 'jan', 2)
       const next = await createApp(t, {
         store,
-        upstream: { login: async () => ({ id: 'jan', role: 'none' }) },
+        upstream: { login: async () => ({ user: { id: 'jan', role: 'none' } }) },
         userSchema: Type.Object({ id: Type.String(), role: Type.Literal('none') }),
         session: { maxPerUser: 2, onMaxPerUser: 'reject' }
       })

@@ -12,7 +12,7 @@ import { createWatchedFastify } from './fixtures/watched-fastify.js'
 
 const JSON_TYPE = 'Content-Type: application/json'
 const BODY = JSON.stringify(CREDENTIALS)
-const ROUTES = ['/user/login', '/user/register', '/user/logout']
+const ROUTES = ['/user/login', '/user/register']
 
 const UNFINISHED: Record<string, [headers: string[], body: string]> = {
   'nothing of it': [[JSON_TYPE, 'Content-Length: 100'], ''],
@@ -42,6 +42,56 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
     }
   }
 
+  for (const [name, [headers, body]] of Object.entries(UNFINISHED)) {
+    meanwhile(`a logout is answered before the rest of its body comes, then cut off: ${name}`, async (t) => {
+      const { token, session } = await app.sessions.create({ id: 'ada' })
+      const { socket, closed, received } = dial()
+      socket.write(httpPost('/user/logout', [`Authorization: Bearer ${token}`, ...headers], body))
+      await until(() => received().includes('HTTP/1.1 204 '))
+      t.equal(await app.sessions.find(session.id), null)
+      await closed
+      t.equal(received().match(/HTTP/g)?.length, 1)
+    })
+  }
+
+  meanwhile('so it is over HTTP/2', async (t) => {
+    const app = createWatchedFastify(t, { http2: true })
+    const options = { jwt: { secret: SECRET }, upstream: { baseUrl: upstream.baseUrl }, routes: { sessions: {} } }
+    await app.register(fastifyJwtSession as never, options as never)
+    const session = connect(await app.listen({ host: '127.0.0.1', port: 0 }))
+    t.teardown(() => session.destroy())
+    for (const type of ['text/plain', 'no type', 'application/json', '']) {
+      for (const [method, path] of [
+        ['POST', '/user/logout'],
+        ['DELETE', '/user/sessions']
+      ]) {
+        const { token, session: own } = await app.sessions.create({ id: 'ada' } as never)
+        const { session: other } = await app.sessions.create({ id: 'ada' } as never)
+        const authorization = `Bearer ${token}`
+        const headers = { ':method': method, ':path': path, authorization, 'content-type': type }
+        const unfinished = session.request(headers, { endStream: false })
+        unfinished.on('error', () => {}).write(BODY)
+        const [answer] = await once(unfinished, 'response')
+        t.equal(answer[':status'], 204, `${method} ${path} ${type}`)
+        const ended = path === '/user/logout' ? own : other
+        t.equal(await app.sessions.find(ended.id), null)
+      }
+    }
+    t.notOk(session.closed)
+  })
+
+  meanwhile('a logout with ten megabytes is answered, and its connection can be used again', async (t) => {
+    const { socket, received } = dial()
+    for (const round of [1, 2]) {
+      const { token } = await app.sessions.create({ id: 'ada' })
+      const authorization = `Authorization: Bearer ${token}`
+      socket.write(httpPost('/user/logout', [authorization, JSON_TYPE, 'Content-Length: 10000000']))
+      socket.write(Buffer.alloc(10_000_000, 'x'))
+      await until(() => received().match(/HTTP\/1\.1 204 /g)?.length === round)
+    }
+    t.notMatch(received(), 'HTTP/1.1 4')
+  })
+
   meanwhile('a body that drips is cut off', async (t) => {
     const { socket, closed, received } = dial()
     socket.write(httpPost('/user/login', [JSON_TYPE, 'Content-Length: 16000'], '{"username":"'))
@@ -60,7 +110,7 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
     const session = connect(origin)
     t.teardown(() => session.destroy())
     const headers = { ':method': 'POST', ':path': '/user/login', 'content-type': 'application/json' }
-    const unfinished = session.request(headers)
+    const unfinished = session.request(headers, { endStream: false })
     unfinished.on('error', () => {}).write(BODY)
     const other = session.request(headers).end('{}')
     const [answer] = await once(other, 'response')

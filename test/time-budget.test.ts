@@ -1,5 +1,8 @@
+import { getEventListeners } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
-import { createDeadline, TimeBudget, withDeadline } from '../lib/internal/time-budget.js'
+import { AbortableCall, createDeadline, TimeBudget, withDeadline } from '../lib/internal/time-budget.js'
 import { until } from './fixtures/until.js'
 
 const TIMED_OUT = { code: 'ETIMEDOUT' }
@@ -27,6 +30,12 @@ function captureTimers(t: Test): NodeJS.Timeout[] {
 const isSet = (timer?: NodeJS.Timeout) => timer !== undefined && (timer as { _destroyed?: boolean })._destroyed !== true
 
 const never = () => new Promise<never>(() => {})
+
+/** The timer of an abortable call does not keep the process alive, as a connection does. */
+function stayAlive(t: Test): void {
+  const timer = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(timer))
+}
 
 t.test('only the time in which a call is under way is spent', async (t) => {
   const clock = freezeMonotonicClock(t)
@@ -136,15 +145,19 @@ t.test(
     const timers = captureTimers(t)
     const inTime = createDeadline(100)
     const abandoned: string[] = []
-    const abandon = (name: string) => inTime(never()).catch(() => abandoned.push(name))
+    const abandon = async (name: string) => {
+      const startedAt = performance.now()
+      await inTime(never()).catch(() => abandoned.push(name))
+      // Timers may fire a millisecond early.
+      t.ok(performance.now() - startedAt >= 98, `${name}: not before its time`)
+    }
     void abandon('first')
     await new Promise((resolve) => setTimeout(resolve, 50))
     void abandon('second')
     const timer = timers[0]
     t.ok(timer?.hasRef())
-    await until(() => abandoned.length === 1)
-    t.strictSame(abandoned, ['first'])
     await until(() => abandoned.length === 2)
+    t.strictSame(abandoned, ['first', 'second'])
 
     const [hanging, settling] = [abandon('other'), inTime(Promise.resolve('a result'))]
     t.equal(await settling, 'a result')
@@ -170,11 +183,13 @@ t.test('a late result of abandoned work is ignored', async (t) => {
   await t.rejects(new TimeBudget(10).spend(late), TIMED_OUT)
   await t.rejects(withDeadline(late(), 10), TIMED_OUT)
   for (const settle of outcomes) settle('late')
-  const failing = () => new Promise<never>((_resolve, reject) => setTimeout(reject, 30, new Error('late')))
+  const rejections: ((error: Error) => void)[] = []
+  const failing = () => new Promise<never>((_resolve, reject) => rejections.push(reject))
   await t.rejects(new TimeBudget(10).spend(failing), TIMED_OUT)
   await t.rejects(withDeadline(failing(), 10), TIMED_OUT)
+  for (const reject of rejections) reject(new Error('late'))
   // An unhandled rejection would fail the test.
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await new Promise(setImmediate)
 })
 
 t.test('a deadline of one piece of work can leave the process alone', async (t) => {
@@ -186,4 +201,123 @@ t.test('a deadline of one piece of work can leave the process alone', async (t) 
   const [first, second, third] = timers
   t.strictSame([isSet(first), isSet(second)], [false, false], 'the timer is cleared when the work has settled')
   t.notOk(third?.hasRef())
+})
+
+t.test('a call is aborted and rejects when its time has passed, also when nothing obeys the signal', async (t) => {
+  stayAlive(t)
+  const call = new AbortableCall(20)
+  const { signal } = call
+  await t.rejects(call.run(never), TIMED_OUT)
+  t.ok(signal.aborted)
+  t.ok(call.isOverdue)
+})
+
+t.test('a call that is hanging is aborted also when the garbage has been collected', async (t) => {
+  stayAlive(t)
+  setFlagsFromString('--expose-gc')
+  const collectGarbage: () => void = runInNewContext('gc')
+  const calls = Array.from({ length: 50 }, () => new AbortableCall(100).run(never))
+  const outcomes = Promise.allSettled(calls)
+  const timer = setInterval(collectGarbage, 10)
+  t.teardown(() => clearInterval(timer))
+  collectGarbage()
+  t.ok((await outcomes).every(({ status }) => status === 'rejected'))
+})
+
+t.test('what a call settles with in the turn of its abort is its result', async (t) => {
+  stayAlive(t)
+  const call = new AbortableCall(20)
+  const saved = () =>
+    new Promise<string>((resolve) => call.signal.addEventListener('abort', () => setImmediate(resolve, 'saved')))
+  t.equal(await call.run(saved), 'saved')
+  t.ok(call.isOverdue)
+
+  const error = new Error('no')
+  const refused = new AbortableCall(20)
+  const refusal = () =>
+    new Promise<never>((_resolve, reject) => refused.signal.addEventListener('abort', () => reject(error)))
+  await t.rejects(refused.run(refusal), error)
+})
+
+t.test('a late result of an aborted call is ignored', async (t) => {
+  stayAlive(t)
+  let settle: { resolve(value: string): void; reject(error: Error): void } | undefined
+  const late = () => new Promise<string>((resolve, reject) => (settle = { resolve, reject }))
+  for (const name of ['resolve', 'reject'] as const) {
+    const call = new AbortableCall(60_000)
+    const result = call.run(late)
+    call.abort(new Error('gone'))
+    await t.rejects(result, { message: 'gone' })
+    t.notOk(call.isOverdue)
+    settle?.[name](new Error('late') as never)
+    // An unhandled rejection would fail the test.
+    await new Promise(setImmediate)
+  }
+})
+
+t.test('a call that has settled leaves no timer, and nothing aborts it any more', async (t) => {
+  stayAlive(t)
+  const timers = captureTimers(t)
+  const error = new Error('no')
+  const throwing = () => {
+    throw error
+  }
+  const calls = [new AbortableCall(60_000), new AbortableCall(60_000), new AbortableCall(60_000)] as const
+  t.equal(await calls[0].run(async () => 'a result'), 'a result')
+  await t.rejects(calls[1].run(throwing), error)
+  t.equal(await calls[2].run((() => 7) as never), 7, 'a value is as good as a promise of the value')
+  await new Promise(setImmediate)
+  t.notOk(timers.some(isSet))
+  for (const call of calls) {
+    call.abort(new Error('gone'))
+    t.notOk(call.signal.aborted)
+  }
+})
+
+t.test('a timer does not keep the process alive', async (t) => {
+  stayAlive(t)
+  const timers = captureTimers(t)
+  const call = new AbortableCall(60_000)
+  const hanging = call.run(never)
+  t.strictSame([isSet(timers[0]), timers[0]?.hasRef()], [true, false])
+  call.abort(new Error('gone'))
+  await t.rejects(hanging)
+})
+
+t.test('what goes on after a call has the rest of its time, and outlives a client that goes', async (t) => {
+  stayAlive(t)
+  const timers = captureTimers(t)
+  const call = new AbortableCall(60)
+  let finish = () => {}
+  const first = new Promise<void>((resolve) => (finish = resolve))
+  const second = new Promise<never>((_resolve, reject) => call.signal.addEventListener('abort', reject))
+  const result = call.run(async () => {
+    call.waitUntil(first)
+    call.waitUntil(second)
+    return 'answered'
+  })
+  t.equal(await result, 'answered')
+  call.abort(new Error('gone'))
+  t.notOk(call.signal.aborted)
+  finish()
+  await first
+  t.ok(isSet(timers[0]), 'the other work goes on')
+  await t.rejects(second)
+  t.ok(call.signal.aborted)
+  t.notOk(call.isOverdue, 'the call itself was in time')
+  t.notOk(isSet(timers[0]))
+})
+
+t.test('a result that came with the timer is in time', async (t) => {
+  stayAlive(t)
+  const call = new AbortableCall(37)
+  // Durations that no other timer has: timers of one duration fire together.
+  // As what a socket brings: after the timers, and before what they have put off.
+  const read = (resolve: (value: string) => void) => setTimeout(() => setImmediate(resolve, 'a result'), 13)
+  const result = call.run(() => new Promise<string>(read))
+  const busyUntil = performance.now() + 80
+  while (performance.now() < busyUntil);
+  t.equal(await result, 'a result')
+  t.notOk(call.signal.aborted)
+  t.strictSame(getEventListeners(call.signal, 'abort'), [])
 })

@@ -61,13 +61,20 @@ t.test('there is no default secret', async (t) => {
   }
 })
 
-t.test('a secret that is no string and no Buffer is refused', async (t) => {
+t.test('a secret that is no string and no bytes is refused', async (t) => {
   const bytes = randomBytes(32)
   const ed25519 = generateKeyPairSync('ed25519')
   const values: unknown[] = [
     '\ud800'.repeat(32),
     ...[undefined, null, 0, 1, 1n, Number.NaN, true, false, {}, [], [[SECRET]], Symbol('x'), new Date(), /x/],
-    ...[() => SECRET, async () => SECRET, Promise.resolve(SECRET), Object(SECRET), new Uint8Array(bytes), bytes.buffer],
+    ...[
+      () => SECRET,
+      async () => SECRET,
+      Promise.resolve(SECRET),
+      Object(SECRET),
+      new Uint16Array(bytes),
+      bytes.buffer
+    ],
     ...[{ toString: () => SECRET }, { public: SECRET, private: SECRET }, { key: SECRET }, { length: 32 }],
     ...[createSecretKey(bytes), ed25519.publicKey, new Map([['key', SECRET]]), new Set([SECRET])]
   ]

@@ -38,6 +38,8 @@ t.test('without a bearer token the credentials are missing', async (t) => {
   const { visit, token } = await openSession(t)
   assertMissing(t, await visit({ url: '/me' }))
   const nothing = ['', ' ', 'Bearer', 'bearer', 'Bearer ', 'Bearer    ', 'Bearer\t']
+  // What a page sends that has no token and puts the variable into the header all the same.
+  const unset = ['Bearer null', 'bearer undefined', 'BEARER null', 'Bearer    undefined']
   const otherSchemes = [
     'Basic',
     'Digest',
@@ -63,6 +65,7 @@ t.test('without a bearer token the credentials are missing', async (t) => {
   ]
   for (const authorization of [
     ...nothing,
+    ...unset,
     ...otherSchemes,
     ...otherSchemes.map((scheme) => `${scheme} ${token}`),
     ...glued
@@ -82,8 +85,10 @@ t.test('anything behind Bearer is a token, and a wrong one ends the session', as
     '%00',
     '.',
     'x',
-    'null',
-    'undefined',
+    'Null',
+    'null null',
+    'undefined,',
+    'nullx',
     '[object Object]',
     '{}',
     '""',

@@ -18,10 +18,12 @@ const UNAVAILABLE = { statusCode: 503, code: 'FST_JWT_SESSION_UPSTREAM_UNAVAILAB
 const REJECTED_LOGIN = { statusCode: 401, code: 'FST_JWT_SESSION_CREDENTIALS_REJECTED' }
 const rejectedRegistration = (statusCode: number) => ({ statusCode, code: 'FST_JWT_SESSION_REGISTRATION_REJECTED' })
 
+const REFUSALS_OF_LOGIN = [400, 401, 402, 403, 404, 409, 410, 412, 422, 423, 428, 451]
+
 /** Every status that means something; the rest of 200 to 599 is an upstream that cannot be trusted. */
 const MEANINGS = {
   login: new Map([
-    ...[400, 401, 403, 404, 422].map((status) => [status, REJECTED_LOGIN] as const),
+    ...REFUSALS_OF_LOGIN.map((status) => [status, REJECTED_LOGIN] as const),
     [429, BUSY],
     [503, UNAVAILABLE]
   ]),
@@ -47,7 +49,8 @@ for (const route of ROUTES) {
       const { statusCode, headers, body } = await app.inject(postJson(`/user/${route}`, CREDENTIALS))
       actual.push([status, statusCode, JSON.parse(body).code, ...Object.keys(headers).sort()])
 
-      const isGood = status < 300 && status !== 204
+      // A registration needs no body.
+      const isGood = status < 300 && (route === 'register' || status !== 204)
       const meaning = isGood ? GOOD[route] : (MEANINGS[route].get(status) ?? INVALID)
       const extra = meaning.statusCode === 401 ? ['www-authenticate'] : []
       expected.push([status, meaning.statusCode, meaning.code, ...HEADERS, ...extra])
@@ -60,8 +63,8 @@ for (const route of ROUTES) {
 t.test('every refusal is an error in the shape of Fastify and says nothing of the upstream', async (t) => {
   const { app, upstream } = await start(t)
   for (const route of ROUTES) {
-    for (const [status, meaning] of [...MEANINGS[route], [204, INVALID], [302, INVALID], [500, INVALID]] as const) {
-      upstream.answers.push(response(status, status === 204 ? '' : 'upstream-only', ['x-reason: upstream-only']))
+    for (const [status, meaning] of [...MEANINGS[route], [302, INVALID], [500, INVALID]] as const) {
+      upstream.answers.push(response(status, 'upstream-only', ['x-reason: upstream-only']))
       const answer = await app.inject(postJson(`/user/${route}`, CREDENTIALS))
       assertRefused(t, answer, meaning, ['upstream-only', CREDENTIALS.username, CREDENTIALS.password])
       const challenge = meaning.statusCode === 401 ? 'Bearer realm="session"' : undefined
@@ -73,7 +76,7 @@ t.test('every refusal is an error in the shape of Fastify and says nothing of th
 t.test('all rejected logins are answered with the same bytes', async (t) => {
   const { app, upstream } = await start(t)
   const answers = new Set<string>()
-  for (const status of [400, 401, 403, 404, 422]) {
+  for (const status of REFUSALS_OF_LOGIN) {
     for (const body of ['', '{"error":"no such user"}', '<h1>locked</h1>', USER, 'x'.repeat(100_000)]) {
       upstream.answers.push(response(status, body, ['x-reason: locked', 'retry-after: 7', 'www-authenticate: Basic']))
       const { statusCode, headers, rawPayload } = await app.inject(postJson('/user/login', CREDENTIALS))

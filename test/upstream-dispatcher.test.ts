@@ -5,7 +5,7 @@ import { Agent, type Dispatcher, MockAgent, Pool } from 'undici'
 import { createApp, logIn } from './fixtures/app.js'
 import { assertRefused } from './fixtures/assert-refused.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
-import { startRawUpstream } from './fixtures/raw-upstream.js'
+import { response, startRawUpstream } from './fixtures/raw-upstream.js'
 import { cert, key } from './fixtures/self-signed.js'
 import { until } from './fixtures/until.js'
 import { startUpstream } from './fixtures/upstream.js'
@@ -16,6 +16,8 @@ const INVALID = { statusCode: 502, code: 'FST_JWT_SESSION_UPSTREAM_INVALID' }
 t.test('the pool of the plugin’s own keeps its connections until the app closes, and no longer', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
+  const kept = response(200, '{"user":{"id":"ada"}}', ['keep-alive: timeout=600'])
+  upstream.answers.push(...Array.from({ length: 10 }, () => kept))
   await Promise.all(Array.from({ length: 5 }, () => logIn(app)))
   t.equal(upstream.sockets.size, 5)
   for (let n = 0; n < 5; n += 1) await logIn(app)

@@ -163,6 +163,7 @@ t.test('bytes that the upstream left on a connection do not answer the next logi
     await t.test(waits ? 'while it was idle' : 'in the moment of the next login', async (t) => {
       const upstream = await startRawUpstream(t)
       const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
+      upstream.answers.push(response(200, '{"user":{"id":"ada"}}', ['keep-alive: timeout=600']))
       await app.inject(LOGIN)
       const [socket] = upstream.sockets
       t.ok(socket, 'the connection is kept')

@@ -129,6 +129,25 @@ t.test('of the upstream’s user the fields of userSchema pass, and no further o
   )
 })
 
+t.test('a default of userSchema is in the answer and in the session', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const roles = Type.Array(Type.Object({ name: Type.String(), level: Type.Number({ default: 1 }) }), { default: [] })
+  const withRoles: TObject = Type.Object({ id: Type.String(), plan: Type.String({ default: 'free' }), roles })
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl }, userSchema: withRoles })
+  for (const [given, kept] of [
+    [{ id: 'ada' }, { id: 'ada', plan: 'free', roles: [] }],
+    [
+      { id: 'eve', plan: 'pro', roles: [{ name: 'admin', ...extra }] },
+      { id: 'eve', plan: 'pro', roles: [{ name: 'admin', level: 1 }] }
+    ]
+  ]) {
+    upstream.answers.push(response(200, JSON.stringify({ user: given })))
+    const answer = (await app.inject(postJson('/user/login', CREDENTIALS))).json()
+    t.strictSame(answer.user, kept)
+    t.strictSame((await app.inject(withToken(answer.access_token))).json().user, kept)
+  }
+})
+
 t.test('a user that does not fit userSchema is 502, and nothing is coerced to make it fit', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl }, userSchema })

@@ -63,7 +63,7 @@ t.test('a client of the user’s own is told of a logout with the session, and m
   const told: unknown[] = []
   let fail: () => unknown = () => {}
   const upstream: UpstreamClient = {
-    login: async () => ({ id: 'ada', name: 'Ada' }),
+    login: async () => ({ user: { id: 'ada', name: 'Ada' } }),
     async logout(session, context) {
       told.push(session, context.signal.aborted, context.ip)
       return fail()
@@ -93,7 +93,7 @@ t.test('a client of the user’s own is told of a logout with the session, and m
 t.test('the upstream is not notified of a logout that could not be stored', async (t) => {
   let calls = 0
   const upstream: UpstreamClient = {
-    login: async () => ({ id: 'ada' }),
+    login: async () => ({ user: { id: 'ada' } }),
     logout: async () => {
       calls += 1
     }
@@ -120,7 +120,7 @@ t.test('a logout is one call of the store, and notifies the upstream once', asyn
   ) as unknown as SessionStore
   const told: unknown[] = []
   const upstream: UpstreamClient = {
-    login: async () => ({ id: 'ada' }),
+    login: async () => ({ user: { id: 'ada' } }),
     logout: async (session) => told.push(session.id)
   }
   const app = await createApp(t, { upstream, store })

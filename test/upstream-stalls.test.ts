@@ -135,7 +135,9 @@ t.test('a rejection is answered at once, whatever becomes of its body, and the c
 t.test('the connection of a rejection with an ordinary body is used again', async (t) => {
   const { upstream, logIn } = await startOverTcp(t, 60_000)
   for (const status of [401, 429, 500, 302]) {
-    upstream.answers.push((socket) => socket.write(response(status, 'x'.repeat(10), ['content-length: 20'])))
+    upstream.answers.push((socket) =>
+      socket.write(response(status, 'x'.repeat(10), ['content-length: 20', 'keep-alive: timeout=600']))
+    )
     await logIn()
     const { socket } = upstream.requests.at(-1) as RawRequest
     socket.write('x'.repeat(10))

@@ -1,15 +1,17 @@
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import type { JwtSessionOptions } from '../lib/index.js'
-import { createApp, withToken } from './fixtures/app.js'
+import { Type } from 'typebox'
+import { fastifyJwtSession, type OptionsWithUpstream } from '../lib/index.js'
+import { createApp, SECRET, withToken } from './fixtures/app.js'
 import { assertRefused } from './fixtures/assert-refused.js'
+import { createLog } from './fixtures/log.js'
 import { CREDENTIALS, postJson } from './fixtures/post-json.js'
 import { type RawUpstream, response, startRawUpstream } from './fixtures/raw-upstream.js'
 
 const INVALID = { statusCode: 502, code: 'FST_JWT_SESSION_UPSTREAM_INVALID' }
 
-async function start(t: Test, options: Partial<JwtSessionOptions> = {}, upstreamOptions: object = {}) {
+async function start(t: Test, options: Partial<OptionsWithUpstream> = {}, upstreamOptions: object = {}) {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { ...options, upstream: { baseUrl: upstream.baseUrl, ...upstreamOptions } })
   return { upstream, app }
@@ -169,4 +171,113 @@ t.test('the largest answer is maxResponseBytes long, to the byte', async (t) => 
   const chunked = (length: number) => `${length.toString(16)}\r\n${user(length)}\r\n0\r\n\r\n`
   t.equal((await logInWith(parts, chunked(1_000), ['transfer-encoding: chunked'])).statusCode, 200)
   assertRefused(t, await logInWith(parts, chunked(1_001), ['transfer-encoding: chunked']), INVALID)
+})
+
+const profile = Type.Object({
+  id: Type.String(),
+  name: Type.String({ minLength: 2 }),
+  role: Type.String({ default: 'reader' }),
+  address: Type.Optional(Type.Object({ city: Type.String(), country: Type.String({ default: 'GB' }) }))
+})
+const whole = { id: 'ada', name: 'Ada', role: 'reader' }
+
+/** What an upstream may resolve a registration to, and the user that is answered. */
+const REGISTERED: [resolved: unknown, user: object][] = [
+  [{ user: { id: 7, name: 'Ada', passwordHash: 'x' } }, { ...whole, id: '7' }],
+  [{ user: { id: 'ada', passwordHash: 'x' } }, { id: 'ada' }],
+  [{ user: { id: 'ada', name: 'A' } }, { id: 'ada' }],
+  [{ user: { id: 2 ** 53, name: 'Ada' } }, { name: 'Ada' }],
+  [{ user: { id: '', name: 'Ada' } }, { name: 'Ada' }],
+  [{ user: { name: 'Ada', role: 'admin' } }, { name: 'Ada', role: 'admin' }],
+  [{ user: { address: { city: 'London', passwordHash: 'x' } } }, { address: { city: 'London', country: 'GB' } }],
+  [{ user: { id: 'ada', address: { passwordHash: 'x' } } }, { id: 'ada' }],
+  [{ user: { __proto__: { id: 'ada' } } }, {}],
+  ...[{}, { user: null }, { user: {} }, { user: [] }, { user: 'ada' }, { user: { data: { id: 'ada' } } }].map(
+    (resolved): [unknown, object] => [resolved, {}]
+  ),
+  ...[undefined, null, true, 7, 'ada', [], [{ user: whole }], whole, () => whole].map((resolved): [unknown, object] => [
+    resolved,
+    {}
+  ])
+]
+
+t.test('a registration that the upstream has made is 201, with the fields that fit', async (t) => {
+  let resolved: unknown
+  const register = async () => resolved as { user: unknown }
+  const app = await createApp(t, { upstream: { login: register, register }, userSchema: profile })
+  for (const [index, [given, user]] of REGISTERED.entries()) {
+    resolved = given
+    const answer = await app.inject(postJson('/user/register', CREDENTIALS))
+    t.equal(answer.statusCode, 201)
+    t.strictSame(answer.json(), { user }, `registration ${index}`)
+    t.equal(answer.headers['cache-control'], 'no-store')
+  }
+  const open = Type.Object({ id: Type.String() }, { additionalProperties: true })
+  const other = await createApp(t, { upstream: { login: register, register }, userSchema: open })
+  resolved = { user: { id: 'ada', theme: 'dark' } }
+  const answer = await other.inject(postJson('/user/register', CREDENTIALS))
+  t.strictSame(answer.json().user, { id: 'ada', theme: 'dark' }, 'so do others where the schema says so')
+})
+
+t.test('a registration that the upstream has made over HTTP is 201 too, whatever its user lacks', async (t) => {
+  const { app, upstream } = await start(t, { userSchema: profile })
+  for (const [body, user] of [
+    ['{"user":{"id":7}}', { id: '7' }],
+    ['{"user":{}}', {}],
+    ['{"ok":true}', {}]
+  ] as const) {
+    upstream.answers.push(response(201, body))
+    const answer = await app.inject(postJson('/user/register', CREDENTIALS))
+    t.equal(answer.statusCode, 201)
+    t.strictSame(answer.json(), { user })
+  }
+})
+
+t.test('the answer of a registration is documented with fields that may all be missing', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const schemas: object[] = []
+  app.addHook(
+    'onRoute',
+    ({ url, schema }) => void (url === '/user/register' && schemas.push(schema?.response as object))
+  )
+  await app.register(fastifyJwtSession, {
+    jwt: { secret: SECRET },
+    upstream: { baseUrl: 'http://127.0.0.1:1' },
+    userSchema: profile
+  })
+  const [response] = schemas as { 201: { properties: { user: Record<string, object> } } }[]
+  const { user } = response?.[201].properties ?? {}
+  t.strictSame(Object.keys(user?.properties ?? {}), ['id', 'name', 'role', 'address'])
+  t.notOk(user && 'required' in user)
+  t.strictSame(profile.required, ['id', 'name', 'role'], 'the schema of the application is not changed')
+})
+
+t.test('the log of a login without a valid user has the path in userSchema, and no value', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const { lines, logger } = createLog()
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl }, userSchema: profile }, { logger })
+  const causes: [user: string, cause: string][] = [
+    ['null', 'login: there is no user'],
+    ['"hunter2"', 'login: the user is not a JSON object'],
+    ['{"id":"ada","hunter2":1}', 'login: the user does not match `userSchema` at /name (required)'],
+    [
+      '{"id":9007199254740993,"name":"hunter2"}',
+      'login: the user does not match `userSchema` at /id: an integer beyond 2^53 is not exact'
+    ],
+    [
+      '{"id":"ada","name":"Ada","address":{"city":["hunter2"]}}',
+      'login: the user does not match `userSchema` at /address/city (type)'
+    ]
+  ]
+  for (const [user, cause] of causes) {
+    lines.length = 0
+    const answer = await logInWith({ app, upstream }, `{"user":${user}}`)
+    assertRefused(t, answer, INVALID, ['hunter2', 'userSchema'])
+    t.match(
+      lines.map((line) => JSON.parse(line)).filter(({ code }) => code),
+      [{ code: INVALID.code, cause, level: 50 }]
+    )
+    t.notMatch(lines.join(''), /hunter2|9007199254740993/)
+  }
 })

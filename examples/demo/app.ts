@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
-import fastifyJwtSession, { type SessionOptions } from 'fastify-jwt-session'
+import fastifyJwtSession, { type SessionOptions, verifySession } from 'fastify-jwt-session'
 import { Type } from 'typebox'
 import { servePage } from './serve-page.js'
 import { createUserApi } from './user-api.js'
@@ -39,7 +39,7 @@ export async function createDemo(options: DemoOptions = {}): Promise<FastifyInst
       session: { ttlSeconds: 600, idleTimeoutSeconds: 120, maxPerUser: 3, ...options.session },
       routes: { sessions: {} }
     })
-    app.get('/me', { preHandler: app.verifySession }, async ({ session }, reply) => {
+    app.get('/me', { preHandler: verifySession }, async ({ session }, reply) => {
       reply.header('Cache-Control', 'no-store')
       return session.user
     })

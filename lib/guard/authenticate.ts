@@ -7,7 +7,7 @@ import { splitSessionId } from '../model/session-id.js'
 import { encodeActivity, type ReadRecord } from '../model/session-record.js'
 import type { GuardedStore } from '../store/guarded-store.js'
 import { type AccessTokenClaims, type AccessTokens, expOf } from '../token/access-token.js'
-import type { SessionRouteSettings } from './route-settings.js'
+import type { ResolvedRouteSettings } from './route-settings.js'
 
 /** The way from a token to its live session, which every request to a guarded route takes. */
 export interface Authentication {
@@ -26,7 +26,7 @@ export interface Authentication {
   load(token: string, settings: AuthenticationSettings, budget: TimeBudget): Promise<ReadRecord>
 }
 
-type AuthenticationSettings = Pick<SessionRouteSettings, 'freshSeconds' | 'slide'>
+type AuthenticationSettings = Pick<ResolvedRouteSettings, 'freshSeconds' | 'slide'>
 
 /** What {@link createAuthentication} is made of. */
 export interface AuthenticationParts {
@@ -52,7 +52,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
   }
 
   function use(record: ReadRecord, settings: AuthenticationSettings, now: number): ReadRecord {
-    const { freshSeconds = Number.POSITIVE_INFINITY, slide = true } = settings
+    const { freshSeconds, slide } = settings
     if (now - record.session.createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
     if (slide) recordActivity(record, now)
     return record

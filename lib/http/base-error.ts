@@ -48,11 +48,13 @@ export function isJwtSessionError(error: unknown): error is JwtSessionError {
   return error instanceof Error && IS_OURS in error
 }
 
-/** Fastify's shape of an error. */
+/** The body of an error: the fields of Fastify, and what a class of errors adds. */
 export interface ErrorBody {
   statusCode: number
   code: string
   error: string | undefined
   message: string
   reason?: string
+  /** Of a rejected registration, what the application has chosen to say. */
+  details?: unknown
 }

@@ -1,5 +1,11 @@
 import type { FastifyReply, FastifyRequest, RawServerBase, RouteGenericInterface } from 'fastify'
-import type { JwtSessionError, SessionEndedError, SessionEndReason } from '../errors.js'
+import {
+  isJwtSessionError,
+  isUpstreamError,
+  type JwtSessionError,
+  type SessionEndedError,
+  type SessionEndReason
+} from '../errors.js'
 import { isSameOrigin } from './same-origin.js'
 
 /** Of any server, HTTP/2 and TLS included. */
@@ -19,6 +25,8 @@ export interface ErrorReplies {
    * another origin: that would delete the data of the application's own page, which may have a live session.
    */
   setClearSiteData(request: AnyRequest, reply: AnyReply): void
+  /** Lets a page of another origin read the `Retry-After` of an error of this package, whatever code answers the error. */
+  exposeRetryAfter(reply: AnyReply, error: unknown): void
 }
 
 /** @param clearSiteData the header's value, such as `"storage"`, or null to leave the header out */
@@ -33,14 +41,20 @@ export function createErrorReplies(clearSiteData: string | null): ErrorReplies {
     expose(reply, 'Session-Ended')
   }
 
+  function exposeRetryAfter(reply: AnyReply, error: unknown): void {
+    if (isJwtSessionError(error) && 'retry-after' in error.headers) expose(reply, 'Retry-After')
+  }
+
   return {
     setClearSignal,
     setClearSiteData,
+    exposeRetryAfter,
     send(request, reply, error) {
       const cause = error.cause instanceof Error ? error.cause.message : undefined
-      request.log[levelOf(error)]({ code: error.code, cause }, error.message)
+      const reason = isEnded(error) ? error.reason : undefined
+      request.log[levelOf(error)]({ code: error.code, reason, cause }, error.message)
       reply.headers({ 'cache-control': 'no-store', ...error.headers })
-      if ('retry-after' in error.headers) expose(reply, 'Retry-After')
+      exposeRetryAfter(reply, error)
       // A late answer to a session that the browser's next login has replaced must not empty the stores of that login.
       if (isEnded(error) && error.reason !== 'logged_in_again') setClearSignal(request, reply, error.reason)
       // A string, so that no response schema of the route rewrites the body.
@@ -55,12 +69,20 @@ function levelOf({ code, statusCode }: JwtSessionError): 'info' | 'error' {
   return statusCode < 500 && code !== 'FST_JWT_SESSION_LOGIN_NEEDED' ? 'info' : 'error'
 }
 
+/** An upstream cannot say so, whatever code an error of the application's own has. */
 function isEnded(error: JwtSessionError): error is SessionEndedError {
-  return error.code === 'FST_JWT_SESSION_ENDED'
+  return error.code === 'FST_JWT_SESSION_ENDED' && !isUpstreamError(error)
 }
 
 /** Lets a page of another origin read the header, beside the headers that a CORS plugin has named. */
 function expose(reply: AnyReply, header: string): void {
-  const exposed = reply.getHeader('access-control-expose-headers')
-  reply.header('access-control-expose-headers', [exposed ?? [], header].flat().join(', '))
+  const exposed = [reply.getHeader('access-control-expose-headers') ?? []].flat().join(', ')
+  if (
+    exposed
+      .toLowerCase()
+      .split(/\s*,\s*/)
+      .includes(header.toLowerCase())
+  )
+    return
+  reply.header('access-control-expose-headers', exposed === '' ? header : `${exposed}, ${header}`)
 }

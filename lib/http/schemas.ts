@@ -19,7 +19,8 @@ const errorSchema = Type.Object({
   statusCode: Type.Integer(),
   code: Type.String({ description: 'Stable; the message is for people and may change' }),
   error: Type.String(),
-  message: Type.String()
+  message: Type.String(),
+  details: Type.Optional(Type.Unknown({ description: 'Of a rejected registration: what the application says of it' }))
 })
 
 const ERRORS = {

@@ -2,7 +2,7 @@
 export interface BreakerLimits {
   /** Consecutive failures that open the circuit: calls without a response to any call since the failed call began. */
   failures: number
-  /** Milliseconds from the opening, or from the last failed probe, to the next probe. */
+  /** Milliseconds from the opening, or from the last failed probe, to the next probe. After an abandoned probe: none. */
   probeAfterMs: number
   /** Calls that may be under way at the same time. */
   maxInFlight: number
@@ -132,15 +132,23 @@ class CircuitBreaker implements Breaker {
   #onNoResponse(outcome: Outcome, probe: number | null): void {
     if (this.#state === 'closed') {
       if (outcome === 'failure' && ++this.#failures >= this.#limits.failures) this.#open()
-    } else if (probe === this.#probe) this.#open()
+    } else if (probe === this.#probe) {
+      // An abandoned probe has said nothing: whether the dependency has recovered is for the next call to find out.
+      if (outcome === 'failure') this.#open()
+      else this.#openUntil(this.#clock())
+    }
     // A call from before the opening says nothing new: it does not put off the next probe.
   }
 
   #open(): void {
     const isNew = this.#state === 'closed'
-    this.#state = 'open'
-    this.#probeAt = this.#clock() + this.#limits.probeAfterMs
+    this.#openUntil(this.#clock() + this.#limits.probeAfterMs)
     if (isNew) this.#onChange(true)
+  }
+
+  #openUntil(probeAt: number): void {
+    this.#state = 'open'
+    this.#probeAt = probeAt
   }
 }
 

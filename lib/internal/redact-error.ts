@@ -36,8 +36,24 @@ const REDIS_CODES = [
   ...['DENIED', 'FAILOVER', 'REDIRECT']
 ]
 
+/**
+ * A cause in words of this package, which may be logged as it is. It names options, operations and statuses, and never a value.
+ */
+export class PlainCause extends Error {
+  readonly code: string
+
+  /** @param code an upper-case word for programs */
+  constructor(message: string, code = 'UNKNOWN') {
+    super(message)
+    this.name = 'PlainCause'
+    this.code = code
+    this.stack = `${this.name}: ${message}`
+  }
+}
+
 /** What may be kept of an error that is not ours: the name of its class and a code, or the first word Redis said. */
 export function withoutDetails(error: unknown): Error & { code: string } {
+  if (error instanceof PlainCause) return error
   const { name, code, message }: NodeJS.ErrnoException = error instanceof Error ? error : new Error()
   const redisCode = isRedisReply(error) ? REDIS_CODES.find((word) => word === message.split(' ', 1)[0]) : undefined
   const safeName = isWord(name) ? name : 'Error'

@@ -1,26 +1,30 @@
 import {
   CredentialsRejectedError,
-  InvalidUserError,
+  InvalidOptionError,
   SessionLimitReachedError,
   StoreUnavailableError
 } from '../errors.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Lifetimes } from '../model/lifetime.js'
 import type { OpenRecord } from '../model/open-record.js'
-import type { Session, User } from '../model/session.js'
+import type { Session, SessionData, User } from '../model/session.js'
+import type { SessionDataRules } from '../model/session-data.js'
 import { createSessionId, splitSessionId } from '../model/session-id.js'
 import { encodeRecord } from '../model/session-record.js'
-import type { UserParser } from '../model/user.js'
 import type { GuardedStore } from '../store/guarded-store.js'
 import type { SessionLimit } from '../store/session-store.js'
 import { type AccessTokens, expOf } from '../token/access-token.js'
 
-/** Where a login came from, stored for the user to recognize the session. */
+/** What a new session is made of, besides the user. */
 export interface SessionDetails {
   /** Cut at 64 characters. */
   ip?: string | undefined
   /** Cut at 256 characters. */
   userAgent?: string | undefined
+  /** The application's own `data`: a JSON object of at most `session.maxDataBytes`. Default: none. */
+  data?: SessionData | undefined
+  /** Seconds until the absolute expiry: 1 to `session.ttlSeconds`, which is the default. For a login to be remembered or not. */
+  ttlSeconds?: number | undefined
 }
 
 /** A session that was opened, and its token. */
@@ -31,6 +35,8 @@ export interface CreatedSession {
 
 /** How a login opens a session. */
 export interface LoginDetails extends SessionDetails {
+  /** In place of `data` when there is none: the data of a session that is replaced, which was checked when it was set. */
+  inheritedData?: SessionData | undefined
   /** The session of the request, if it is the user's: it ends in the same step. */
   replaces?: string | null
   /** `performance.now()` when the request came in. A `revokeAll()` since then refuses the login. Default: now. */
@@ -43,7 +49,7 @@ export interface OpeningParts {
   store: GuardedStore
   lifetimes: Lifetimes
   limit: SessionLimit
-  users: UserParser
+  dataRules: SessionDataRules
   accessTokens: Pick<AccessTokens, 'sign'>
   openRecord: OpenRecord
 }
@@ -51,21 +57,24 @@ export interface OpeningParts {
 const MAX_USER_AGENT_LENGTH = 256
 // The longest textual IPv6 address with a zone is shorter.
 const MAX_IP_LENGTH = 64
+
 /**
- * Opens sessions. The function rejects with an `InvalidUserError`, an `InvalidClaimsError`, a `SessionLimitReachedError`,
- * a `StoreUnavailableError`, or a `CredentialsRejectedError` when `revokeAll()` was called since the login began.
+ * Opens sessions of users who fit `userSchema`. The function rejects with an `InvalidDataError`, an `InvalidOptionError`
+ * for `ttlSeconds`, an `InvalidClaimsError`, a `SessionLimitReachedError`, a `StoreUnavailableError`, or a
+ * `CredentialsRejectedError` when `revokeAll()` was called since the login began.
  */
 export function createOpenSession(parts: OpeningParts) {
-  const { store, lifetimes, limit, users, accessTokens, openRecord } = parts
+  const { store, lifetimes, limit, dataRules, accessTokens, openRecord } = parts
 
-  function newSession(user: User, details: SessionDetails): Session {
+  function newSession(user: User, details: LoginDetails): Session {
+    const { data, inheritedData = {}, ttlSeconds } = details
     const createdAt = Date.now()
     return {
       id: createSessionId(user.id),
       user,
-      data: {},
+      data: data === undefined ? inheritedData : dataRules.copyNew(data),
       createdAt,
-      expiresAt: createdAt + lifetimes.ttlSeconds * 1_000,
+      expiresAt: createdAt + checkTtl(ttlSeconds, lifetimes.ttlSeconds) * 1_000,
       lastSeenAt: createdAt,
       ip: cut(details.ip, MAX_IP_LENGTH),
       userAgent: cut(details.userAgent, MAX_USER_AGENT_LENGTH)
@@ -106,9 +115,7 @@ export function createOpenSession(parts: OpeningParts) {
     return unusable.length > 0
   }
 
-  return async (value: User, details: LoginDetails = {}): Promise<CreatedSession> => {
-    const user = users.parse(value)
-    if (user === null) throw new InvalidUserError()
+  return async (user: User, details: LoginDetails = {}): Promise<CreatedSession> => {
     const session = newSession(user, details)
     const token = accessTokens.sign(session)
     await open(session, details, details.budget ?? store.newBudget())
@@ -133,6 +140,13 @@ export function logEvictions(limit: SessionLimit, log: { warn(text: string): voi
       log.warn(text)
     }
   }
+}
+
+/** @throws {InvalidOptionError} it is no integer from 1 to `max` */
+function checkTtl(ttlSeconds: unknown, max: number): number {
+  if (ttlSeconds === undefined) return max
+  if (Number.isInteger(ttlSeconds) && Number(ttlSeconds) >= 1 && Number(ttlSeconds) <= max) return Number(ttlSeconds)
+  throw new InvalidOptionError('ttlSeconds', `must be an integer from 1 to ${max}, the \`session.ttlSeconds\``)
 }
 
 function cut(text: unknown, maxLength: number): string | null {

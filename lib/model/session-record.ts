@@ -25,9 +25,9 @@ export function encodeRecord(session: Session): string {
   return encode({ session, version: VERSION, unknownElements: [] })
 }
 
-/** The same record with other `data`. */
-export function encodeUpdate(record: ReadRecord, data: SessionData): string {
-  return encode({ ...record, session: { ...record.session, data } })
+/** The same record of the session with another user or other `data`. */
+export function encodeUpdate(record: ReadRecord, session: Session): string {
+  return encode({ ...record, session })
 }
 
 /** The same record with a later activity: of the text nothing else changes. */

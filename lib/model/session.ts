@@ -14,6 +14,9 @@ import type { Static, TObject, TString } from 'typebox'
  *   }
  * }
  * ```
+ *
+ * `requestSession: false` here takes the declaration of `request.session` away, for a project in which @fastify/session or
+ * @fastify/secure-session declares it: `request.getDecorator<RequestSession>('session')` reads it there.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: filled by the application through declaration merging
 export interface SessionTypes {}
@@ -26,7 +29,7 @@ export type UserSchema = SessionTypes extends { userSchema: infer Schema extends
 /** The user a session belongs to, as far as `userSchema` lets it through. `id` is always a string. */
 export type User = Static<UserSchema> & { id: string }
 
-/** What is declared in {@link SessionTypes}; without a declaration any JSON. A new session has none of it. */
+/** What is declared in {@link SessionTypes}; without a declaration any JSON. A new session has none of it, unless the login brings some. */
 export type SessionData = SessionTypes extends { data: infer Data extends object }
   ? Partial<Data>
   : Record<string, unknown>
@@ -63,8 +66,22 @@ export interface RequestSession extends Session {
    * Changes fields of `data`, here and in the store: `app.sessions.update()` for this session.
    *
    * @returns the session as it is now, or null when it has ended meanwhile
-   * @throws {InvalidDataError} the data would be longer than 4 096 bytes of JSON
+   * @throws {InvalidDataError} the data would be longer than `session.maxDataBytes`
    * @throws {StoreUnavailableError}
    */
   update(patch: SessionDataPatch): Promise<Session | null>
+}
+
+/**
+ * What this package declares on `FastifyRequest`: `session`, unless `SessionTypes` has `requestSession: false`, for a
+ * project in which another package, such as @fastify/session, declares a property of this name.
+ */
+export type SessionDeclaration = SessionTypes extends { requestSession: false } ? object : FastifyJwtSessionRequest
+
+interface FastifyJwtSessionRequest {
+  /**
+   * The session behind a `verifySession`. Without one, on a route that is not guarded or on an `optional` one, it is
+   * null, which this type leaves out.
+   */
+  session: RequestSession
 }

@@ -6,8 +6,15 @@ import { isPlainObject } from '../internal/json.js'
 /** What Node's timers can wait, in milliseconds. */
 const MAX_COUNT = 2 ** 31 - 1
 
+/** Anything but undefined. */
+export function checkGiven<T>(option: string, value: T | undefined): T {
+  if (value === undefined) throw new InvalidOptionError(option, 'is required')
+  return value
+}
+
 /** An object literal without unknown keys. `parent` is empty for the options themselves. */
 export function checkFields<T extends object>(parent: string, value: T, known: readonly string[]): T {
+  checkGiven(parent || 'options', value)
   if (!isPlainObject(value)) throw new InvalidOptionError(parent || 'options', 'must be a plain object')
   const unknown = Object.keys(value).find((key) => !known.includes(key))
   if (unknown !== undefined) throw new InvalidOptionError(parent ? `${parent}.${unknown}` : unknown, 'is not known')

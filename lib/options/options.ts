@@ -1,41 +1,55 @@
+import type { FastifyContextConfig } from 'fastify'
 import type { TObject } from 'typebox'
-import type { Dispatcher } from 'undici'
 import type { SessionTypes, User } from '../model/session.js'
 import type { RedisClient } from '../store/redis/client.js'
 import type { RedisOptions } from '../store/redis/open-client.js'
 import type { SessionStore } from '../store/session-store.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
+import type { HttpUpstreamOptions } from './upstream-options.js'
 
-export type { RedisOptions }
+export type { HttpUpstreamOptions, RedisOptions }
 
 /**
  * The options of the plugin. A wrong, unknown or contradictory one fails `register()` with
  * `FST_JWT_SESSION_INVALID_OPTION`; nothing falls back silently, and no option is changed.
  */
-export interface JwtSessionOptions {
+export type JwtSessionOptions = OptionsWithUpstream | OptionsWithoutUpstream
+
+/** Users log in, and may register, by the plugin's routes. */
+export interface OptionsWithUpstream extends SharedOptions {
+  /** The API that knows the users: where it is, or a client of your own for it. */
+  upstream: HttpUpstreamOptions | UpstreamClient
+  routes?: RoutesOptions | undefined
+}
+
+/** Users log in by routes of the application. An upstream, if there is one, is notified of logouts. */
+export interface OptionsWithoutUpstream extends SharedOptions {
+  upstream?: HttpUpstreamOptions | UpstreamClient | undefined
+  routes: RoutesOptions & { login: false; register: false }
+}
+
+interface SharedOptions {
   /** How tokens are signed and what they say. */
   jwt: JwtOptions
   /**
    * Where sessions live: an ioredis `Redis` or `Cluster` such as `app.redis`, used as it is and never closed; or
    * `{ url, …ioredis options }`, opened with settings fit for a request path and closed with the app. It must ask masters:
    * another `scaleReads` or `role` than `master` is refused. Without `redis` and `store` sessions live in this process's
-   * memory.
+   * memory; undefined, as of a plugin that is not loaded yet, fails `register()`.
    */
-  redis?: RedisClient | RedisOptions | undefined
-  /** A store of your own, instead of `redis`. */
-  store?: SessionStore | undefined
-  /** The API that knows the users: where it is, or a client of your own for it. */
-  upstream: HttpUpstreamOptions | UpstreamClient
+  redis?: RedisClient | RedisOptions
+  /** A store of your own, instead of `redis`. Undefined fails `register()` too. */
+  store?: SessionStore
   /**
-   * Which fields of the upstream's user a session keeps; everything else is dropped. Must have a required string `id`.
-   * An integer id becomes its decimal string. Default: `{ id: string }`.
+   * Which fields of the upstream's user a session keeps, with the `default` of those that are missing; everything else is
+   * dropped. Must have a required string `id`. An integer id becomes its decimal string. Refused anywhere in it: what
+   * `Type` of typebox 1 has not made, or does not check, and a `format` that is not registered. Default: `{ id: string }`.
    */
   userSchema?: DeclaredUserSchema | undefined
   /** How long sessions live, and how many a user may have. */
   session?: SessionOptions | undefined
   /** The same as `routes.prefix`, spelled as Fastify spells it. */
   prefix?: string
-  routes?: RoutesOptions | undefined
   /**
    * Milliseconds that a request may wait for the store until its handler runs, whatever it asks and whatever the client's
    * own settings; then the answer is 503. So may each `update()` and each call of a method of `app.sessions`.
@@ -137,6 +151,11 @@ export interface SessionOptions {
    * refused with 409 `FST_JWT_SESSION_LIMIT_REACHED`. Default `'evict-oldest'`.
    */
   onMaxPerUser?: 'evict-oldest' | 'reject' | undefined
+  /**
+   * Bytes of JSON that the `data` of a session may have: 0 (none at all) to 65 536. Every verification reads them. Default
+   * 4 096.
+   */
+  maxDataBytes?: number | undefined
 }
 
 /** How tokens are signed and what they say. */
@@ -160,33 +179,7 @@ export interface JwtOptions {
 }
 
 /** Undefined, as of an environment variable that is not set, compiles and fails `register()`. */
-type Secret = string | Buffer | undefined
-
-/** Where the upstream is, when it is JSON over HTTP. */
-export interface HttpUpstreamOptions {
-  /** `http:` or `https:` origin, with a path if need be, in front of the paths below. No credentials, query or hash. */
-  baseUrl: string
-  /** An undici `Agent`, `Pool`, `MockAgent`, … to send with; never closed. Default: a pool of the plugin's own. */
-  dispatcher?: Pick<Dispatcher, 'request'> | undefined
-  /** Default `/user/login`. */
-  loginPath?: string | undefined
-  /** Default `/user/register`. */
-  registerPath?: string | undefined
-  /** Where `{ user }` is posted after a logout. Default: nowhere. */
-  logoutPath?: string | undefined
-  /** Milliseconds from the call to the last byte of the answer: 1 to 2 147 483 647. Default 5 000. */
-  timeoutMs?: number | undefined
-  /** The largest answer that is read, in bytes: 1 to 2 147 483 647. Default 65 536. */
-  maxResponseBytes?: number | undefined
-  /**
-   * Names of the client's headers to pass on, such as `accept-language`. Credentials, hop-by-hop, content and forwarding
-   * headers are refused. Default: none.
-   */
-  forwardHeaders?: readonly string[] | undefined
-  /** Finds the user in the upstream's JSON. Default `(body) => body.user`. */
-  // biome-ignore lint/suspicious/noExplicitAny: it is what JSON.parse gave, and the result is checked by `userSchema`
-  selectUser?: ((body: any) => unknown) | undefined
-}
+type Secret = string | Uint8Array | undefined
 
 /** The plugin's routes. */
 export interface RoutesOptions {
@@ -202,11 +195,24 @@ export interface RoutesOptions {
   session?: RouteOptions | false | undefined
   /** `GET`, `DELETE` and `DELETE /:id`: the user's own sessions. Default path `/sessions`. Default false: no such routes. */
   sessions?: RouteOptions | false | undefined
+  /**
+   * OpenAPI's security requirements of the guarded routes (`session`, `sessions`), such as `[{ bearerAuth: [] }]`, so that a
+   * page of documentation sends the token. Declare the scheme with @fastify/swagger, which throws without. Default: none.
+   */
+  security?: readonly SecurityRequirement[] | undefined
 }
+
+/** The scopes by the name of each scheme: none but for OAuth 2. */
+export type SecurityRequirement = Readonly<Record<string, readonly string[]>>
 
 /** A route without a body. */
 export interface RouteOptions {
   path?: string | undefined
+  /**
+   * Fastify's config of the route, where other plugins look, such as @fastify/rate-limit. Copied. `session` in it is for the
+   * guarded routes: `freshSeconds` and `slide`. Default: none.
+   */
+  config?: FastifyContextConfig | undefined
 }
 
 /** A route with a body. */

@@ -1,18 +1,27 @@
-import { IsObject, IsString, type TObject } from 'typebox'
+import type { TObject } from 'typebox'
 import { InvalidOptionError } from '../errors.js'
-import { defaultUserSchema } from '../http/schemas.js'
 import type { User } from '../model/session.js'
 import type { SessionStore } from '../store/session-store.js'
 import type { StoreChoice } from '../store/store-config.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
-import { checkCount, checkFields, checkOptionalFunction, checkOptionalText, checkSwitch, hasMethods } from './checks.js'
+import type { UpstreamChoice } from '../upstream/upstream-config.js'
+import {
+  checkCount,
+  checkFields,
+  checkGiven,
+  checkOptionalFunction,
+  checkOptionalText,
+  checkSwitch,
+  hasMethods
+} from './checks.js'
 import type { JwtSessionOptions } from './options.js'
 import { type ResolvedBreakers, resolveBreakers } from './resolve-breaker.js'
 import { resolveRedis } from './resolve-redis.js'
 import { type ResolvedRoutes, resolveRoutes } from './resolve-routes.js'
 import { resolveSecrets } from './resolve-secrets.js'
 import { type ResolvedSession, resolveSession } from './resolve-session.js'
-import { type ResolvedHttpUpstream, resolveHttpUpstream } from './resolve-upstream.js'
+import { DEFAULT_TIMEOUT_MS, resolveHttpUpstream } from './resolve-upstream.js'
+import { resolveUserSchema } from './resolve-user-schema.js'
 
 /** The options after every check and with every default: a copy, but for schemas, functions and what is injected. */
 export interface ResolvedOptions {
@@ -29,7 +38,8 @@ export interface ResolvedOptions {
   /** Null: replicas are not waited for. */
   minReplicas: number | null
   breaker: ResolvedBreakers
-  upstream: UpstreamChoice
+  /** Null: users neither log in nor register by the plugin's routes, and nothing is notified of a logout. */
+  upstream: UpstreamChoice | null
   userSchema: TObject
   session: ResolvedSession
   routes: ResolvedRoutes
@@ -45,16 +55,12 @@ export interface ResolvedCache {
   maxStaleMs: number
 }
 
-export type UpstreamChoice =
-  | { kind: 'custom'; client: UpstreamClient }
-  | { kind: 'http'; options: ResolvedHttpUpstream }
-
 /** @throws {InvalidOptionError} naming the option and the rule, never the value */
 export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
   const options = checkFields('', input, OPTIONS)
   const jwt = checkFields('jwt', options.jwt, ['secret', 'issuer', 'audience', 'claims'])
   const store = resolveStore(options)
-  const upstream = resolveUpstream(options.upstream)
+  const upstream = resolveUpstream(options)
   return {
     jwt: {
       secrets: resolveSecrets(jwt.secret),
@@ -74,7 +80,7 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
     upstream,
     userSchema: resolveUserSchema(options.userSchema),
     session: resolveSession(options.session),
-    routes: resolveRoutes(options, upstream.kind === 'http' || upstream.client.register !== undefined),
+    routes: resolveRoutes(options, upstream?.kind === 'http' || upstream?.client.register !== undefined),
     clearSiteData: resolveClearSiteData(options.clearSiteData),
     cache: resolveCache(options)
   }
@@ -102,12 +108,18 @@ const OPTIONS: (keyof JwtSessionOptions | 'logLevel' | 'logSerializers')[] = [
 
 function resolveStore(options: JwtSessionOptions): StoreChoice {
   const { redis, store } = options
+  const forgotten = (['redis', 'store'] as const).find((name) => name in options && options[name] === undefined)
+  if (forgotten !== undefined) throw new InvalidOptionError(forgotten, UNDEFINED_STORE)
   if (redis !== undefined && store !== undefined) throw new InvalidOptionError('store', 'contradicts `redis`: give one')
   if (redis !== undefined) return resolveRedis(redis)
-  if (store === undefined) return { kind: 'memory', byMistake: 'redis' in options || 'store' in options }
+  if (store === undefined) return { kind: 'memory' }
   if (hasMethods<SessionStore>(store, ...STORE_METHODS)) return { kind: 'custom', store }
   throw new InvalidOptionError('store', `must have the methods ${STORE_METHODS.join(', ')}`)
 }
+
+// The sessions of a production app would end with its process.
+const UNDEFINED_STORE =
+  'is undefined: leave it out for the in-memory store, or await the registration that it comes from'
 
 const STORE_METHODS: (keyof SessionStore)[] = ['create', 'find', 'replace', 'end', 'endAll', 'list']
 
@@ -119,22 +131,15 @@ function resolveMinReplicas(minReplicas: unknown, { kind }: StoreChoice): number
   return count
 }
 
-function resolveUpstream(upstream: JwtSessionOptions['upstream']): UpstreamChoice {
+function resolveUpstream({ upstream, routes }: JwtSessionOptions): UpstreamChoice | null {
+  if (upstream === undefined && routes?.login === false && routes.register === false) return null
   if (hasMethods<UpstreamClient>(upstream, 'login')) {
     checkOptionalFunction('upstream.register', upstream.register)
     checkOptionalFunction('upstream.logout', upstream.logout)
-    return { kind: 'custom', client: upstream }
+    const timeoutMs = checkCount('upstream.timeoutMs', upstream.timeoutMs, DEFAULT_TIMEOUT_MS)
+    return { kind: 'custom', client: upstream, timeoutMs }
   }
-  return { kind: 'http', options: resolveHttpUpstream(upstream) }
-}
-
-function resolveUserSchema(schema: TObject = defaultUserSchema): TObject {
-  if (!IsObject(schema)) throw new InvalidOptionError('userSchema', 'must be a TypeBox object schema')
-  const { properties, required } = schema
-  if (!IsString(properties.id) || !required?.includes('id')) {
-    throw new InvalidOptionError('userSchema', 'must have a required string `id`')
-  }
-  return schema
+  return { kind: 'http', options: resolveHttpUpstream(checkGiven('upstream', upstream)) }
 }
 
 function resolveClearSiteData(directives: JwtSessionOptions['clearSiteData'] = ['storage']): string | null {

@@ -1,8 +1,17 @@
+import type { FastifyContextConfig } from 'fastify'
 import { IsObject, type TObject } from 'typebox'
 import { InvalidOptionError } from '../errors.js'
+import type { SessionRouteSettings } from '../guard/route-settings.js'
 import { defaultLoginSchema, defaultRegisterSchema } from '../http/schemas.js'
+import { isPlainObject } from '../internal/json.js'
 import { checkFields, checkPath, orEmpty } from './checks.js'
-import type { BodyRouteOptions, JwtSessionOptions, RouteOptions } from './options.js'
+import type {
+  BodyRouteOptions,
+  JwtSessionOptions,
+  RouteOptions,
+  RoutesOptions,
+  SecurityRequirement
+} from './options.js'
 
 /** The routes to mount; false for one that is not. */
 export interface ResolvedRoutes {
@@ -12,11 +21,15 @@ export interface ResolvedRoutes {
   logout: Route | false
   session: Route | false
   sessions: Route | false
+  /** For the schemas of the guarded routes. */
+  security: { security?: readonly SecurityRequirement[] }
 }
 
 /** A route that is mounted. */
 export interface Route {
   path: string
+  /** Fastify's, with what the guard of the route reads. */
+  config: FastifyContextConfig
 }
 
 /** A route that is mounted, and the schema of its body. */
@@ -29,7 +42,7 @@ export interface BodyRoute extends Route {
  * @throws {InvalidOptionError}
  */
 export function resolveRoutes(options: JwtSessionOptions, canRegister: boolean): ResolvedRoutes {
-  const routes = checkFields('routes', orEmpty(options.routes), ['prefix', ...ROUTES])
+  const routes: RoutesOptions = checkFields('routes', orEmpty(options.routes), ['prefix', 'security', ...ROUTES])
   if (routes.register && !canRegister) {
     throw new InvalidOptionError('routes.register', 'needs an upstream with a `register` method')
   }
@@ -37,9 +50,11 @@ export function resolveRoutes(options: JwtSessionOptions, canRegister: boolean):
     prefix: resolvePrefix(options.prefix, routes.prefix),
     login: resolveBodyRoute('login', routes.login, defaultLoginSchema),
     register: canRegister && resolveBodyRoute('register', routes.register, defaultRegisterSchema),
-    logout: resolveRoute('logout', routes.logout),
-    session: resolveRoute('session', routes.session),
-    sessions: routes.sessions !== undefined && resolveRoute('sessions', routes.sessions)
+    logout: resolveRoute('logout', routes.logout, PUBLIC),
+    // Looking does not extend the session.
+    session: resolveRoute('session', routes.session, { settings: { slide: false } }),
+    sessions: routes.sessions !== undefined && resolveRoute('sessions', routes.sessions, { settings: {} }),
+    security: resolveSecurity(routes.security)
   }
   const paths = ROUTES.flatMap((name) => resolved[name] || []).map(({ path }) => path)
   if (new Set(paths).size < paths.length) throw new InvalidOptionError('routes', 'must have different paths')
@@ -56,16 +71,59 @@ function resolvePrefix(fastifyPrefix: string | undefined, prefix: string | undef
   return chosen === '' || chosen === '/' ? '' : checkPath('routes.prefix', chosen, '/user')
 }
 
-function resolveRoute(name: string, route: RouteOptions | false = {}, known = ['path']) {
-  if (route === false) return false as const
+interface RouteKind {
+  /** What the guard does there; false: the route is public. */
+  settings: SessionRouteSettings | false
+  fields?: readonly string[]
+}
+
+const PUBLIC: RouteKind = { settings: false }
+
+function resolveRoute(name: string, route: RouteOptions | false = {}, kind: RouteKind): Route | false {
+  if (route === false) return false
   const option = `routes.${name}`
-  return { path: checkPath(`${option}.path`, checkFields(option, route, known).path, `/${name}`) }
+  const { path, config } = checkFields(option, route, ['path', 'config', ...(kind.fields ?? [])])
+  return {
+    path: checkPath(`${option}.path`, path, `/${name}`),
+    config: resolveConfig(`${option}.config`, config, kind)
+  }
+}
+
+/** A copy of the host's config of a route, with what the guard does there. */
+function resolveConfig(
+  option: string,
+  given: FastifyContextConfig = {},
+  { settings }: RouteKind
+): FastifyContextConfig {
+  if (!isPlainObject(given)) throw new InvalidOptionError(option, 'must be a plain object')
+  const { session, ...config } = { session: undefined, ...given }
+  if (settings !== false) return { ...config, session: mergeSettings(`${option}.session`, settings, session) }
+  if (session !== undefined) throw new InvalidOptionError(`${option}.session`, 'must not be set: the route is public')
+  return { ...config, session: false }
+}
+
+/** Their values are checked with those of all other routes, when the route is added. */
+function mergeSettings(option: string, byDefault: SessionRouteSettings, given: unknown): SessionRouteSettings {
+  const settings: object = checkFields(option, orEmpty(given as object | undefined), ['freshSeconds', 'slide'])
+  const isGiven = ([, value]: [string, unknown]) => value !== undefined
+  return { ...byDefault, ...Object.fromEntries(Object.entries(settings).filter(isGiven)) }
 }
 
 function resolveBodyRoute(name: string, route: BodyRouteOptions | false = {}, byDefault: TObject): BodyRoute | false {
-  const resolved = resolveRoute(name, route, ['path', 'schema'])
+  const resolved = resolveRoute(name, route, { ...PUBLIC, fields: ['schema'] })
   if (!resolved || !route) return false
   const { schema = byDefault } = route
   if (!IsObject(schema)) throw new InvalidOptionError(`routes.${name}.schema`, 'must be a TypeBox object schema')
   return { ...resolved, schema }
+}
+
+function resolveSecurity(security: unknown): ResolvedRoutes['security'] {
+  if (security === undefined) return {}
+  if (Array.isArray(security) && security.every(isRequirement)) return { security: structuredClone(security) }
+  throw new InvalidOptionError('routes.security', 'must list OpenAPI security requirements, such as { bearerAuth: [] }')
+}
+
+function isRequirement(requirement: unknown): boolean {
+  const isScopes = (scopes: unknown) => Array.isArray(scopes) && scopes.every((scope) => typeof scope === 'string')
+  return isPlainObject(requirement) && Object.values(requirement).every(isScopes)
 }

@@ -1,5 +1,7 @@
 import { createPublicKey, X509Certificate } from 'node:crypto'
+import { isUint8Array } from 'node:util/types'
 import { InvalidOptionError } from '../errors.js'
+import { checkGiven } from './checks.js'
 
 const MIN_BYTES = 32
 
@@ -9,14 +11,18 @@ const MIN_BYTES = 32
  * @throws {InvalidOptionError} without a word of the secret
  */
 export function resolveSecrets(option: unknown): readonly Buffer[] {
+  checkGiven('jwt.secret', option)
   const secrets: unknown[] = Array.isArray(option) ? Array.from(option) : [option]
   if (secrets.length === 0) throw new InvalidOptionError('jwt.secret', 'must not be an empty array')
   return secrets.map(resolveSecret)
 }
 
 function resolveSecret(secret: unknown): Buffer {
-  if (!Buffer.isBuffer(secret) && !(typeof secret === 'string' && secret.isWellFormed())) {
-    throw new InvalidOptionError('jwt.secret', 'must be a string of Unicode, a Buffer, or an array of them')
+  if (!isUint8Array(secret) && !(typeof secret === 'string' && secret.isWellFormed())) {
+    throw new InvalidOptionError(
+      'jwt.secret',
+      'must be a string of Unicode, a Buffer or Uint8Array, or an array of them'
+    )
   }
   const bytes = Buffer.from(secret as string)
   if (bytes.length < MIN_BYTES) throw new InvalidOptionError('jwt.secret', `must be at least ${MIN_BYTES} bytes long`)

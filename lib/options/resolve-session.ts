@@ -11,6 +11,7 @@ export interface ResolvedSession {
   limit: SessionLimit
   /** Whether the limit was not chosen. */
   isDefaultLimit: boolean
+  maxDataBytes: number
 }
 
 /** @throws {InvalidOptionError} */
@@ -19,14 +20,16 @@ export function resolveSession(input: SessionOptions | undefined): ResolvedSessi
     'ttlSeconds',
     'idleTimeoutSeconds',
     'maxPerUser',
-    'onMaxPerUser'
+    'onMaxPerUser',
+    'maxDataBytes'
   ])
   const ttlSeconds = checkCount('session.ttlSeconds', options.ttlSeconds, 43_200)
   return {
     ttlSeconds,
     idleTimeoutSeconds: resolveIdleTimeout(options.idleTimeoutSeconds, ttlSeconds),
     limit: resolveLimit(options),
-    isDefaultLimit: options.maxPerUser === undefined
+    isDefaultLimit: options.maxPerUser === undefined,
+    maxDataBytes: checkCount('session.maxDataBytes', options.maxDataBytes, 4_096, { min: 0, max: 65_536 })
   }
 }
 

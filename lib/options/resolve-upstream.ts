@@ -1,53 +1,45 @@
-import type { Dispatcher } from 'undici'
 import { InvalidOptionError } from '../errors.js'
-import { checkCount, checkFields, checkOptionalFunction, checkPath, hasMethods } from './checks.js'
-import type { HttpUpstreamOptions } from './options.js'
-
-/** The HTTP upstream's options, checked and with their defaults. */
-export interface ResolvedHttpUpstream {
-  origin: string
-  paths: { login: string; register: string; logout: string | undefined }
-  dispatcher: Pick<Dispatcher, 'request'> | undefined
-  timeoutMs: number
-  maxResponseBytes: number
-  /** In lower case. */
-  forwardHeaders: readonly string[]
-  selectUser: (body: unknown) => unknown
-}
-
-/**
- * Headers that say who is speaking, how the message is framed, or what a proxy vouches for: the client must not write
- * them into a request of ours. Compared with `_` as `-`, because CGI-style servers take `X_Forwarded_For` for its twin.
- */
-const NEVER_FORWARDED = new RegExp(
-  '^(?:accept|accept-encoding|authorization|connection|content-.*|cookie|expect|forwarded|host|http2-settings|keep-alive|' +
-    'proxy-.*|set-cookie.*|te|trailer|transfer-encoding|upgrade|via|x-forwarded-.*|x-real-ip)$'
-)
-
-const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/
+import type { HttpUpstreamConfig } from '../upstream/upstream-config.js'
+import type { UpstreamDispatcher } from '../upstream/upstream-dispatcher.js'
+import { checkCount, checkFields, checkGiven, checkOptionalFunction, checkSwitch, hasMethods } from './checks.js'
+import { resolveHeaders } from './resolve-upstream-headers.js'
+import type { HttpUpstreamOptions } from './upstream-options.js'
 
 /** @throws {InvalidOptionError} */
-export function resolveHttpUpstream(input: HttpUpstreamOptions): ResolvedHttpUpstream {
+export function resolveHttpUpstream(input: HttpUpstreamOptions): HttpUpstreamConfig {
   const options = checkFields('upstream', input, OPTIONS)
-  const { origin, basePath } = parseBaseUrl(options.baseUrl)
+  const { origin, basePath } = parseBaseUrl(checkGiven('upstream.baseUrl', options.baseUrl))
   const { dispatcher, logoutPath } = options
-  if (dispatcher !== undefined && !hasMethods<Dispatcher>(dispatcher, 'request')) {
+  if (dispatcher !== undefined && !hasMethods<UpstreamDispatcher>(dispatcher, 'request')) {
     throw new InvalidOptionError('upstream.dispatcher', 'must be an undici Dispatcher')
   }
+  const pathOf = (name: 'loginPath' | 'registerPath' | 'logoutPath', byDefault?: string) =>
+    basePath + checkUpstreamPath(`upstream.${name}`, options[name], byDefault)
+  const functionOf = <Name extends FunctionName>(name: Name) => checkOptionalFunction(`upstream.${name}`, options[name])
   return {
     origin,
     paths: {
-      login: basePath + checkPath('upstream.loginPath', options.loginPath, '/user/login'),
-      register: basePath + checkPath('upstream.registerPath', options.registerPath, '/user/register'),
-      logout: logoutPath === undefined ? undefined : basePath + checkPath('upstream.logoutPath', logoutPath)
+      login: pathOf('loginPath', '/user/login'),
+      register: pathOf('registerPath', '/user/register'),
+      logout: logoutPath === undefined ? undefined : pathOf('logoutPath')
     },
     dispatcher,
-    timeoutMs: checkCount('upstream.timeoutMs', options.timeoutMs, 5_000),
+    timeoutMs: checkCount('upstream.timeoutMs', options.timeoutMs, DEFAULT_TIMEOUT_MS),
     maxResponseBytes: checkCount('upstream.maxResponseBytes', options.maxResponseBytes, 65_536),
-    forwardHeaders: checkForwardHeaders(options.forwardHeaders),
-    selectUser: checkOptionalFunction('upstream.selectUser', options.selectUser) ?? defaultSelectUser
+    ...resolveHeaders(options),
+    forwardClientIp: checkSwitch('upstream.forwardClientIp', options.forwardClientIp, false),
+    mapCredentials: functionOf('mapCredentials'),
+    mapRegistration: functionOf('mapRegistration'),
+    mapError: functionOf('mapError'),
+    selectUser: functionOf('selectUser') ?? defaultSelectUser,
+    selectData: functionOf('selectData')
   }
 }
+
+/** Milliseconds that a call of the upstream may take. */
+export const DEFAULT_TIMEOUT_MS = 5_000
+
+type FunctionName = 'mapCredentials' | 'mapRegistration' | 'mapError' | 'selectUser' | 'selectData'
 
 const OPTIONS: (keyof HttpUpstreamOptions)[] = [
   'baseUrl',
@@ -57,8 +49,14 @@ const OPTIONS: (keyof HttpUpstreamOptions)[] = [
   'logoutPath',
   'timeoutMs',
   'maxResponseBytes',
+  'headers',
   'forwardHeaders',
-  'selectUser'
+  'forwardClientIp',
+  'mapCredentials',
+  'mapRegistration',
+  'mapError',
+  'selectUser',
+  'selectData'
 ]
 
 function defaultSelectUser(body: unknown): unknown {
@@ -68,22 +66,36 @@ function defaultSelectUser(body: unknown): unknown {
 function parseBaseUrl(baseUrl: unknown): { origin: string; basePath: string } {
   // Not what URL makes of it: that drops white space, resolves `..`, and finds a host in `http:/a` and `http:///a`.
   const [, origin = '', path = ''] = (typeof baseUrl === 'string' && BASE_URL.exec(baseUrl)) || []
-  if (!URL.canParse(origin)) {
+  if (!URL.canParse(origin) || !(path === '' || PATH.test(path))) {
     throw new InvalidOptionError(
       'upstream.baseUrl',
       'must be like `https://api.example.com` or `https://api.example.com/path`: http or https, no credentials, no query'
     )
   }
-  return { origin: new URL(origin).origin, basePath: path === '' ? '' : checkPath('upstream.baseUrl', path) }
+  return { origin: new URL(origin).origin, basePath: path }
 }
 
 const BASE_URL = /^(https?:\/\/[\w.:[\]-]+)(\/[^?#]*[^?#/])?\/?$/i
 
-function checkForwardHeaders(names: readonly string[] = []): readonly string[] {
-  if (!Array.isArray(names) || !names.every((name) => typeof name === 'string' && HEADER_NAME.test(name))) {
-    throw new InvalidOptionError('upstream.forwardHeaders', 'must be an array of header names')
+/** A path that every server reads alike: no empty, `.` or `..` segment, no escape; with a query of names and values. */
+function checkUpstreamPath(option: string, value: unknown, byDefault?: string): string {
+  const path = value === undefined ? byDefault : value
+  if (typeof path === 'string') {
+    const end = path.includes('?') ? path.indexOf('?') : path.length
+    if (PATH.test(path.slice(0, end)) && (end === path.length || isQuery(path.slice(end + 1)))) return path
   }
-  const refused = names.find((name) => NEVER_FORWARDED.test(name.toLowerCase().replaceAll('_', '-')))
-  if (refused !== undefined) throw new InvalidOptionError('upstream.forwardHeaders', `must not contain \`${refused}\``)
-  return names.map((name) => name.toLowerCase())
+  throw new InvalidOptionError(
+    option,
+    'must be a path like `/user/login` or `/v1/accounts:signIn?key=…`, of letters, digits, `-`, `.`, `_`, `~` and `:`, ' +
+      'with an encoded query'
+  )
 }
+
+const PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-][\w.~:-]*)+\/?$/
+
+/** Whether these are `name=value` pairs as RFC 3986 3.4 lets them be written. */
+function isQuery(query: string): boolean {
+  return query.split('&').every((pair) => PAIR.test(pair)) && !/\.\.|\/\//.test(query)
+}
+
+const PAIR = /^(?:[\w.~!$'()*+,;:@/?-]|%[\da-f]{2})+=(?:[\w.~!$'()*+,;:@/?=-]|%[\da-f]{2})+$/i

@@ -5,7 +5,7 @@ import type { Route } from '../options/resolve-routes.js'
 import type { RouteParts } from './route-deps.js'
 
 /** `GET /user/session`: who is logged in, and until when. Looking does not extend the session. */
-export function mountSession(scope: FastifyInstance, { path }: Route, parts: RouteParts): void {
+export function mountSession(scope: FastifyInstance, { path, config }: Route, parts: RouteParts): void {
   const { verifySession, lifetimes } = parts
   const ok = Type.Object(
     {
@@ -16,9 +16,10 @@ export function mountSession(scope: FastifyInstance, { path }: Route, parts: Rou
     },
     { description: 'The session' }
   )
-  const schema = { summary: 'Who is logged in, and until when', response: { 200: ok, ...errorAnswers(401, 503) } }
+  const response = { 200: ok, ...errorAnswers(401, 503) }
+  const schema = { summary: 'Who is logged in, and until when', response, ...parts.options.routes.security }
 
-  scope.get(path, { schema, config: { session: { slide: false } }, preHandler: verifySession }, async ({ session }) => {
+  scope.get(path, { schema, config, preHandler: verifySession }, async ({ session }) => {
     const idleExpiry = lifetimes.idleExpiryOf(session, Date.now())
     return {
       user: session.user,

@@ -4,6 +4,7 @@ import { mountSession } from './current-session.js'
 import { acceptOnlyJson } from './json-body.js'
 import { mountLogin } from './login.js'
 import { mountLogout } from './logout.js'
+import { ignoreBodies } from './no-body.js'
 import { mountRegister } from './register.js'
 import type { RouteParts } from './route-deps.js'
 import { mountSessions } from './user-sessions.js'
@@ -40,9 +41,12 @@ export function createRoutes(parts: RouteParts) {
     const { login, register, logout, session, sessions } = parts.options.routes
     if (login) mountLogin(scope, login, parts)
     if (register) mountRegister(scope, register, parts)
-    if (logout) mountLogout(scope, logout, parts)
-    if (session) mountSession(scope, session, parts)
-    if (sessions) mountSessions(scope, sessions, parts)
+    await scope.register(async (bodiless) => {
+      ignoreBodies(bodiless)
+      if (logout) mountLogout(bodiless, logout, parts)
+      if (session) mountSession(bodiless, session, parts)
+      if (sessions) mountSessions(bodiless, sessions, parts)
+    })
   }
 }
 

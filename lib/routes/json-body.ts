@@ -23,7 +23,7 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
     (request, body: Buffer, done) => {
       // Decoding would turn malformed bytes of a password into U+FFFD.
       if (!isUtf8(body)) return done(invalidBody('FST_ERR_CTP_INVALID_JSON_BODY', 'Body is not valid UTF-8'))
-      // A logout has no body, and many clients declare one all the same.
+      // No body at all: the validator says so.
       if (body.length === 0) return done(null, undefined)
       parseJson(request, body.toString(), (error, value) => {
         // Not the parser's own words: older versions of Fastify quote the body.

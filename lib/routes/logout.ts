@@ -1,20 +1,19 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { ALWAYS_THERE } from '../http/client-presence.js'
 import { errorAnswers } from '../http/schemas.js'
+import { withoutDetails } from '../internal/redact-error.js'
 import { decodeRecord } from '../model/session-record.js'
 import type { Route } from '../options/resolve-routes.js'
 import type { StoredSession } from '../store/session-store.js'
+import { namedSessionOf } from '../token/named-session.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
-import { sessionOfToken } from './request-token.js'
 import type { RouteParts } from './route-deps.js'
 
 /** `POST /user/logout`: ends the session of the request's token. Without such a session there is nothing to do: 204 too. */
-export function mountLogout(scope: FastifyInstance, { path }: Route, parts: RouteParts): void {
+export function mountLogout(scope: FastifyInstance, { path, config }: Route, parts: RouteParts): void {
   const { upstream, users, accessTokens, sessions, errorReplies } = parts
-  const response = {
-    204: Type.Null({ description: 'There is no session any more' }),
-    ...errorAnswers(400, 413, 415, 503)
-  }
+  const response = { 204: Type.Null({ description: 'There is no session any more' }), ...errorAnswers(503) }
 
   /** Also when the client has gone meanwhile: a page that logs out often leaves at once. */
   async function notifyUpstream({ headers, ip, log }: FastifyRequest, { id, record }: StoredSession): Promise<void> {
@@ -22,16 +21,18 @@ export function mountLogout(scope: FastifyInstance, { path }: Route, parts: Rout
     // It ends all the same, without being read.
     if (read === null) return log.error('The upstream was not notified of a logout: the session cannot be read')
     try {
-      await upstream.logout?.(read.session, { headers, ip, signal: new AbortController().signal })
+      await upstream?.logout?.(read.session, { headers, ip, presence: ALWAYS_THERE })
     } catch (error) {
-      log.warn({ code: toUpstreamError(error).code }, 'The upstream was not notified of a logout')
+      const { code, cause } = toUpstreamError('logout', error)
+      log.warn({ code, cause: withoutDetails(cause).message }, 'The upstream was not notified of a logout')
     }
   }
 
-  scope.post(path, { schema: { summary: 'Log out', response } }, async (request, reply) => {
-    const named = sessionOfToken(request, accessTokens)
+  const route = { config, schema: { summary: 'Log out', response } }
+  scope.post(path, route, async (request, reply) => {
+    const named = namedSessionOf(request, accessTokens)
     const ended = named && (await sessions.end(named.id, 'logged_out'))
-    if (ended !== null && upstream.logout !== undefined) await notifyUpstream(request, ended)
+    if (ended !== null && upstream?.logout !== undefined) await notifyUpstream(request, ended)
     errorReplies.setClearSignal(request, reply, 'logged_out')
     reply.code(204)
   })

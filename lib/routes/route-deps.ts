@@ -1,19 +1,22 @@
-import type { VerifySession } from '../guard/verify-session.js'
+import type { VerifySession } from '../guard/create-guard.js'
 import type { ErrorReplies } from '../http/error-reply.js'
+import type { LogIn } from '../login/log-in.js'
 import type { Lifetimes } from '../model/lifetime.js'
 import type { UserParser } from '../model/user.js'
 import type { ResolvedOptions } from '../options/resolve-options.js'
 import type { InternalSessions } from '../sessions.js'
 import type { AccessTokens } from '../token/access-token.js'
-import type { UpstreamClient } from '../upstream/upstream-client.js'
+import type { GuardedUpstream } from '../upstream/guarded-upstream.js'
 
 /** What the routes are made of; each route takes what it needs. */
 export interface RouteParts {
   options: ResolvedOptions
-  upstream: UpstreamClient
+  /** Null: there is none, and no route to log in or to register. */
+  upstream: GuardedUpstream | null
   users: UserParser
   accessTokens: AccessTokens
   sessions: InternalSessions
+  logIn: LogIn
   lifetimes: Lifetimes
   errorReplies: ErrorReplies
   verifySession: VerifySession

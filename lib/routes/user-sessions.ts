@@ -17,14 +17,17 @@ const sessionSchema = Type.Object({
 })
 
 /** `GET`, `DELETE` and `DELETE /:id` of `/user/sessions`: users see and end their own sessions only. */
-export function mountSessions(scope: FastifyInstance, { path }: Route, { sessions, verifySession }: RouteParts): void {
+export function mountSessions(scope: FastifyInstance, { path, config }: Route, parts: RouteParts): void {
+  const { sessions, verifySession } = parts
+  const { security } = parts.options.routes
   const ended = Type.Null({ description: 'They have ended' })
   const list = Type.Array(sessionSchema, { description: 'The live sessions of the user, the oldest first' })
 
   scope.get(
     path,
     {
-      schema: { summary: 'My sessions', response: { 200: list, ...errorAnswers(401, 503) } },
+      schema: { summary: 'My sessions', response: { 200: list, ...errorAnswers(401, 503) }, ...security },
+      config,
       preHandler: verifySession
     },
     async ({ session: current }) => {
@@ -44,7 +47,8 @@ export function mountSessions(scope: FastifyInstance, { path }: Route, { session
   scope.delete(
     path,
     {
-      schema: { summary: 'End my other sessions', response: { 204: ended, ...errorAnswers(400, 401, 413, 415, 503) } },
+      schema: { summary: 'End my other sessions', response: { 204: ended, ...errorAnswers(401, 503) }, ...security },
+      config,
       preHandler: verifySession
     },
     async ({ session: current }, reply) => {
@@ -59,8 +63,10 @@ export function mountSessions(scope: FastifyInstance, { path }: Route, { session
       schema: {
         summary: 'End one of my sessions',
         params: Type.Object({ id: Type.String() }),
-        response: { 204: ended, ...errorAnswers(400, 401, 404, 413, 415, 503) }
+        response: { 204: ended, ...errorAnswers(401, 404, 503) },
+        ...security
       },
+      config,
       preHandler: verifySession
     },
     async ({ session: current, params }, reply) => {

@@ -40,7 +40,7 @@ export async function openStore<Value>(
 
 async function open(fastify: FastifyInstance, config: StoreConfig): Promise<OpenedStore> {
   const { choice, isRequiredAtStart: isRequired } = config
-  if (choice.kind === 'memory') return { store: openMemory(fastify, choice.byMistake) }
+  if (choice.kind === 'memory') return { store: openMemory(fastify) }
   if (choice.kind !== 'custom') return openRedisStore(fastify, choice, config)
   const { store } = choice
   const ask = () => askStore(store)
@@ -58,13 +58,11 @@ function watchDowntime(store: SessionStore, { idleMs, ttlMs, timeoutMs }: StoreC
 let hasWarned = false
 
 /** Warns once in a process, where memory is probably not what was meant. */
-function openMemory(fastify: FastifyInstance, byMistake: boolean): SessionStore {
-  if (!hasWarned && (byMistake || process.env.NODE_ENV === 'production')) {
+function openMemory(fastify: FastifyInstance): SessionStore {
+  if (!hasWarned && process.env.NODE_ENV === 'production') {
     hasWarned = true
-    const advice = byMistake
-      ? '`redis` or `store` is undefined: await its registration first.'
-      : 'Set `redis` or `store`.'
-    warn('FST_JWT_SESSION_MEMORY_STORE', `Sessions live in the memory of this process and end with it. ${advice}`)
+    const text = 'Sessions live in the memory of this process and end with it. Set `redis` or `store`.'
+    warn('FST_JWT_SESSION_MEMORY_STORE', text)
   }
   const store = createMemoryStore()
   fastify.addHook('onClose', async () => store.close())

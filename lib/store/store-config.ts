@@ -7,14 +7,8 @@ import type { SessionStore } from './session-store.js'
 /** Redis through a client that was injected, or through a client to be opened with these options. */
 export type RedisChoice = { kind: 'redis-client'; client: RedisClient } | { kind: 'redis-options'; options: object }
 
-/** Memory; by mistake: `redis` or `store` was given, and was undefined. */
-export interface MemoryChoice {
-  kind: 'memory'
-  byMistake: boolean
-}
-
 /** Where sessions live. */
-export type StoreChoice = RedisChoice | { kind: 'custom'; store: SessionStore } | MemoryChoice
+export type StoreChoice = RedisChoice | { kind: 'custom'; store: SessionStore } | { kind: 'memory' }
 
 /** What the store's stack is made of. */
 export interface StoreConfig {

@@ -1,140 +1,93 @@
-import { type Dispatcher, Pool } from 'undici'
-import {
-  CredentialsRejectedError,
-  isUpstreamError,
-  RegistrationRejectedError,
-  UpstreamBusyError,
-  type UpstreamError,
-  UpstreamInvalidError,
-  UpstreamTimeoutError,
-  UpstreamUnavailableError
-} from '../errors.js'
-import type { ResolvedHttpUpstream } from '../options/resolve-upstream.js'
-import { toUpstreamError } from './to-upstream-error.js'
-import type { UpstreamClient, UpstreamContext } from './upstream-client.js'
+import { Pool } from 'undici'
+import { isUpstreamError } from '../errors.js'
+import { isPlainObject } from '../internal/json.js'
+import { PlainCause, withoutDetails } from '../internal/redact-error.js'
+import type { Session } from '../model/session.js'
+import { callApplication } from './call-application.js'
+import { createReadAnswer, dumpBody, isGood, type UpstreamLog } from './read-answer.js'
+import { EMPTY } from './read-json.js'
+import { createSendRequest } from './send-request.js'
+import { errorForStatus } from './status-error.js'
+import type { UpstreamCall, UpstreamLogin } from './upstream-client.js'
+import type { HttpUpstreamConfig } from './upstream-config.js'
+import { whenAborted } from './when-aborted.js'
 
-/** The error for a status that is this operation's "no"; undefined for any other status. */
-type Rejection = (statusCode: number) => UpstreamError | undefined
-
-const rejectedLogin: Rejection = (statusCode) =>
-  [400, 401, 403, 404, 422].includes(statusCode) ? new CredentialsRejectedError() : undefined
-
-const rejectedRegistration: Rejection = (statusCode) =>
-  statusCode === 400 || statusCode === 409 || statusCode === 422 ? new RegistrationRejectedError(statusCode) : undefined
-
-interface Exchange {
-  path: string
-  payload: unknown
-  context: UpstreamContext
-  rejection?: Rejection
-  /** How to read the body of a good answer; without it only the status counts. */
-  read?: (body: ResponseBody, maxBytes: number) => Promise<unknown>
+/** The upstream over HTTP. It has no deadline of its own, and obeys the signal of each call. */
+export interface HttpUpstream {
+  login(credentials: unknown, call: UpstreamCall): Promise<UpstreamLogin>
+  register(registration: unknown, call: UpstreamCall): Promise<{ user: unknown }>
+  logout?(session: Session, call: UpstreamCall): Promise<void>
+  /** Closes the pool, unless the dispatcher is the application's. */
+  close(): Promise<void>
 }
 
-type ResponseBody = Dispatcher.ResponseData['body']
+/**
+ * Milliseconds that a connection of the own pool may be idle when the upstream has not said how long it keeps one. An
+ * upstream may close an idle connection at any time, and a request that is on its way meanwhile fails: it is not sent
+ * again.
+ */
+const KEEP_ALIVE_MS = 100
 
-/** The upstream over HTTP: JSON there, JSON back, one request each time, never retried and never redirected. */
-export function createHttpUpstream(options: ResolvedHttpUpstream): UpstreamClient & { close(): Promise<void> } {
-  const { origin, paths, timeoutMs, maxResponseBytes } = options
-  const ownPool = options.dispatcher === undefined ? new Pool(origin, { connect: { timeout: timeoutMs } }) : undefined
-  const dispatcher = options.dispatcher ?? (ownPool as Pool)
+/** One request for each call, never retried and never redirected: JSON or a form there, JSON back. */
+export function createHttpUpstream(config: HttpUpstreamConfig, log: UpstreamLog): HttpUpstream {
+  const { paths, mapCredentials, mapRegistration, selectUser, selectData, maxResponseBytes } = config
+  const ownPool = config.dispatcher === undefined ? createPool(config) : undefined
+  const send = createSendRequest(config, config.dispatcher ?? (ownPool as Pool))
+  const read = createReadAnswer(config, log)
 
-  /** Built from nothing: of the client's headers only those on the allow-list pass. */
-  function requestHeaders({ headers }: UpstreamContext): Record<string, string> {
-    const result: Record<string, string> = {}
-    for (const name of options.forwardHeaders) {
-      const value = headers[name]
-      if (typeof value === 'string') result[name] = value
-    }
-    result['content-type'] = 'application/json'
-    result.accept = 'application/json'
-    result['accept-encoding'] = 'identity'
-    return result
+  async function login(body: unknown, call: UpstreamCall): Promise<UpstreamLogin> {
+    const operation = 'login'
+    const mapping = mapCredentials && ({ option: 'mapCredentials', map: mapCredentials } as const)
+    const response = await send({ operation, path: paths.login, body, mapping }, call)
+    const answer = await read(operation, response, call)
+    const user = await callApplication({ operation, option: 'selectUser' }, () => selectUser(answer))
+    const data = await callApplication({ operation, option: 'selectData' }, () => selectData?.(answer))
+    if (data === undefined || data === null) return { user }
+    if (isPlainObject(data)) return { user, data }
+    throw new PlainCause('login: `selectData` did not return an object or undefined')
   }
 
-  /** Sends one request and reads its answer, both within one deadline: undici's own timers only watch for idleness. */
-  async function post({ path, payload, context, rejection, read }: Exchange): Promise<unknown> {
-    const deadline = startDeadline(timeoutMs, context.signal)
+  async function register(body: unknown, call: UpstreamCall): Promise<{ user: unknown }> {
+    const operation = 'register'
+    const mapping = mapRegistration && ({ option: 'mapRegistration', map: mapRegistration } as const)
+    const response = await send({ operation, path: paths.register, body, mapping }, call)
+    const selected = read(operation, response, call).then((answer) =>
+      callApplication({ operation, option: 'selectUser' }, () => selectUser(answer))
+    )
+    return { user: await (isGood(response) ? userCreated(selected, call) : selected) }
+  }
+
+  /** Once the upstream has said yes the user exists, whatever becomes of the rest, unless the application says otherwise. */
+  async function userCreated(selected: Promise<unknown>, { signal }: UpstreamCall): Promise<unknown> {
     try {
-      const { statusCode, headers, body } = await dispatcher.request({
-        origin,
-        path,
-        method: 'POST',
-        headers: requestHeaders(context),
-        body: JSON.stringify(payload),
-        signal: deadline.signal
-      })
-      body.once('close', deadline.clear)
-      const isGood = statusCode >= 200 && statusCode <= 299
-      if (isGood && read !== undefined) return await read(body, maxResponseBytes)
-      // The body of an answer that is only a status is read away, within the same bounds: the connection can be used again.
-      body.dump({ limit: maxResponseBytes, signal: deadline.signal }).catch(() => {})
-      if (isGood) return undefined
-      throw rejection?.(statusCode) ?? errorForStatus(statusCode, headers['retry-after'])
+      return await Promise.race([selected, whenAborted(signal)])
     } catch (error) {
       if (isUpstreamError(error)) throw error
-      deadline.clear()
-      throw deadline.hasPassed() ? new UpstreamTimeoutError() : new UpstreamInvalidError(error)
+      const { message, code } = withoutDetails(error)
+      if (code !== EMPTY)
+        log.warn({ cause: message }, 'The user of a registration is not known, though it was accepted')
+      return undefined
     }
   }
 
-  async function postForUser(exchange: Exchange): Promise<unknown> {
-    const answer = await post({ ...exchange, read: readJson })
-    try {
-      return options.selectUser(answer)
-    } catch (error) {
-      throw toUpstreamError(error)
-    }
+  /** Only the status of the answer counts. */
+  async function logout(path: string, { user }: Session, call: UpstreamCall): Promise<void> {
+    const response = await send({ operation: 'logout', path, body: { user } }, call)
+    dumpBody(response, maxResponseBytes, call)
+    if (!isGood(response)) throw errorForStatus('logout', response)
   }
 
   const { logout: logoutPath } = paths
   return {
-    login: (payload, context) => postForUser({ path: paths.login, payload, context, rejection: rejectedLogin }),
-    register: (payload, context) =>
-      postForUser({ path: paths.register, payload, context, rejection: rejectedRegistration }),
-    ...(logoutPath && { logout: ({ user }, context) => post({ path: logoutPath, payload: { user }, context }) }),
+    login,
+    register,
+    ...(logoutPath !== undefined && { logout: (session, call) => logout(logoutPath, session, call) }),
     async close() {
       await ownPool?.close()
     }
   }
 }
 
-/** Aborts `signal` after `timeoutMs`, or when the client goes. `clear` stops the clock. */
-function startDeadline(timeoutMs: number, clientGone: AbortSignal) {
-  const controller = new AbortController()
-  let passed = false
-  const abort = () => controller.abort()
-  const timer = setTimeout(() => {
-    passed = true
-    abort()
-  }, timeoutMs)
-  clientGone.addEventListener('abort', abort, { once: true })
-  return {
-    signal: controller.signal,
-    hasPassed: () => passed,
-    clear: () => clearTimeout(timer)
-  }
-}
-
-async function readJson(body: ResponseBody, maxBytes: number): Promise<unknown> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > maxBytes) throw new RangeError('The body is too large')
-    chunks.push(chunk)
-  }
-  const text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
-  return JSON.parse(text, dropPrototypeKey)
-}
-
-/** A reviver: `selectUser` is the application's code and may copy what it gets with `Object.assign`. */
-function dropPrototypeKey(key: string, value: unknown): unknown {
-  return key === '__proto__' ? undefined : value
-}
-
-function errorForStatus(statusCode: number, retryAfter: string | string[] | undefined): UpstreamError {
-  if (statusCode === 429) return new UpstreamBusyError(typeof retryAfter === 'string' ? retryAfter : undefined)
-  if (statusCode === 503) return new UpstreamUnavailableError()
-  return new UpstreamInvalidError()
+function createPool({ origin, timeoutMs }: HttpUpstreamConfig): Pool {
+  return new Pool(origin, { connect: { timeout: timeoutMs }, keepAliveTimeout: KEEP_ALIVE_MS })
 }

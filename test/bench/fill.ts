@@ -16,7 +16,7 @@ const redis = new Redis(socketPath, { enableAutoPipelining: true })
 const app = Fastify()
 await app.register(fastifyJwtSession, {
   jwt: { secret: SECRET },
-  upstream: { login: async () => ({}) },
+  upstream: { login: async () => ({ user: {} }) },
   redis,
   userSchema,
   storeTimeoutMs: 60_000

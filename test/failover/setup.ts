@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import type { JwtSessionOptions } from '../../lib/index.js'
+import type { RedisClient, RedisOptions } from '../../lib/index.js'
 import { userTag } from '../../lib/model/session-id.js'
 import { startCluster } from '../fixtures/redis/start-cluster.js'
 import { closedAtTeardown, type StartedRedis, type Teardown } from '../fixtures/redis/start-redis.js'
@@ -10,7 +10,7 @@ import { until } from '../fixtures/until.js'
 /** Servers of which one master fails, or steps down, and its replica takes over. */
 export interface Setup {
   /** What README recommends for such servers: a client of its own each time. */
-  connect(): JwtSessionOptions['redis']
+  connect(): RedisClient | RedisOptions
   /** The master that is to fail; after each failover it is the other one of the two. */
   readonly master: StartedRedis
   /** So many users whose sessions this master has. */

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { JwtSessionOptions } from '../../lib/index.js'
+import type { OptionsWithUpstream } from '../../lib/index.js'
 import type { StartedRedis } from '../fixtures/redis/start-redis.js'
 import type { RespProxy } from '../fixtures/redis/start-resp-proxy.js'
 
@@ -52,7 +52,7 @@ export interface Fault {
   /** On a TCP port, and not only on a socket. */
   tcp?: boolean
   password?: string
-  options?: Partial<JwtSessionOptions>
+  options?: Partial<OptionsWithUpstream>
 }
 
 /** Nobody can be asked. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { Cluster, Redis } from 'ioredis'
-import { fastifyJwtSession, type JwtSessionOptions } from '../../lib/index.js'
+import { fastifyJwtSession, type OptionsWithUpstream, type RedisClient, type RedisOptions } from '../../lib/index.js'
 import { logIn, logout, SECRET, withToken } from '../fixtures/app.js'
 import { closedAtTeardown, disconnectTimeout, type Teardown } from '../fixtures/redis/start-redis.js'
 import { upstream } from '../fixtures/tokens.js'
@@ -93,7 +93,7 @@ async function open(app: FastifyInstance, username: string): Promise<string> {
 /** What README asks for to be back in time; in all else the client has the settings of somebody who has not thought about them. */
 export const SHORT_PAUSES = { retryStrategy: () => 250, maxLoadingRetryTime: 250 }
 
-function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): JwtSessionOptions['redis'] {
+function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): RedisClient | RedisOptions {
   const { way = 'direct', password } = fault
   const { redis, proxy } = stage
   const redisOptions = { disconnectTimeout, ...(password !== undefined && { password }) }
@@ -107,7 +107,7 @@ function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): JwtSes
 }
 
 /** An app with `GET /me` and `PUT /me/data` behind the guard, and a count of the runs of the former. */
-export async function createSessionApp(t: Watched, options: Partial<JwtSessionOptions>) {
+export async function createSessionApp(t: Watched, options: Partial<OptionsWithUpstream>) {
   const app = createWatchedFastify(t)
   let handlerRuns = 0
   await app.register(fastifyJwtSession, {

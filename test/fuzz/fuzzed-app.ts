@@ -24,7 +24,7 @@ export async function createFuzzedApp(t: Watched, mode: Mode): Promise<FuzzedApp
   const app = createWatchedFastify(t)
   await app.register(fastifyJwtSession, {
     jwt: { secret: SECRET },
-    upstream: { login: async () => ({ id: 'ada' }) },
+    upstream: { login: async () => ({ user: { id: 'ada' } }) },
     ...(isCached && { redis: await connectRedis(t), cache: true })
   })
   let handlerRuns = 0

@@ -9,6 +9,7 @@ import fastifyJwtSession, {
   createRedisStore,
   type JwtSessionOptions,
   type RequestSession,
+  type RouteOptions,
   type Session,
   type SessionRouteSettings,
   type Sessions,
@@ -53,6 +54,18 @@ describe('register()', () => {
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: 'redis://127.0.0.1' })
   })
 
+  test('needs an upstream, unless login and register are both false', () => {
+    for (const secret of [new Uint8Array(32), [new Uint8Array(32), 'text']]) {
+      expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt: { secret }, upstream })
+    }
+    const none = { login: false, register: false } as const
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, routes: none })
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, routes: none })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, routes: { login: false } })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: undefined })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, store: undefined })
+  })
+
   test('takes each form of the lifetimes, the limit and the routes, and no other', () => {
     type Session = NonNullable<JwtSessionOptions['session']>
     expect<Session['idleTimeoutSeconds']>().type.toBe<number | false | undefined>()
@@ -60,10 +73,17 @@ describe('register()', () => {
     expect<Session['onMaxPerUser']>().type.toBe<'evict-oldest' | 'reject' | undefined>()
     type Routes = NonNullable<JwtSessionOptions['routes']>
     for (const name of ['session', 'sessions'] as const) {
-      expect<Routes[typeof name]>().type.toBe<{ path?: string | undefined } | false | undefined>()
+      expect<Routes[typeof name]>().type.toBe<RouteOptions | false | undefined>()
     }
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, session: { maxPerUsers: 5 } })
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, routes: { sessions: true } })
+    const security = [{ bearerAuth: [] }]
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, routes: { security } })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, {
+      jwt,
+      upstream,
+      routes: { security: ['bearer'] }
+    })
   })
 
   test('takes every client that can be injected', () => {
@@ -115,6 +135,14 @@ describe('register()', () => {
 describe('what the plugin decorates', () => {
   test('is typed', () => {
     expect(app.verifySession).type.toBe<VerifySession>()
+    expect(verifySession).type.toBe<VerifySession>()
+    expect(app.get).type.toBeCallableWith('/open', { config: { session: false } }, async () => {})
+    app.addHook('onRequest', verifySession)
+    app.addHook('preParsing', verifySession)
+    app.addHook('preHandler', (request, reply, done) => {
+      expect(app.verifySession(request, reply)).type.toBe<Promise<void>>()
+      expect(verifySession(request, reply, done)).type.toBe<void>()
+    })
     expect(app.sessions).type.toBe<Sessions>()
     expect(app.get).type.toBeCallableWith('/me', { preHandler: app.verifySession }, async () => {})
     expect(app.get).type.toBeCallableWith('/me', { preHandler: [verifySession] }, async () => {})
@@ -188,7 +216,7 @@ describe('config.session of a route', () => {
     expect(app.get).type.toBeCallableWith('/', { config: { session: {}, other: 1 } }, handler)
     expect(app.get).type.not.toBeCallableWith('/', { config: { session: { freshSeconds: '300' } } }, handler)
     expect(app.get).type.not.toBeCallableWith('/', { config: { session: { slide: 1 } } }, handler)
-    expect<FastifyContextConfig['session']>().type.toBe<SessionRouteSettings | undefined>()
+    expect<FastifyContextConfig['session']>().type.toBe<SessionRouteSettings | false | undefined>()
     expect<keyof SessionRouteSettings>().type.toBe<'optional' | 'freshSeconds' | 'slide'>()
   })
 })

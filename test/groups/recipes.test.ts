@@ -1,0 +1,3 @@
+import { runGroup } from '../fixtures/groups.js'
+
+runGroup('recipes')
