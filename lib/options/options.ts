@@ -212,7 +212,7 @@ export interface RouteOptions {
    * Fastify's config of the route, where other plugins look, such as @fastify/rate-limit. Copied. `session` in it is for the
    * guarded routes: `freshSeconds` and `slide`. Default: none.
    */
-  config?: FastifyContextConfig | undefined
+  config?: (FastifyContextConfig & Record<string, unknown>) | undefined
 }
 
 /** A route with a body. */
