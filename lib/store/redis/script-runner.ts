@@ -57,11 +57,12 @@ export class ScriptRunner {
   /** A moment by `performance.now()` as epoch milliseconds by the clock of the server. */
   async toServerTime(moment: number, { key, server }: Pick<ScriptRun, 'key' | 'server'>): Promise<number> {
     this.#forgetClocksOfOthers()
-    for (let i = 0; i < MAX_SAMPLES && !this.#offsets.has(server); i++) {
+    let isUnknown = !this.#offsets.has(server)
+    for (let i = 0; isUnknown && i < MAX_SAMPLES; i++) {
       const sentAt = performance.now()
       await this.#send({ key, call: ['ping'], server }, NO_DEADLINE)
-      // It had to wait for a connection: a second one says more.
-      if (performance.now() - sentAt > SLOW_SAMPLE_MS && i + 1 < MAX_SAMPLES) this.#offsets.delete(server)
+      // A call that had to wait for a connection: another call says more, and the best of them counts.
+      isUnknown = performance.now() - sentAt > SLOW_SAMPLE_MS
     }
     return moment + (this.#offsets.get(server) ?? 0)
   }
