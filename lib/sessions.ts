@@ -1,7 +1,7 @@
 import { InvalidUserError, StoreUnavailableError } from './errors.js'
 import type { AnyReply, AnyRequest } from './http/error-reply.js'
 import { KeyedQueue } from './internal/keyed-queue.js'
-import type { TimeBudget } from './internal/time-budget.js'
+import { isTimeout, type TimeBudget } from './internal/time-budget.js'
 import type { LogIn, LogInAnswer, LogInOptions } from './login/log-in.js'
 import {
   type CreatedSession,
@@ -224,10 +224,6 @@ async function spend<T>(budget: TimeBudget, work: () => Promise<T>): Promise<T> 
   } catch (error) {
     throw isTimeout(error) ? new StoreUnavailableError(error) : error
   }
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ETIMEDOUT'
 }
 
 function tagOf(userId: unknown): string {

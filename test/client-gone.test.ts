@@ -53,6 +53,21 @@ function createCountingStore() {
   }
 }
 
+/** A counting store that opens a session when `write` is opened; `writing` tells that it was asked to. */
+function createHeldStore() {
+  const [writing, write] = [createGate(), createGate()]
+  const counting = createCountingStore()
+  const store = {
+    ...counting,
+    async create(...args: Parameters<SessionStore['create']>) {
+      writing.open()
+      await write.opened
+      return counting.create(...args)
+    }
+  }
+  return { counting, writing, write, store }
+}
+
 /** An app that listens, and how to send it a login and hang up. */
 async function start(
   t: Test,
@@ -133,17 +148,7 @@ t.test('a client of the user’s own is told by its signal, and may answer all t
 
 t.test('a session that was being written when the client went is ended', async (t) => {
   const upstream = await startRawUpstream(t)
-  const writing = createGate()
-  const write = createGate()
-  const counting = createCountingStore()
-  const store = {
-    ...counting,
-    async create(...args: Parameters<SessionStore['create']>) {
-      writing.open()
-      await write.opened
-      return counting.create(...args)
-    }
-  }
+  const { counting, writing, write, store } = createHeldStore()
   const { send, hangUp, isGone } = await start(t, { upstream: { baseUrl: upstream.baseUrl }, store })
   const { socket } = send()
   await writing.opened
@@ -162,16 +167,10 @@ t.test(
     process.on('unhandledRejection', listener)
     t.teardown(() => process.off('unhandledRejection', listener))
     const upstream = await startRawUpstream(t)
-    const [writing, write] = [createGate(), createGate()]
-    const counting = createCountingStore()
+    const { counting, writing, write, store: held } = createHeldStore()
     const reasons: string[] = []
     const store = {
-      ...counting,
-      async create(...args: Parameters<SessionStore['create']>) {
-        writing.open()
-        await write.opened
-        return counting.create(...args)
-      },
+      ...held,
       async end(...args: Parameters<SessionStore['end']>) {
         reasons.push(args[1])
         if (reasons.length < 3) throw new Error('The store is read-only')

@@ -1,3 +1,4 @@
+import { toJson } from '../internal/json.js'
 import { type ErrorBody, JwtSessionError } from './base-error.js'
 
 const IS_OF_UPSTREAM = Symbol.for('fastify-jwt-session.upstream-error')
@@ -85,12 +86,7 @@ export class RegistrationRejectedError extends UpstreamError {
 /** @throws {InvalidAnswerError} */
 function copyDetails(details: unknown): unknown {
   if (details === undefined) return undefined
-  let json: string | undefined
-  try {
-    json = JSON.stringify(details)
-  } catch {
-    // As that of a value that JSON has no text for.
-  }
+  const json = toJson(details)
   if (json === undefined || Buffer.byteLength(json) > MAX_DETAILS_BYTES) {
     throw new InvalidAnswerError(`\`details\` of JSON, at most ${MAX_DETAILS_BYTES} bytes`)
   }

@@ -14,13 +14,19 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** A copy of what JSON can hold of the value: as it will be read back. Undefined when JSON cannot hold it. */
-export function cloneJson(value: unknown): unknown {
+/** The text of the value, or undefined for what JSON has no text for. */
+export function toJson(value: unknown): string | undefined {
   try {
-    return JSON.parse(JSON.stringify(value))
+    return JSON.stringify(value)
   } catch {
     return undefined
   }
+}
+
+/** A copy of what JSON can hold of the value: as it will be read back. Undefined when JSON cannot hold it. */
+export function cloneJson(value: unknown): unknown {
+  const text = toJson(value)
+  return text === undefined ? undefined : parseJson(text)
 }
 
 /** A copy of what JSON.parse made, with everything in it. */

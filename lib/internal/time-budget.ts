@@ -216,6 +216,11 @@ export class AbortableCall {
   }
 }
 
+/** Whether the error is that of work that took too long, made here or by a store of the application's own. */
+export function isTimeout(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ETIMEDOUT'
+}
+
 /** The error of work that took too long. */
 export function createTimeoutError(): Error {
   return Object.assign(new Error('Deadline'), { code: 'ETIMEDOUT' })

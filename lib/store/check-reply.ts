@@ -8,41 +8,51 @@ const CREATE_RESULTS: readonly unknown[] = ['created', 'full', 'too_late', 'revo
 
 const END_REASONS: readonly unknown[] = ['logged_out', 'revoked', 'replaced', 'logged_in_again'] satisfies EndReason[]
 
-/** @throws with the code `UNEXPECTED_REPLY`, as every function here: a reply that the contract does not know */
+/** A reply that the contract of the store, or the store's own script, does not know. */
+export class UnexpectedReplyError extends Error {
+  readonly code = 'UNEXPECTED_REPLY'
+}
+
+/** Whether the error is of this kind, also of another copy of this package. */
+export function isUnexpectedReply(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'UNEXPECTED_REPLY'
+}
+
+/** @throws {UnexpectedReplyError} as every function here: a reply that the contract does not know */
 export function checkCreated(reply: unknown): CreateResult {
-  if (!isCreateResult(reply)) throw createUnexpectedReplyError()
+  if (!isCreateResult(reply)) throw unexpectedReply()
   return reply
 }
 
 /** Null, a record, or why the session has ended; not both. */
 export function checkFound(reply: unknown): FoundRecord | null {
   if (reply === null || isFoundRecord(reply)) return reply
-  throw createUnexpectedReplyError()
+  throw unexpectedReply()
 }
 
 /** Whether the record was replaced. */
 export function checkReplaced(reply: unknown): boolean {
-  if (typeof reply !== 'boolean') throw createUnexpectedReplyError()
+  if (typeof reply !== 'boolean') throw unexpectedReply()
   return reply
 }
 
 /** The record that has ended, or null. */
 export function checkEnded(reply: unknown): { record: string } | null {
   if (reply === null || isRecord(reply)) return reply
-  throw createUnexpectedReplyError()
+  throw unexpectedReply()
 }
 
 /** Nothing: what is no acknowledgement, such as a text of Redis, must not pass for one. */
 export function checkAllEnded(reply: unknown): void {
-  if (reply !== undefined) throw createUnexpectedReplyError()
+  if (reply !== undefined) throw unexpectedReply()
 }
 
 /** Sessions with this tag. */
 export function checkList(reply: unknown, tag: string): StoredSession[] {
-  if (!Array.isArray(reply)) throw createUnexpectedReplyError()
+  if (!Array.isArray(reply)) throw unexpectedReply()
   return reply.map((session: unknown) => {
     if (isStoredSession(session) && session.id.startsWith(tag)) return session
-    throw createUnexpectedReplyError()
+    throw unexpectedReply()
   })
 }
 
@@ -73,6 +83,6 @@ function fieldsOf(value: unknown): { id?: unknown; record?: unknown; ended?: unk
   return value ?? {}
 }
 
-function createUnexpectedReplyError(): Error {
-  return Object.assign(new Error('The store has replied with something else'), { code: 'UNEXPECTED_REPLY' })
+function unexpectedReply(): UnexpectedReplyError {
+  return new UnexpectedReplyError('The store has replied with something else')
 }

@@ -1,7 +1,7 @@
 import { StoreUnavailableError } from '../errors.js'
 import { type BreakerLimits, createBreakers, logBreaker, type Outcome } from '../internal/circuit-breaker.js'
 import { isRedisReply } from '../internal/redact-error.js'
-import { createTimeoutError, TimeBudget, withDeadline } from '../internal/time-budget.js'
+import { createTimeoutError, isTimeout, TimeBudget, withDeadline } from '../internal/time-budget.js'
 import { splitSessionId } from '../model/session-id.js'
 import * as check from './check-reply.js'
 import { createEndAbandoned } from './end-abandoned.js'
@@ -194,17 +194,12 @@ function titleOf(partition: string): string {
 
 /** A Redis that refuses has responded: others may still read. So has a store whose reply makes no sense. */
 function outcomeOfFull(error: unknown): Outcome {
-  return isRedisReply(error) || codeOf(error) === 'UNEXPECTED_REPLY' ? 'response' : 'failure'
+  return isRedisReply(error) || check.isUnexpectedReply(error) ? 'response' : 'failure'
 }
 
 /** A store that was given less time than a full budget may have been slow, and no more than that. */
 function outcomeOfShortened(error: unknown): Outcome {
-  return codeOf(error) === 'ETIMEDOUT' ? 'abandoned' : outcomeOfFull(error)
-}
-
-/** A store of the application's own may reject with anything. */
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
+  return isTimeout(error) ? 'abandoned' : outcomeOfFull(error)
 }
 
 const LONGEST_REPLY_MS = 50

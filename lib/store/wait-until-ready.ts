@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { StoreUnavailableError } from '../errors.js'
-import { withDeadline } from '../internal/time-budget.js'
+import { isTimeout, withDeadline } from '../internal/time-budget.js'
 import { createSessionId } from '../model/session-id.js'
 import { checkFound } from './check-reply.js'
 import type { SessionStore } from './session-store.js'
@@ -76,10 +76,6 @@ async function tryToAsk(ask: () => Promise<void>, timeoutMs: number): Promise<un
   } catch (error) {
     return error ?? new Error('Rejected')
   }
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ETIMEDOUT'
 }
 
 /** Where Redis is, without a user or a password. */

@@ -1,4 +1,4 @@
-import { copyParsed, isPlainObject } from '../internal/json.js'
+import { copyParsed, isPlainObject, toJson } from '../internal/json.js'
 import { PlainCause } from '../internal/redact-error.js'
 import { callApplication } from './call-application.js'
 import type { UpstreamOperation } from './upstream-client.js'
@@ -50,14 +50,5 @@ export async function createRequestBody(
     throw new PlainCause(`${operation}: \`${option}\` did not return an object of JSON or URLSearchParams`)
   } catch (error) {
     throw new NotSentError(error)
-  }
-}
-
-/** Undefined for what JSON has no text for. */
-function toJson(value: object): string | undefined {
-  try {
-    return JSON.stringify(value)
-  } catch {
-    return undefined
   }
 }

@@ -6,7 +6,7 @@ import type { HttpUpstreamConfig } from './upstream-config.js'
 import type { UpstreamDispatcher, UpstreamHttpResponse } from './upstream-dispatcher.js'
 
 /** What is posted to the upstream. */
-export interface UpstreamRequest {
+export interface UpstreamPost {
   operation: UpstreamOperation
   /** Below the origin. */
   path: string
@@ -21,7 +21,7 @@ export interface UpstreamRequest {
  * @throws {NotSentError} the application made nothing that can be sent
  * @throws {PlainCause} no head has come
  */
-export type SendRequest = (request: UpstreamRequest, call: UpstreamCall) => Promise<UpstreamHttpResponse>
+export type SendRequest = (request: UpstreamPost, call: UpstreamCall) => Promise<UpstreamHttpResponse>
 
 /** Makes the function that posts to the upstream. Requests are built from nothing: see `createRequestHeaders` and `createRequestBody`. */
 export function createSendRequest(config: HttpUpstreamConfig, dispatcher: UpstreamDispatcher): SendRequest {

@@ -1,5 +1,5 @@
+import { UnexpectedReplyError } from '../check-reply.js'
 import type { RedisClient } from './client.js'
-import { UnexpectedReplyError } from './script-runner.js'
 
 type Mget = RedisClient['mget']
 /** Both values of one read. */

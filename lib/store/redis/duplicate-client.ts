@@ -1,4 +1,5 @@
 import { type IoRedis, isCluster, type RedisCluster } from './client.js'
+import { commandSettings } from './command-settings.js'
 import { keepConnecting } from './keep-connecting.js'
 import { pauseBefore } from './reconnect-pause.js'
 
@@ -17,11 +18,7 @@ export interface DuplicateOptions {
 export function duplicateClient<Client extends IoRedis>(client: Client, options: DuplicateOptions): IoRedis {
   const { timeoutMs, enableOfflineQueue } = options
   const redisOptions = {
-    commandTimeout: timeoutMs,
-    disconnectTimeout: timeoutMs,
-    sentinelCommandTimeout: timeoutMs,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
+    ...commandSettings(timeoutMs),
     // Both connections leave a replica together.
     reconnectOnError: null
   }

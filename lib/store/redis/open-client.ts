@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { InvalidOptionError, StoreUnavailableError } from '../../errors.js'
 import { withDeadline } from '../../internal/time-budget.js'
 import type { RedisServer } from './client.js'
+import { commandSettings } from './command-settings.js'
 import { keepConnecting } from './keep-connecting.js'
 import { LONGEST_PAUSE_MS, pauseBefore } from './reconnect-pause.js'
 
@@ -35,14 +36,10 @@ const READONLY_PAUSE_MS = 1_000
  */
 function requestPathSettings(timeoutMs: number) {
   return {
-    commandTimeout: timeoutMs,
+    ...commandSettings(timeoutMs),
     connectTimeout: 1_000,
     socketTimeout: Math.max(timeoutMs, SHORTEST_SILENCE_MS),
-    disconnectTimeout: timeoutMs,
-    sentinelCommandTimeout: timeoutMs,
     enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
     maxLoadingRetryTime: LONGEST_PAUSE_MS,
     retryStrategy: pauseBefore,
     // The sentinels may lose a master that this process still reaches.

@@ -1,4 +1,5 @@
 import { splitSessionId } from '../../model/session-id.js'
+import { UnexpectedReplyError } from '../check-reply.js'
 import type {
   CreateOptions,
   CreateResult,
@@ -13,7 +14,7 @@ import { isCluster, isIoRedis, type RedisClient } from './client.js'
 import { type BeatDurations, type BeatReply, watchDowntime } from './downtime-watch.js'
 import { waitForReconnect } from './reconnecting-client.js'
 import { NEW_GENERATION, NO_SESSION, type ScriptCall } from './script-call.js'
-import { type ScriptClient, ScriptRunner, UnexpectedReplyError } from './script-runner.js'
+import { type ScriptClient, ScriptRunner } from './script-runner.js'
 import { createServers, type Servers, type SessionServer } from './servers.js'
 import { readStored } from './stored-session.js'
 

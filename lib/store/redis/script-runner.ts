@@ -1,3 +1,4 @@
+import { UnexpectedReplyError } from '../check-reply.js'
 import type { RedisClient } from './client.js'
 import { NO_DEADLINE, type ScriptCall } from './script-call.js'
 import { SCRIPT, SCRIPT_SHA } from './session-script.js'
@@ -23,11 +24,6 @@ export interface ScriptRun {
 const SLOW_SAMPLE_MS = 10
 /** How often the time is asked for before a deadline is handed over. */
 const MAX_SAMPLES = 2
-
-/** A reply that is none of the script's: the connection is inside a MULTI of other code (`QUEUED`), for instance. */
-export class UnexpectedReplyError extends Error {
-  readonly code = 'UNEXPECTED_REPLY'
-}
 
 /**
  * Runs the script, so that what is abandoned at a deadline does not happen later: a deadline is handed to Redis by the
@@ -98,7 +94,10 @@ function formatTime(time: number): string {
   return Number.isFinite(time) ? time.toFixed(3) : NO_DEADLINE
 }
 
-/** Every element as a string: integers of the script come as numbers, or as strings with `stringNumbers`. */
+/**
+ * Every element as a string: integers of the script come as numbers, or as strings with `stringNumbers`. A reply that is not
+ * of the script comes on a connection that is inside a MULTI of other code (`QUEUED`), for instance.
+ */
 function checkReply(reply: unknown): string[] {
   const texts: unknown[] = Array.isArray(reply)
     ? reply.map((item) => (typeof item === 'number' ? `${item}` : item))

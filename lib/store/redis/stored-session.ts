@@ -1,5 +1,5 @@
+import { UnexpectedReplyError } from '../check-reply.js'
 import type { EndReason, FoundRecord } from '../session-store.js'
-import { UnexpectedReplyError } from './script-runner.js'
 
 const REASONS: readonly EndReason[] = ['logged_out', 'revoked', 'replaced', 'logged_in_again']
 /** A generation, `!` if a `revokeAll()` has raised it, then nothing more or the only session. */
