@@ -53,14 +53,16 @@ export class ScriptRunner {
   /** A moment by `performance.now()` as epoch milliseconds by the clock of the server. */
   async toServerTime(moment: number, { key, server }: Pick<ScriptRun, 'key' | 'server'>): Promise<number> {
     this.#forgetClocksOfOthers()
-    let isUnknown = !this.#offsets.has(server)
+    let offset = this.#offsets.get(server) ?? Number.POSITIVE_INFINITY
+    let isUnknown = !Number.isFinite(offset)
     for (let i = 0; isUnknown && i < MAX_SAMPLES; i++) {
       const sentAt = performance.now()
-      await this.#send({ key, call: ['ping'], server }, NO_DEADLINE)
+      const sample = await this.#send({ key, call: ['ping'], server }, NO_DEADLINE)
+      offset = Math.min(offset, sample.offset)
       // A call that had to wait for a connection: another call says more, and the best of them counts.
       isUnknown = performance.now() - sentAt > SLOW_SAMPLE_MS
     }
-    return moment + (this.#offsets.get(server) ?? 0)
+    return moment + offset
   }
 
   async #send({ key, call: [operation, ...args], server }: ScriptRun, notAfter: string) {
