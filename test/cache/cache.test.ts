@@ -1,0 +1,230 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { Type } from 'typebox'
+import { createRedisStore, type OptionsWithUpstream } from '../../lib/index.js'
+import { createApp, withToken } from '../fixtures/app.js'
+import { readCounter } from '../fixtures/count-reads.js'
+import { createHost } from '../fixtures/host.js'
+import { startRedis } from '../fixtures/redis/start-redis.js'
+import { freezeClock, NOW, upstream } from '../fixtures/tokens.js'
+import { until } from '../fixtures/until.js'
+
+const redis = await startRedis(t)
+const operator = redis.client()
+const countReads = readCounter(operator)
+
+function createCachedApp(t: Test, options: Partial<OptionsWithUpstream> = {}): Promise<FastifyInstance> {
+  return createApp(t, { upstream, redis: redis.client(), cache: true, ...options })
+}
+
+/** The reason for which the token is refused, or null when it is let in. */
+async function refusal(app: FastifyInstance, token: string): Promise<string | null> {
+  const answer = await app.inject(withToken(token))
+  return answer.statusCode === 200 ? null : (answer.json().reason ?? answer.statusCode)
+}
+
+async function use(t: Test, app: FastifyInstance, token: string, times = 1): Promise<void> {
+  for (let i = 0; i < times; i++) t.equal((await app.inject(withToken(token))).statusCode, 200)
+}
+
+t.test('a session is read once, however often it is used', async (t) => {
+  const app = await createCachedApp(t)
+  const { token } = await app.sessions.create({ id: 'ada' })
+  await countReads()
+  await use(t, app, token, 50)
+  t.equal(await countReads(), 1)
+})
+
+t.test('a hundred first uses at once are answered, and kept', async (t) => {
+  const app = await createCachedApp(t)
+  const { token } = await app.sessions.create({ id: 'ada' })
+  await Promise.all(Array.from({ length: 100 }, () => use(t, app, token)))
+  // Redis may notify of the opening of the session behind the first reads.
+  await until(async () => {
+    await countReads()
+    await use(t, app, token)
+    return (await countReads()) === 0
+  })
+})
+
+t.test('whoever changes a session in Redis, and however, it is read anew', async (t) => {
+  const other = await createCachedApp(t, { cache: false })
+  const keys = async () => (await operator.keys('fjs:*')).filter((key) => !key.endsWith('beat')) as [string]
+  const changes: Record<string, (id: string) => Promise<unknown>> = {
+    'another instance revokes it': (id) => other.sessions.revoke(id),
+    'another instance revokes all': () => other.sessions.revokeAll('ada'),
+    'another instance updates it': (id) => other.sessions.update(id, { a: 1 }),
+    'an operator deletes it': async () => operator.del(...(await keys())),
+    'an operator overwrites it': async () => operator.set((await keys())[0], 'x', 'PX', 1_000),
+    'an operator renames it': async () => operator.rename((await keys())[0], 'elsewhere'),
+    'it expires': async () => operator.pexpire((await keys())[0], 1),
+    'Redis is emptied': () => operator.flushall(),
+    'its database is emptied': () => operator.flushdb(),
+    'it is evicted': async () => {
+      await operator.config('SET', 'maxmemory', '1')
+      await operator.config('SET', 'maxmemory-policy', 'allkeys-lru')
+      await operator.set('x', '').catch(() => {})
+      await operator.config('SET', 'maxmemory', '0')
+    }
+  }
+  for (const [name, change] of Object.entries(changes)) {
+    await operator.flushall()
+    const app = await createCachedApp(t)
+    const { token, session } = await app.sessions.create({ id: 'ada' })
+    await use(t, app, token, 2)
+    await change(session.id)
+    const changedAt = performance.now()
+    let isReadAnew = false
+    // Expiry and eviction happen when Redis gets round to them.
+    await until(async () => {
+      await countReads()
+      const answered = await refusal(app, token)
+      isReadAnew ||= (await countReads()) > 0
+      return isReadAnew && answered === (await refusal(other, token))
+    })
+    t.ok(performance.now() - changedAt < 500, name)
+    await app.close()
+  }
+})
+
+t.test('an instance that ends or updates a session knows it as soon as it has said so', async (t) => {
+  const app = await createCachedApp(t, { session: { maxPerUser: 2 } })
+  const open = async () => {
+    const { token, session } = await app.sessions.create({ id: 'ada' })
+    await use(t, app, token, 2)
+    return { token, id: session.id }
+  }
+  const [first, second] = [await open(), await open()]
+  const third = await open()
+  t.equal(await refusal(app, first.token), 'replaced')
+  await app.sessions.revoke(second.id)
+  t.equal(await refusal(app, second.token), 'revoked')
+  await app.sessions.update(third.id, { page: 7 })
+  t.strictSame((await app.inject(withToken(third.token))).json().data, { page: 7 })
+  const revoking = app.sessions.revokeAll('ada')
+  t.equal(await refusal(app, third.token), 'revoked', 'also before it was said')
+  await revoking
+})
+
+t.test('a change to one user costs the others nothing', async (t) => {
+  const app = await createCachedApp(t)
+  const { token } = await app.sessions.create({ id: 'ada' })
+  // Redis has told of its creation.
+  await until(async () => {
+    await countReads()
+    await use(t, app, token)
+    return (await countReads()) === 0
+  })
+  const { session } = await app.sessions.create({ id: 'bob' })
+  await app.sessions.revoke(session.id)
+  await operator.set('something else', 'x')
+  await delay(20)
+  await countReads()
+  await use(t, app, token)
+  t.equal(await countReads(), 0)
+})
+
+t.test('a session ends on time by the clock of this process, and says why', async (t) => {
+  const clock = freezeClock(t)
+  const app = await createCachedApp(t, { session: { ttlSeconds: 1_000, idleTimeoutSeconds: 600 } })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  // As if Redis had forgotten to let it expire.
+  for (const key of await operator.keys('fjs:*')) await operator.persist(key)
+  await delay(20)
+  await use(t, app, token, 2)
+  clock.now = NOW + 599.999
+  await countReads()
+  t.equal((await app.inject(withToken(token, { url: '/user/session' }))).statusCode, 200)
+  t.equal(await countReads(), 0, 'it is cached')
+  clock.now = NOW + 600
+  t.equal(await refusal(app, token), 'expired')
+  await operator.flushall()
+
+  const { token: busy } = await app.sessions.create({ id: 'ada' })
+  for (const second of [500, 999.999]) {
+    clock.now = NOW + 600 + second
+    await use(t, app, busy, 2)
+    await app.sessions.isReady()
+  }
+  clock.now = NOW + 1_600
+  t.equal(await refusal(app, busy), 'expired')
+})
+
+t.test('a session that is used through the cache does not expire in Redis', async (t) => {
+  const app = await createCachedApp(t, { session: { idleTimeoutSeconds: 1 } })
+  const { token, session } = await app.sessions.create({ id: 'ada' })
+  await countReads()
+  let uses = 0
+  const startedAt = Date.now()
+  while (Date.now() - startedAt < 2_500) {
+    await use(t, app, token)
+    uses++
+    await delay(5)
+  }
+  t.ok(await app.sessions.find(session.id))
+  const reads = await countReads()
+  t.ok(reads < uses / 2, `${reads} of ${uses} uses have asked`)
+})
+
+t.test('what a handler does to its session, no other request sees', async (t) => {
+  const userSchema = Type.Object({ id: Type.String(), tags: Type.Array(Type.Object({ name: Type.String() })) })
+  const { app } = await createHost(t, {
+    options: { redis: redis.client(), cache: true, userSchema },
+    after(app) {
+      app.get('/me', { preHandler: app.verifySession }, async ({ session }) => session)
+      app.get('/vandal', { preHandler: app.verifySession }, async ({ session }) => vandalise(session))
+    }
+  })
+  const { token, session } = await app.sessions.create({ id: 'ada', tags: [{ name: 'a' }] } as { id: string })
+  await app.sessions.update(session.id, JSON.parse('{"list":[{"a":1}],"__proto__":{"b":[2]}}'))
+  const see = async () => (await app.inject(withToken(token))).body
+  const before = await see()
+  t.match(before, '"b":[2]')
+  t.equal((await app.inject(withToken(token, { url: '/vandal' }))).statusCode, 200)
+  t.equal(await see(), before)
+
+  /** Changes everything that can be reached, and takes it away. */
+  function vandalise(thing: unknown): void {
+    if (typeof thing !== 'object' || thing === null) return
+    const fields = thing as Record<string, unknown>
+    for (const key of Object.keys(fields)) {
+      vandalise(fields[key])
+      fields[key] = 'spoilt'
+      delete fields[key]
+    }
+    fields.more = 'spoilt'
+  }
+})
+
+t.test('beyond maxEntries the least recently used session is read anew', async (t) => {
+  const app = await createCachedApp(t, { cache: { maxEntries: 2 } })
+  const tokens = []
+  for (const id of ['a', 'b', 'c']) tokens.push((await app.sessions.create({ id })).token)
+  const [a, b, c] = tokens as [string, string, string]
+  for (const token of [a, b, a, c]) await use(t, app, token)
+  const readsOf = async (token: string) => {
+    await countReads()
+    await use(t, app, token)
+    return countReads()
+  }
+  t.strictSame([await readsOf(a), await readsOf(c), await readsOf(b)], [0, 0, 1])
+  t.strictSame([await readsOf(c), await readsOf(a)], [0, 1])
+})
+
+t.test('a store of the user keeps its cache as long as it can tell of changes', async (t) => {
+  const store = createRedisStore(redis.client())
+  const app = await createApp(t, { upstream, cache: true, store: { ...store } })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  await countReads()
+  await use(t, app, token, 3)
+  t.equal(await countReads(), 1)
+})
+
+t.test('the in-memory store needs no cache, and takes the option', async (t) => {
+  const app = await createApp(t, { upstream, cache: true })
+  const { token, session } = await app.sessions.create({ id: 'ada' })
+  await use(t, app, token)
+  await app.sessions.revoke(session.id)
+  t.equal(await refusal(app, token), 'revoked')
+})

@@ -1,0 +1,139 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import type { OptionsWithUpstream } from '../../lib/index.js'
+import { createApp, withToken } from '../fixtures/app.js'
+import { readCounter } from '../fixtures/count-reads.js'
+import { startProxy } from '../fixtures/redis/start-proxy.js'
+import { closedAtTeardown, startRedis } from '../fixtures/redis/start-redis.js'
+import { upstream } from '../fixtures/tokens.js'
+import { until } from '../fixtures/until.js'
+
+/** An app that reaches Redis through a proxy, and another one that does so directly, without a cache. */
+async function createPair(t: Test, options: Partial<OptionsWithUpstream> = {}) {
+  const redis = await startRedis(t)
+  const operator = redis.client()
+  const proxy = await startProxy(t, redis)
+  const client = closedAtTeardown(t, new Redis({ path: proxy.socketPath, disconnectTimeout: 50 }))
+  await until(() => proxy.connections.length === 1)
+  const cached = await createApp(t, { upstream, redis: client, cache: true, ...options })
+  const other = await createApp(t, { upstream, redis: redis.client(), cache: false })
+  const [data] = proxy.connections
+  const tracking = proxy.connections.find(({ isSubscribed }) => isSubscribed)
+  if (data === undefined || tracking === undefined) throw new Error('A connection is missing')
+  return { redis, proxy, operator, cached, other, data, tracking, countReads: readCounter(operator) }
+}
+
+async function statusOf(app: FastifyInstance, token: string): Promise<number> {
+  return (await app.inject(withToken(token))).statusCode
+}
+
+async function untilCached(app: FastifyInstance, token: string, countReads: () => Promise<number>): Promise<void> {
+  await until(async () => {
+    await countReads()
+    await statusOf(app, token)
+    return (await countReads()) === 0
+  })
+}
+
+t.test('a read that was under way when the session changed is not kept', async (t) => {
+  const { cached, other, data, operator, countReads } = await createPair(t)
+  const { token, session } = await other.sessions.create({ id: 'ada' })
+  const { token: witness } = await other.sessions.create({ id: 'bob' })
+  await statusOf(cached, witness)
+  await countReads()
+
+  data.hold()
+  const reading = statusOf(cached, token)
+  await until(async () => (await countReads()) === 1)
+  await other.sessions.revoke(session.id)
+  // What Redis told of it has arrived: a change that was made later has, too.
+  await operator.flushdb()
+  const { token: late } = await other.sessions.create({ id: 'bob' })
+  await delay(50)
+  data.release()
+  t.equal(await reading, 200, 'it was live when Redis was asked')
+  t.equal(await statusOf(cached, token), 401)
+  t.equal(await statusOf(cached, late), 200)
+})
+
+t.test('nor is one whose answer overtakes what is told of the change, once that arrives', async (t) => {
+  const { cached, other, tracking, countReads } = await createPair(t)
+  const { token, session } = await other.sessions.create({ id: 'ada' })
+  tracking.hold()
+  await countReads()
+  t.equal(await statusOf(cached, token), 200)
+  t.equal(await countReads(), 1)
+  await other.sessions.revoke(session.id)
+  t.equal(await statusOf(cached, token), 200, 'not told yet')
+  tracking.release()
+  await until(async () => (await statusOf(cached, token)) === 401)
+})
+
+t.test(
+  'when the connection that tells of changes drops, everything is read anew until there is another one',
+  async (t) => {
+    const { cached, other, operator, countReads } = await createPair(t)
+    const { token, session } = await other.sessions.create({ id: 'ada' })
+    await untilCached(cached, token, countReads)
+    await operator.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await other.sessions.update(session.id, { a: 1 })
+    await until(async () => (await cached.inject(withToken(token))).json().data.a === 1)
+    await countReads()
+    for (let i = 0; i < 5; i++) t.equal(await statusOf(cached, token), 200)
+    t.equal(await countReads(), 5)
+    await untilCached(cached, token, countReads)
+    await other.sessions.revoke(session.id)
+    await until(async () => (await statusOf(cached, token)) === 401)
+  }
+)
+
+t.test('a cable that was pulled is noticed within maxStaleMs', async (t) => {
+  for (const maxStaleMs of [200, 1_000]) {
+    const { cached, other, tracking, countReads } = await createPair(
+      t,
+      maxStaleMs === 1_000 ? {} : { cache: { maxStaleMs } }
+    )
+    const { token, session } = await other.sessions.create({ id: 'ada' })
+    await untilCached(cached, token, countReads)
+    tracking.swallow()
+    await other.sessions.revoke(session.id)
+    const endedAt = performance.now()
+    let lastLetIn = endedAt
+    while (performance.now() - endedAt < maxStaleMs + 300) {
+      if ((await statusOf(cached, token)) === 200) lastLetIn = performance.now()
+      await delay(2)
+    }
+    t.ok(lastLetIn > endedAt, 'it could not know')
+    t.ok(lastLetIn - endedAt < maxStaleMs, `let in for ${lastLetIn - endedAt} ms`)
+    const { token: next } = await other.sessions.create({ id: 'ada' })
+    await untilCached(cached, next, countReads)
+  }
+})
+
+t.test('while Redis is stalled or gone it is 503 as soon as the cache may be stale, and never 401', async (t) => {
+  const { redis, cached, other, countReads } = await createPair(t, { cache: { maxStaleMs: 200 }, storeTimeoutMs: 100 })
+  const { token } = await other.sessions.create({ id: 'ada' })
+  await untilCached(cached, token, countReads)
+  redis.stall()
+  const stalledAt = performance.now()
+  const seen = new Set<number>()
+  while (performance.now() - stalledAt < 500) seen.add(await statusOf(cached, token))
+  t.strictSame([...seen], [200, 503])
+  redis.resume()
+  await untilCached(cached, token, countReads)
+  await redis.kill()
+  await until(async () => (await statusOf(cached, token)) === 503)
+})
+
+t.test('a Redis that starts anew is followed anew', async (t) => {
+  const { redis, cached, countReads } = await createPair(t)
+  await redis.restart()
+  await until(async () => cached.sessions.isReady())
+  const { token, session } = await cached.sessions.create({ id: 'ada' })
+  await untilCached(cached, token, countReads)
+  await redis.client().flushall()
+  await until(async () => (await statusOf(cached, token)) === 401)
+  t.equal(await cached.sessions.find(session.id), null)
+})

@@ -1,0 +1,165 @@
+import t from 'tap'
+import { createInvalidatingStore } from '../../lib/cache/invalidating-store.js'
+import { SessionCache } from '../../lib/cache/session-cache.js'
+import { createSessionId, splitSessionId } from '../../lib/model/session-id.js'
+import type { GuardedStore } from '../../lib/store/guarded-store.js'
+
+/** Waits until it is opened. */
+function createGate() {
+  let open = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { opened, open }
+}
+
+const CREATE = {
+  expiresAt: 0,
+  startedMsAgo: 0,
+  limit: { max: 1, onFull: 'evict' as const },
+  replaces: null
+}
+
+/** Every way to change a session, as it is called through the cache. */
+const changes: Record<string, (store: GuardedStore, id: string) => Promise<unknown>> = {
+  create: (store, id) => store.create(id, 'a record', CREATE),
+  replace: (store, id) => store.replace(id, 'a record', 'the next'),
+  end: (store, id) => store.end(id, 'logged_out'),
+  endAll: (store, id) => store.endAll(splitSessionId(id)[0], 'revoked', null)
+}
+
+/** A store that waits before and after each change, and a cache over it that is never notified of anything. */
+function createSlowStore() {
+  const before = createGate()
+  const after = createGate()
+  let value = 'before'
+  const calls: unknown[][] = []
+  let fails = false
+  const change =
+    (name: string) =>
+    async (...args: unknown[]) => {
+      calls.push([name, ...args])
+      await before.opened
+      value = 'after'
+      await after.opened
+      if (fails) throw new Error('no answer')
+      return name as never
+    }
+  const note =
+    (name: string, result?: unknown) =>
+    (...args: unknown[]) => {
+      calls.push([name, ...args])
+      return result as never
+    }
+  const store: GuardedStore = {
+    create: change('create'),
+    replace: change('replace'),
+    end: change('end'),
+    endAll: change('endAll'),
+    find: note('find', 'found'),
+    list: note('list', 'listed'),
+    newBudget: note('newBudget', 'a budget'),
+    endLater: note('endLater'),
+    isReady: note('isReady', 'ready'),
+    downtimeOf: note('downtimeOf', 'downtimes')
+  }
+  const cache = new SessionCache<string>(10, () => true)
+  return {
+    cache,
+    store: createInvalidatingStore(store, cache),
+    before,
+    after,
+    calls: () => calls.splice(0),
+    fail() {
+      fails = true
+    },
+    /** What a request meets. */
+    async read(id: string) {
+      return cache.get(id) ?? cache.load(id, splitSessionId(id)[0], async () => value)
+    }
+  }
+}
+
+const turn = () => new Promise(setImmediate)
+
+for (const [name, change] of Object.entries(changes)) {
+  t.test(`${name}: no request meets what was before, once the store has acted`, async (t) => {
+    const { cache, store, read, before } = createSlowStore()
+    const id = createSessionId('ada')
+    t.equal(await read(id), 'before')
+    void change(store, id)
+    t.equal(cache.get(id), undefined, 'already while the change is on its way')
+    before.open()
+    await turn()
+    t.equal(await read(id), 'after', 'although the store has not acknowledged it')
+  })
+
+  t.test(`${name}: nor what was read while the change was on its way, once it is acknowledged`, async (t) => {
+    for (const isLost of [false, true]) {
+      const { store, read, before, after, fail, cache } = createSlowStore()
+      const [id, other] = [createSessionId('ada'), createSessionId('bob')]
+      if (isLost) fail()
+      const changing = change(store, id)
+      t.equal(await read(id), 'before')
+      t.equal(await read(other), 'before')
+      before.open()
+      after.open()
+      if (isLost) await t.rejects(changing, { message: 'no answer' }, 'it may have happened all the same')
+      else await changing
+      t.equal(await read(id), 'after')
+      t.equal(cache.get(other), 'before', 'the other users are not concerned')
+    }
+  })
+}
+
+t.test('an end in the background is forgotten at once', async (t) => {
+  const { store, read, cache, calls } = createSlowStore()
+  const id = createSessionId('ada')
+  await read(id)
+  store.endLater(id, 'logged_out', 5)
+  t.equal(cache.get(id), undefined)
+  t.strictSame(calls(), [['endLater', id, 'logged_out', 5]])
+})
+
+t.test('the store gets what it was called with, and its results are passed on', async (t) => {
+  const { store, before, after, calls } = createSlowStore()
+  before.open()
+  after.open()
+  const budget = store.newBudget()
+  const id = createSessionId('ada')
+  const tag = splitSessionId(id)[0]
+  const results: unknown[] = [
+    budget,
+    await store.create(id, 'record', CREATE, budget),
+    await store.find(id, budget),
+    await store.replace(id, 'record', 'next', budget),
+    await store.end(id, 'replaced', budget),
+    await store.endAll(tag, 'revoked', id, budget),
+    await store.list(tag, budget),
+    await store.isReady(),
+    store.downtimeOf(tag, 7)
+  ]
+  const expected: unknown[] = [
+    'a budget',
+    'create',
+    'found',
+    'replace',
+    'end',
+    'endAll',
+    'listed',
+    'ready',
+    'downtimes'
+  ]
+  t.strictSame(results, expected)
+  t.strictSame(calls(), [
+    ['newBudget'],
+    ['create', id, 'record', CREATE, budget],
+    ['find', id, budget],
+    ['replace', id, 'record', 'next', budget],
+    ['end', id, 'replaced', budget],
+    ['endAll', tag, 'revoked', id, budget],
+    ['list', tag, budget],
+    ['isReady'],
+    ['downtimeOf', tag, 7]
+  ])
+})

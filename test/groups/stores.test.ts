@@ -1,3 +1,0 @@
-import { runGroup } from '../fixtures/groups.js'
-
-runGroup('stores')

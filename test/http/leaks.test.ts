@@ -1,0 +1,98 @@
+import type { InjectOptions } from 'fastify'
+import t from 'tap'
+import { createMemoryStore } from '../../lib/index.js'
+import { createApp, logIn, logout, SECRET, withToken } from '../fixtures/app.js'
+import { createLog } from '../fixtures/log.js'
+import { startRedis } from '../fixtures/redis/start-redis.js'
+import { PASSWORD, startUpstream } from '../fixtures/upstream.js'
+import { createWatchedFastify } from '../fixtures/watched-fastify.js'
+
+t.test('no answer and no log line, at trace level, carries a secret or an inner detail', async (t) => {
+  const { lines, logger } = createLog()
+  const redis = await startRedis(t)
+  const upstream = await startUpstream(t)
+  const broken = await startUpstream(t, (_request, response) => response.writeHead(500).end('upstream stack trace'))
+  const options = { redis: redis.client({ commandTimeout: 100 }), storeTimeoutMs: 150 }
+  const app = await createApp(t, { ...options, upstream: { baseUrl: upstream.baseUrl } }, { logger })
+  const unlucky = await createApp(t, { ...options, upstream: { baseUrl: broken.baseUrl } }, { logger })
+  const closed = await createApp(t, { ...options, upstream: { baseUrl: 'http://127.0.0.1:1/base-path' } }, { logger })
+
+  const answers = []
+  const token = await logIn(app)
+  const sessionId = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()).jti
+  const login = { method: 'POST', url: '/user/login' } as const
+  const payload = { username: 'ada', password: PASSWORD }
+  answers.push(await app.inject(withToken(token, { url: '/open' })))
+  answers.push(await app.inject({ ...login, payload: { ...payload, password: `${PASSWORD}!` } }))
+  answers.push(await app.inject({ ...login, payload: { ...payload, [PASSWORD]: PASSWORD } }))
+  answers.push(
+    await app.inject({ ...login, payload: `{"password":"${PASSWORD}`, headers: { 'content-type': 'application/json' } })
+  )
+  answers.push(await app.inject({ ...login, payload: { username: [PASSWORD], password: PASSWORD } }))
+  answers.push(await unlucky.inject({ ...login, payload }))
+  answers.push(await closed.inject({ ...login, payload }))
+  answers.push(await app.inject(withToken(`${token}x`)))
+  redis.stall()
+  answers.push(await app.inject(withToken(token)))
+  answers.push(await app.inject({ ...login, payload }))
+  answers.push(await app.inject(logout(token)))
+  await redis.kill()
+  answers.push(await app.inject(withToken(token)))
+
+  const written = [...lines, ...answers.map(({ body, headers }) => body + JSON.stringify(headers))]
+  t.ok(lines.length > answers.length, 'there is a log to look at')
+  const secrets = [PASSWORD, SECRET, token, token.split('.')[2] ?? '', sessionId, 'fjs:', redis.socketPath]
+  const details = ['upstream-only', 'upstream-token', 'upstream stack', upstream.baseUrl, broken.baseUrl, '127.0.0.1:1']
+  for (const secret of [...secrets, ...details, 'base-path', '    at ', 'node_modules']) {
+    t.strictSame(
+      written.filter((text) => text.includes(secret)),
+      [],
+      `${secret} is nowhere`
+    )
+  }
+})
+
+t.test('who watches the other tests for that sees a secret in a line and in an answer', async (t) => {
+  const told = t.capture(console, 'error')
+  const failures: string[] = []
+  const teardowns: (() => unknown)[] = []
+  const app = createWatchedFastify({
+    name: 'a test that leaks',
+    teardown: (end) => teardowns.push(end),
+    fail: (text) => failures.push(text)
+  })
+  app.get('/password', async () => PASSWORD)
+  app.log.trace(SECRET)
+  await app.inject('/password')
+  for (const end of teardowns) await end()
+  t.strictSame(failures, ['a secret was told'])
+  t.match(told()[0]?.args[0], 'A log line carries the secret\nThe answer to GET /password carries the password')
+})
+
+t.test('an error that the host logs by itself has a code and a cause, and no stack or arguments', async (t) => {
+  const { lines, logger } = createLog()
+  const find = () => Promise.reject(Object.assign(new Error('GET hunter2 at redis.internal'), { code: 'ECONNRESET' }))
+  const app = await createApp(t, { store: { ...createMemoryStore(), find } }, { logger })
+  const other = app.sessions.find('x'.repeat(38))
+  await t.rejects(other, { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'ECONNRESET' } })
+  const error = await other.catch((error) => error)
+  app.log.error(error, 'the host logs it')
+  t.match(lines.at(-1), /FST_JWT_SESSION_STORE_UNAVAILABLE/)
+  t.match(lines.at(-1), /ECONNRESET/)
+  t.notMatch(lines.at(-1), /hunter2|redis\.internal| {4}at /)
+})
+
+t.test('the log line of a session that has ended has the reason', async (t) => {
+  const { lines, logger } = createLog()
+  const app = await createApp(t, {}, { logger })
+  const token = await logIn(app)
+  await app.inject(logout(token))
+  const loggedFor = async (request: InjectOptions) => {
+    lines.length = 0
+    await app.inject(request)
+    return lines.map((line) => JSON.parse(line)).find(({ code }) => code !== undefined)
+  }
+  t.match(await loggedFor(withToken(token)), { code: 'FST_JWT_SESSION_ENDED', reason: 'logged_out' })
+  t.match(await loggedFor(withToken('garbage')), { code: 'FST_JWT_SESSION_ENDED', reason: 'invalid_token' })
+  t.notOk('reason' in (await loggedFor({ url: '/me' })), 'without a token there is none')
+})

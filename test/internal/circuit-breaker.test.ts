@@ -1,0 +1,240 @@
+import t from 'tap'
+import { type BreakerLimits, createBreaker, createBreakers, type Outcome } from '../../lib/internal/circuit-breaker.js'
+
+const OPEN = { code: 'CIRCUIT_OPEN' }
+const FULL = { code: 'TOO_MANY_IN_FLIGHT' }
+const LIMITS = { failures: 1, probeAfterMs: 100, maxInFlight: 10 }
+
+/** A breaker by a clock of the test, with calls that settle when the test says so. */
+function createSubject(limits: Partial<BreakerLimits> = {}) {
+  const clock = { now: 0 }
+  const changes: string[] = []
+  const onChange = (isOpen: boolean) => changes.push(isOpen ? 'open' : 'closed')
+  const breaker = createBreaker({ ...LIMITS, ...limits }, onChange, () => clock.now)
+
+  /** Begins a call, and returns how it settles; the promise of which it is returned rejects when the call was not started. */
+  async function begin() {
+    let isStarted = false
+    let settle: (outcome: Outcome | 'resolved') => void = () => {}
+    const call = () =>
+      new Promise<void>((resolve, reject) => {
+        isStarted = true
+        settle = (outcome) => (outcome === 'resolved' ? resolve() : reject(outcome))
+      })
+    const result = breaker.run(call, (error) => error as Outcome)
+    const settled = result.catch(() => {})
+    if (!isStarted) await result
+    return async (outcome: Outcome | 'resolved') => {
+      settle(outcome)
+      await settled
+    }
+  }
+
+  async function run(...outcomes: (Outcome | 'resolved')[]): Promise<void> {
+    for (const outcome of outcomes) await (await begin())(outcome)
+  }
+
+  return { clock, changes, begin, run }
+}
+
+t.test('the circuit opens with as many consecutive failures as its limit', async (t) => {
+  const { run, changes } = createSubject({ failures: 3 })
+  await run('failure', 'failure', 'failure')
+  t.strictSame(changes, ['open'])
+  await t.rejects(run('resolved'), OPEN)
+})
+
+for (const response of ['resolved', 'response'] as const) {
+  t.test(`failures before a response count no more (${response})`, async (t) => {
+    const { run, changes } = createSubject({ failures: 3 })
+    await run('failure', 'failure', response, 'failure', 'failure', response, 'failure', 'failure')
+    t.strictSame(changes, [])
+    await run('failure')
+    t.strictSame(changes, ['open'])
+  })
+}
+
+t.test('a failed call does not count when another call had a response since it began', async (t) => {
+  const { begin, run, changes } = createSubject()
+  const failing = [await begin(), await begin()]
+  await run('resolved')
+  for (const settle of failing) await settle('failure')
+  t.strictSame(changes, [])
+})
+
+t.test('an abandoned call says nothing: neither a failure nor a response', async (t) => {
+  const { run, changes } = createSubject({ failures: 2 })
+  await run('abandoned', 'abandoned', 'abandoned', 'failure', 'abandoned')
+  t.strictSame(changes, [])
+  await run('failure')
+  t.strictSame(changes, ['open'], 'it does not stand between two consecutive failures')
+})
+
+t.test(
+  'one probe at a time checks whether the dependency has recovered, and a response closes the circuit',
+  async (t) => {
+    const { clock, begin, run, changes } = createSubject()
+    await run('failure')
+    clock.now = 99
+    await t.rejects(begin(), OPEN)
+    clock.now = 100
+    const probe = await begin()
+    await t.rejects(begin(), OPEN)
+    clock.now = 10_000
+    await t.rejects(begin(), OPEN, 'however long the probe takes')
+    await probe('resolved')
+    t.strictSame(changes, ['open', 'closed'])
+    await run('resolved', 'resolved')
+  }
+)
+
+t.test('a probe that fails puts off the next probe', async (t) => {
+  const { clock, run, changes } = createSubject({ failures: 5 })
+  await run('failure', 'failure', 'failure', 'failure', 'failure')
+  clock.now = 1_000
+  await run('failure')
+  clock.now = 1_099
+  await t.rejects(run('resolved'), OPEN)
+  clock.now = 1_100
+  await run('resolved')
+  t.strictSame(changes, ['open', 'closed'], 'each change is told once')
+})
+
+t.test('a probe that is abandoned says nothing: the next call is a probe at once', async (t) => {
+  const { clock, begin, run, changes } = createSubject()
+  await run('failure')
+  clock.now = 100
+  const abandoned = await begin()
+  await t.rejects(begin(), OPEN, 'while it is under way it is the only one')
+  await abandoned('abandoned')
+  const probe = await begin()
+  await t.rejects(begin(), OPEN, 'and so is the next probe')
+  await probe('abandoned')
+  await run('failure')
+  await t.rejects(begin(), OPEN, 'a failure puts off the next probe all the same')
+  clock.now = 200
+  await run('abandoned', 'resolved')
+  t.strictSame(changes, ['open', 'closed'])
+})
+
+t.test('a probe that does not settle holds up the next probe for a minute, and no longer', async (t) => {
+  const { clock, begin, run, changes } = createSubject()
+  await run('failure')
+  clock.now = 100
+  const lost = await begin()
+  clock.now = 60_099
+  await t.rejects(begin(), OPEN)
+  clock.now = 60_100
+  const probe = await begin()
+  await lost('failure')
+  await t.rejects(begin(), OPEN, 'the end of the probe that was lost is not that of its successor')
+  await probe('failure')
+  clock.now = 60_199
+  await t.rejects(begin(), OPEN)
+  clock.now = 60_200
+  await run('resolved')
+  t.strictSame(changes, ['open', 'closed'])
+})
+
+t.test('late failures of calls from before the opening do not put off the probe', async (t) => {
+  const { clock, begin, run } = createSubject()
+  const late = [await begin(), await begin(), await begin()]
+  await late[0]?.('failure')
+  clock.now = 90
+  await late[1]?.('failure')
+  clock.now = 100
+  const probe = await begin()
+  await late[2]?.('failure')
+  await t.rejects(begin(), OPEN, 'nor do they end the wait for the probe')
+  await probe('failure')
+  clock.now = 200
+  await run('resolved')
+})
+
+t.test('a late response closes the circuit, and a probe that fails after it does not count', async (t) => {
+  const { clock, begin, run, changes } = createSubject()
+  const late = await begin()
+  await run('failure')
+  clock.now = 100
+  const probe = await begin()
+  await late('resolved')
+  await probe('failure')
+  t.strictSame(changes, ['open', 'closed'])
+  await run('resolved')
+})
+
+t.test('beyond the limit calls are rejected at once, until others have settled', async (t) => {
+  const { begin, run } = createSubject({ failures: 100, maxInFlight: 2 })
+  const [first] = [await begin(), await begin()]
+  await t.rejects(begin(), FULL)
+  await first?.('failure')
+  const third = await begin()
+  await t.rejects(begin(), FULL)
+  await third('resolved')
+  await run('resolved')
+})
+
+t.test('a probe is let through when as many calls hang as may be under way', async (t) => {
+  const { clock, begin, run, changes } = createSubject({ maxInFlight: 2 })
+  await begin()
+  await run('failure')
+  clock.now = 100
+  await begin()
+  clock.now = 60_100
+  const probe = await begin()
+  await probe('resolved')
+  t.strictSame(changes, ['open', 'closed'])
+  await t.rejects(begin(), FULL, 'with the circuit closed the limit holds')
+})
+
+t.test('each name has a circuit and a limit of its own', async (t) => {
+  const clock = { now: 0 }
+  const changes: [string, boolean][] = []
+  const breakerOf = createBreakers({
+    limits: { ...LIMITS, maxInFlight: 1 },
+    onChange: (name, isOpen) => changes.push([name, isOpen]),
+    clock: () => clock.now
+  })
+  const fail = () => Promise.reject(new Error('no'))
+  const outcomeOf = () => 'failure' as const
+  await t.rejects(breakerOf('a').run(fail, outcomeOf), { message: 'no' })
+  t.strictSame(changes, [['a', true]])
+  await t.rejects(breakerOf('a').run(fail, outcomeOf), OPEN)
+  void breakerOf('b').run(() => new Promise(() => {}), outcomeOf)
+  await t.rejects(breakerOf('b').run(fail, outcomeOf), FULL)
+  t.equal(await breakerOf('c').run(async () => 1, outcomeOf), 1)
+  clock.now = 100
+  t.equal(await breakerOf('a').run(async () => 1, outcomeOf), 1)
+  t.strictSame(changes, [
+    ['a', true],
+    ['a', false]
+  ])
+})
+
+t.test('breakers of servers that have gone are forgotten, and no state that matters', async (t) => {
+  const clock = { now: 0 }
+  const breakerOf = createBreakers({ limits: { ...LIMITS, failures: 2 }, onChange() {}, clock: () => clock.now })
+  const outcomeOf = () => 'failure' as const
+  const fail = async (name: string, times: number) => {
+    for (let i = 0; i < times; i++)
+      await breakerOf(name)
+        .run(() => Promise.reject(), outcomeOf)
+        .catch(() => {})
+  }
+  const visit = async (from: number) => {
+    for (let i = from; i < from + 1_000; i++) await breakerOf(`idle ${i}`).run(async () => {}, outcomeOf)
+  }
+  const [idle, lost] = [breakerOf('idle 0'), breakerOf('lost')]
+  await fail('lost', 2)
+  await fail('failed once', 1)
+  void breakerOf('busy').run(() => new Promise(() => {}), outcomeOf)
+  const [failed, busy] = [breakerOf('failed once'), breakerOf('busy')]
+  await visit(0)
+  t.not(breakerOf('idle 0'), idle)
+  t.equal(breakerOf('lost'), lost, 'an open circuit stays open')
+  t.equal(breakerOf('failed once'), failed)
+  t.equal(breakerOf('busy'), busy)
+  clock.now = 60_101
+  await visit(1_000)
+  t.not(breakerOf('lost'), lost, 'until nothing has called it for a minute')
+})

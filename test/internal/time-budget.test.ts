@@ -1,0 +1,323 @@
+import { getEventListeners } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t, { type Test } from 'tap'
+import { AbortableCall, createDeadline, TimeBudget, withDeadline } from '../../lib/internal/time-budget.js'
+import { until } from '../fixtures/until.js'
+
+const TIMED_OUT = { code: 'ETIMEDOUT' }
+
+/** `performance.now()` stands still until the test moves it. The timers of Node.js go by their own clock. */
+function freezeMonotonicClock(t: Test): { now: number } {
+  const clock = { now: 1_000 }
+  t.intercept(performance, 'now', { value: () => clock.now })
+  return clock
+}
+
+/** Every timer that is set from now on. */
+function captureTimers(t: Test): NodeJS.Timeout[] {
+  const timers: NodeJS.Timeout[] = []
+  const { setTimeout } = globalThis
+  const capture = (...args: Parameters<typeof setTimeout>) => {
+    const timer = setTimeout(...args)
+    timers.push(timer)
+    return timer
+  }
+  t.intercept(globalThis, 'setTimeout', { value: Object.assign(capture, setTimeout) })
+  return timers
+}
+
+const isSet = (timer?: NodeJS.Timeout) => timer !== undefined && (timer as { _destroyed?: boolean })._destroyed !== true
+
+const never = () => new Promise<never>(() => {})
+
+/** The timer of an abortable call does not keep the process alive, as a connection does. */
+function stayAlive(t: Test): void {
+  const timer = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(timer))
+}
+
+t.test('only the time in which a call is under way is spent', async (t) => {
+  const clock = freezeMonotonicClock(t)
+  const budget = new TimeBudget(60_000)
+  t.equal(budget.leftMs, 60_000)
+  clock.now += 5_000
+  t.equal(budget.leftMs, 60_000, 'not the time before the first call')
+  const result = await budget.spend(async () => {
+    clock.now += 300
+    t.equal(budget.leftMs, 59_700, 'a call under way spends already')
+    clock.now += 200
+    return 'a result'
+  })
+  t.equal(result, 'a result')
+  t.equal(budget.leftMs, 59_500)
+  clock.now += 5_000
+  t.equal(budget.leftMs, 59_500, 'not the time between two calls')
+  const error = new Error('no')
+  await t.rejects(
+    budget.spend(async () => {
+      clock.now += 100
+      throw error
+    }),
+    error
+  )
+  t.equal(budget.leftMs, 59_400, 'a call that fails spends too')
+  t.equal(budget.totalMs, 60_000)
+})
+
+t.test('the time of calls that run side by side is spent once', async (t) => {
+  const clock = freezeMonotonicClock(t)
+  const budget = new TimeBudget(60_000)
+  const settle: (() => void)[] = []
+  const begin = () => budget.spend(() => new Promise<void>((resolve) => settle.push(resolve)))
+  const calls = [begin()]
+  clock.now += 100
+  calls.push(begin())
+  clock.now += 300
+  settle[0]?.()
+  await calls[0]
+  clock.now += 100
+  t.equal(budget.leftMs, 59_500, 'the other is still under way')
+  settle[1]?.()
+  await calls[1]
+  clock.now += 100
+  t.equal(budget.leftMs, 59_500)
+})
+
+t.test('with nothing left a call is not started', async (t) => {
+  const clock = freezeMonotonicClock(t)
+  const budget = new TimeBudget(500)
+  await budget.spend(async () => {
+    clock.now += 500
+  })
+  t.equal(budget.leftMs, 0)
+  let isStarted = false
+  await t.rejects(
+    budget.spend(async () => {
+      isStarted = true
+    }),
+    TIMED_OUT
+  )
+  t.notOk(isStarted)
+})
+
+t.test(
+  'a call that does not settle is abandoned when the budget is spent, by the first call or by a later one',
+  async (t) => {
+    const fresh = new TimeBudget(30)
+    await t.rejects(fresh.spend(never), TIMED_OUT)
+    t.equal(fresh.leftMs, 0)
+
+    const used = new TimeBudget(60_000)
+    const clock = freezeMonotonicClock(t)
+    await used.spend(async () => {
+      clock.now += 59_980
+    })
+    await t.rejects(used.spend(never), TIMED_OUT, 'after 20 ms and not after 60 s')
+  }
+)
+
+t.test('work that throws at once, or gives no promise, is like work that rejects or resolves', async (t) => {
+  const budget = new TimeBudget(60_000)
+  const error = new Error('no')
+  const throwing = () => {
+    throw error
+  }
+  await t.rejects(budget.spend(throwing), error)
+  const plain = (() => 7) as unknown as () => Promise<number>
+  t.equal(await budget.spend(plain), 7)
+  const clock = freezeMonotonicClock(t)
+  const { leftMs } = budget
+  clock.now += 1_000
+  t.equal(budget.leftMs, leftMs, 'neither counts as under way any more')
+})
+
+t.test('full budgets share one timer, however many there are', async (t) => {
+  const timers = captureTimers(t)
+  const budgets = Array.from({ length: 100 }, () => new TimeBudget(54_321))
+  t.strictSame(await Promise.all(budgets.map((budget, i) => budget.spend(async () => i))), [...budgets.keys()])
+  t.equal(timers.length, 1)
+})
+
+t.test(
+  'a shared timer abandons each work at its own time, and keeps the process alive only while there is work',
+  async (t) => {
+    const timers = captureTimers(t)
+    const inTime = createDeadline(100)
+    const abandoned: string[] = []
+    const abandon = async (name: string) => {
+      const startedAt = performance.now()
+      await inTime(never()).catch(() => abandoned.push(name))
+      // Timers may fire a millisecond early.
+      t.ok(performance.now() - startedAt >= 98, `${name}: not before its time`)
+    }
+    void abandon('first')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    void abandon('second')
+    const timer = timers[0]
+    t.ok(timer?.hasRef())
+    await until(() => abandoned.length === 2)
+    t.strictSame(abandoned, ['first', 'second'])
+
+    const [hanging, settling] = [abandon('other'), inTime(Promise.resolve('a result'))]
+    t.equal(await settling, 'a result')
+    t.ok(
+      timers.some((timer) => isSet(timer) && timer.hasRef()),
+      'other work is still under way'
+    )
+    await hanging
+    t.equal(await inTime(Promise.resolve('a result')), 'a result')
+    t.notOk(timers.some((timer) => isSet(timer) && timer.hasRef()))
+    const last = abandon('third')
+    t.ok(
+      timers.some((timer) => isSet(timer) && timer.hasRef()),
+      'a timer that is left is used again'
+    )
+    await last
+  }
+)
+
+t.test('a late result of abandoned work is ignored', async (t) => {
+  const outcomes: ((value: string) => void)[] = []
+  const late = () => new Promise<string>((resolve) => outcomes.push(resolve))
+  await t.rejects(new TimeBudget(10).spend(late), TIMED_OUT)
+  await t.rejects(withDeadline(late(), 10), TIMED_OUT)
+  for (const settle of outcomes) settle('late')
+  const rejections: ((error: Error) => void)[] = []
+  const failing = () => new Promise<never>((_resolve, reject) => rejections.push(reject))
+  await t.rejects(new TimeBudget(10).spend(failing), TIMED_OUT)
+  await t.rejects(withDeadline(failing(), 10), TIMED_OUT)
+  for (const reject of rejections) reject(new Error('late'))
+  // An unhandled rejection would fail the test.
+  await new Promise(setImmediate)
+})
+
+t.test('a deadline of one piece of work can leave the process alone', async (t) => {
+  const timers = captureTimers(t)
+  t.equal(await withDeadline(Promise.resolve(1), 60_000), 1)
+  t.equal(await withDeadline(Promise.resolve(1), 60_000, { ref: false }), 1)
+  void withDeadline(never(), 60_000, { ref: false })
+  await new Promise(setImmediate)
+  const [first, second, third] = timers
+  t.strictSame([isSet(first), isSet(second)], [false, false], 'the timer is cleared when the work has settled')
+  t.notOk(third?.hasRef())
+})
+
+t.test('a call is aborted and rejects when its time has passed, also when nothing obeys the signal', async (t) => {
+  stayAlive(t)
+  const call = new AbortableCall(20)
+  const { signal } = call
+  await t.rejects(call.run(never), TIMED_OUT)
+  t.ok(signal.aborted)
+  t.ok(call.isOverdue)
+})
+
+t.test('a call that is hanging is aborted also when the garbage has been collected', async (t) => {
+  stayAlive(t)
+  setFlagsFromString('--expose-gc')
+  const collectGarbage: () => void = runInNewContext('gc')
+  const calls = Array.from({ length: 50 }, () => new AbortableCall(100).run(never))
+  const outcomes = Promise.allSettled(calls)
+  const timer = setInterval(collectGarbage, 10)
+  t.teardown(() => clearInterval(timer))
+  collectGarbage()
+  t.ok((await outcomes).every(({ status }) => status === 'rejected'))
+})
+
+t.test('what a call settles with in the turn of its abort is its result', async (t) => {
+  stayAlive(t)
+  const call = new AbortableCall(20)
+  const saved = () =>
+    new Promise<string>((resolve) => call.signal.addEventListener('abort', () => setImmediate(resolve, 'saved')))
+  t.equal(await call.run(saved), 'saved')
+  t.ok(call.isOverdue)
+
+  const error = new Error('no')
+  const refused = new AbortableCall(20)
+  const refusal = () =>
+    new Promise<never>((_resolve, reject) => refused.signal.addEventListener('abort', () => reject(error)))
+  await t.rejects(refused.run(refusal), error)
+})
+
+t.test('a late result of an aborted call is ignored', async (t) => {
+  stayAlive(t)
+  let settle: { resolve(value: string): void; reject(error: Error): void } | undefined
+  const late = () => new Promise<string>((resolve, reject) => (settle = { resolve, reject }))
+  for (const name of ['resolve', 'reject'] as const) {
+    const call = new AbortableCall(60_000)
+    const result = call.run(late)
+    call.abort(new Error('gone'))
+    await t.rejects(result, { message: 'gone' })
+    t.notOk(call.isOverdue)
+    settle?.[name](new Error('late') as never)
+    // An unhandled rejection would fail the test.
+    await new Promise(setImmediate)
+  }
+})
+
+t.test('a call that has settled leaves no timer, and nothing aborts it any more', async (t) => {
+  stayAlive(t)
+  const timers = captureTimers(t)
+  const error = new Error('no')
+  const throwing = () => {
+    throw error
+  }
+  const calls = [new AbortableCall(60_000), new AbortableCall(60_000), new AbortableCall(60_000)] as const
+  t.equal(await calls[0].run(async () => 'a result'), 'a result')
+  await t.rejects(calls[1].run(throwing), error)
+  t.equal(await calls[2].run((() => 7) as never), 7, 'a value is as good as a promise of the value')
+  await new Promise(setImmediate)
+  t.notOk(timers.some(isSet))
+  for (const call of calls) {
+    call.abort(new Error('gone'))
+    t.notOk(call.signal.aborted)
+  }
+})
+
+t.test('a timer does not keep the process alive', async (t) => {
+  stayAlive(t)
+  const timers = captureTimers(t)
+  const call = new AbortableCall(60_000)
+  const hanging = call.run(never)
+  t.strictSame([isSet(timers[0]), timers[0]?.hasRef()], [true, false])
+  call.abort(new Error('gone'))
+  await t.rejects(hanging)
+})
+
+t.test('what goes on after a call has the rest of its time, and outlives a client that goes', async (t) => {
+  stayAlive(t)
+  const timers = captureTimers(t)
+  const call = new AbortableCall(60)
+  let finish = () => {}
+  const first = new Promise<void>((resolve) => (finish = resolve))
+  const second = new Promise<never>((_resolve, reject) => call.signal.addEventListener('abort', reject))
+  const result = call.run(async () => {
+    call.waitUntil(first)
+    call.waitUntil(second)
+    return 'answered'
+  })
+  t.equal(await result, 'answered')
+  call.abort(new Error('gone'))
+  t.notOk(call.signal.aborted)
+  finish()
+  await first
+  t.ok(isSet(timers[0]), 'the other work goes on')
+  await t.rejects(second)
+  t.ok(call.signal.aborted)
+  t.notOk(call.isOverdue, 'the call itself was in time')
+  t.notOk(isSet(timers[0]))
+})
+
+t.test('a result that came with the timer is in time', async (t) => {
+  stayAlive(t)
+  const call = new AbortableCall(37)
+  // Durations that no other timer has: timers of one duration fire together.
+  // As what a socket brings: after the timers, and before what they have put off.
+  const read = (resolve: (value: string) => void) => setTimeout(() => setImmediate(resolve, 'a result'), 13)
+  const result = call.run(() => new Promise<string>(read))
+  const busyUntil = performance.now() + 80
+  while (performance.now() < busyUntil);
+  t.equal(await result, 'a result')
+  t.notOk(call.signal.aborted)
+  t.strictSame(getEventListeners(call.signal, 'abort'), [])
+})

@@ -1,0 +1,233 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import t, { type Test } from 'tap'
+import { createMemoryStore, fastifyJwtSession, type OptionsWithUpstream } from '../../lib/index.js'
+import { SECRET } from '../fixtures/app.js'
+import { createLog } from '../fixtures/log.js'
+import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
+import { until } from '../fixtures/until.js'
+import { createWatchedFastify } from '../fixtures/watched-fastify.js'
+
+const USER = { id: 'ada' }
+
+/** A promise that is resolved from outside. */
+function createGate() {
+  let open: () => void = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { open, opened }
+}
+
+/** An app whose upstream and store wait for gates, in memory, with one session that was there before. */
+async function createSlowApp(
+  t: Test,
+  {
+    before = () => {},
+    options = {},
+    server = {}
+  }: {
+    before?(app: FastifyInstance): unknown
+    options?: Partial<OptionsWithUpstream>
+    server?: FastifyServerOptions
+  } = {}
+) {
+  const upstream = createGate()
+  const called = createGate()
+  const stored = createGate()
+  let isStoreSlow = false
+  const memory = createMemoryStore()
+  const store = {
+    ...memory,
+    async create(...args: Parameters<typeof memory.create>) {
+      const result = await memory.create(...args)
+      if (isStoreSlow) await stored.opened
+      return result
+    }
+  }
+  const { lines, logger } = createLog()
+  const app = createWatchedFastify(t, { logger, ...server })
+  await before(app)
+  await app.register(fastifyJwtSession, {
+    jwt: { secret: SECRET },
+    store,
+    storeTimeoutMs: 30_000,
+    upstream: {
+      async login() {
+        called.open()
+        await upstream.opened
+        return { user: USER }
+      },
+      async register() {
+        called.open()
+        await upstream.opened
+        return { user: USER }
+      }
+    },
+    ...options
+  })
+  await app.ready()
+  const { session } = await app.sessions.create(USER)
+  return {
+    app,
+    lines,
+    session,
+    upstream,
+    called,
+    stored,
+    slowStore() {
+      isStoreSlow = true
+    },
+    ids: async () => (await app.sessions.list(USER.id)).map(({ id }) => id)
+  }
+}
+
+/** How the host answers 503 before the plugin does, each once it is told to. */
+const HOSTS = {
+  'a timer of the application': (app: FastifyInstance, answer: Promise<void>) => {
+    app.addHook('onRequest', async (_request, reply) => {
+      void answer.then(() => reply.code(503).send({ host: true }))
+    })
+  },
+  'a timer that answers 200': (app: FastifyInstance, answer: Promise<void>) => {
+    app.addHook('onRequest', async (_request, reply) => {
+      void answer.then(() => reply.send({ host: true }))
+    })
+  },
+  'a timer that writes to the socket': (app: FastifyInstance, answer: Promise<void>) => {
+    app.addHook('onRequest', async (_request, reply) => {
+      void answer.then(() => {
+        reply.hijack()
+        reply.raw.writeHead(503, { 'content-type': 'application/json' }).end('{"host":true}')
+      })
+    })
+  }
+}
+
+for (const [name, host] of Object.entries(HOSTS)) {
+  for (const isHookSlow of [false, true]) {
+    t.test(`${name}, ${isHookSlow ? 'with' : 'without'} an onSend hook that takes its time`, async (t) => {
+      async function start(t: Test) {
+        const answer = createGate()
+        const sent = createGate()
+        const inHook = createGate()
+        const slow = await createSlowApp(t, {
+          options: { session: { maxPerUser: 1 } },
+          before(app) {
+            host(app, answer.opened)
+            if (!isHookSlow) return
+            app.addHook('onSend', async () => {
+              inHook.open()
+              await sent.opened
+            })
+          }
+        })
+        // What is written to the socket passes no hook.
+        const isHooked = isHookSlow && !name.includes('socket')
+        const answerInHook = isHooked ? inHook.opened : Promise.resolve()
+        return { ...slow, answer, sent, answerInHook, inHook: inHook.opened }
+      }
+
+      t.test('before the upstream has: nothing is opened, and nothing ended', async (t) => {
+        const { app, lines, session, answer, sent, answerInHook, upstream, called, ids } = await start(t)
+        const login = app.inject(postJson('/user/login', CREDENTIALS))
+        await called.opened
+        answer.open()
+        await answerInHook
+        upstream.open()
+        await new Promise(setImmediate)
+        sent.open()
+        const { body, statusCode } = await login
+        t.equal(body, '{"host":true}')
+        t.equal(statusCode, name.includes('200') ? 200 : 503)
+        t.strictSame(await ids(), [session.id])
+        t.notOk(lines.some((line) => line.includes('"level":50')))
+      })
+
+      t.test('while the session is being opened: the session is taken back', async (t) => {
+        const { app, session, answer, sent, answerInHook, upstream, stored, slowStore, ids } = await start(t)
+        slowStore()
+        upstream.open()
+        const login = app.inject(postJson('/user/login', CREDENTIALS))
+        await until(async () => !(await ids()).includes(session.id))
+        answer.open()
+        await answerInHook
+        stored.open()
+        await new Promise(setImmediate)
+        sent.open()
+        t.equal((await login).body, '{"host":true}')
+        await until(async () => (await ids()).length === 0)
+      })
+
+      if (!isHookSlow) return
+      t.test('while the answer of the login waits in the hook: the session is taken back', async (t) => {
+        const { app, answer, sent, inHook, upstream, ids } = await start(t)
+        upstream.open()
+        const login = app.inject(postJson('/user/login', CREDENTIALS))
+        await inHook
+        answer.open()
+        await new Promise(setImmediate)
+        sent.open()
+        await login
+        await until(async () => (await ids()).length === 0)
+      })
+    })
+  }
+}
+
+t.test('the handlerTimeout of Fastify answers, and nothing is opened', async (t) => {
+  const { app, session, upstream, ids } = await createSlowApp(t, { server: { handlerTimeout: 50 } })
+  const { statusCode } = await app.inject(postJson('/user/login', CREDENTIALS))
+  t.equal(statusCode, 503)
+  upstream.open()
+  await new Promise(setImmediate)
+  t.strictSame(await ids(), [session.id])
+})
+
+t.test('a registration that the host has answered is not answered again', async (t) => {
+  const answer = createGate()
+  const sent = createGate()
+  const { app, lines, upstream, called } = await createSlowApp(t, {
+    before(app) {
+      HOSTS['a timer of the application'](app, answer.opened)
+      app.addHook('onSend', async () => sent.opened)
+    }
+  })
+  const registration = app.inject(postJson('/user/register', CREDENTIALS))
+  await called.opened
+  answer.open()
+  await new Promise(setImmediate)
+  upstream.open()
+  await new Promise(setImmediate)
+  sent.open()
+  t.equal((await registration).statusCode, 503)
+  t.notOk(lines.some((line) => line.includes('"level":50')))
+})
+
+t.test('a hook that fails on the answer of the login leaves no session', async (t) => {
+  for (const hook of ['onSend', 'preSerialization'] as const) {
+    const { app, session, upstream, ids } = await createSlowApp(t, {
+      before: (app) =>
+        app.addHook(hook, async (_request, reply) => {
+          if (reply.statusCode === 200) throw new Error('The hook is broken')
+        })
+    })
+    upstream.open()
+    t.equal((await app.inject(postJson('/user/login', CREDENTIALS))).statusCode, 500)
+    await until(async () => (await ids()).join() === session.id)
+  }
+})
+
+t.test('a hook that rewrites the answer, late or not, takes nothing back', async (t) => {
+  const { app, upstream, ids } = await createSlowApp(t, {
+    before: (app) =>
+      app.addHook('onSend', async (_request, _reply, payload) => {
+        await delay(1)
+        return Buffer.from(`sealed:${payload}`).toString('base64')
+      })
+  })
+  upstream.open()
+  t.equal((await app.inject(postJson('/user/login', CREDENTIALS))).statusCode, 200)
+  await new Promise(setImmediate)
+  t.equal((await ids()).length, 2)
+})

@@ -1,0 +1,4 @@
+import { runFolder } from '../fixtures/run-folder.js'
+
+process.env.SESSION_CACHE = 'on'
+runFolder('test/token')

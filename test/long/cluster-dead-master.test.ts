@@ -1,0 +1,109 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { createApp, withToken } from '../fixtures/app.js'
+import { CLIENT, createClusterApp, keepVisiting, usersOn } from '../fixtures/cluster-app.js'
+import { type ClusterClientOptions, type StartedCluster, startCluster } from '../fixtures/redis/start-cluster.js'
+import { startTcpProxy } from '../fixtures/redis/start-proxy.js'
+import { upstream } from '../fixtures/tokens.js'
+import { until } from '../fixtures/until.js'
+
+/** No replica takes over for a master, and the others serve without it. */
+const args = ['--cluster-require-full-coverage', 'no', '--cluster-replica-no-failover', 'yes']
+const OUTAGE_MS = 4_000
+
+/** How the first master is lost: what has to be done, and settings of the client. */
+interface Loss {
+  client?: ClusterClientOptions
+  lose(): unknown
+}
+
+const LOSSES: Record<string, (t: Test, cluster: StartedCluster) => Promise<Loss>> = {
+  'is dead': async (_t, cluster) => ({ lose: () => cluster.masters[0].kill() }),
+  hangs: async (_t, cluster) => ({ lose: () => cluster.masters[0].stall() }),
+  'is out of reach of this process only': async (t, cluster) => {
+    const proxy = await startTcpProxy(t, cluster.masters[0])
+    const natMap = { [`127.0.0.1:${cluster.nodes[0]?.port}`]: { host: '127.0.0.1', port: proxy.port } }
+    return { client: { natMap }, lose: () => proxy.swallow() }
+  }
+}
+
+for (const [how, prepare] of Object.entries(LOSSES)) {
+  for (const cache of [false, true]) {
+    t.test(`a master that ${how} costs its own users only, ${cache ? 'with' : 'without'} the cache`, async (t) => {
+      const cluster = await startCluster(t, { args })
+      const { client, lose } = await prepare(t, cluster)
+      const { app, logged, open } = await createClusterApp(t, cluster, { cache }, client)
+      const opened = () => logged(50).filter((text) => text.includes('503 at once'))
+      const ofDead = await open(usersOn(0, 10))
+      const ofOthers = await open([...usersOn(1, 5), ...usersOn(2, 5)])
+      const atLoss = keepVisiting(app, ofOthers)
+      await lose()
+      const dead = keepVisiting(app, ofDead, { pauseMs: 1_000 })
+      await delay(200)
+      t.strictSame(Object.keys(await atLoss.stop()), ['200'])
+      // No request of another user closes the circuit until it is open.
+      await until(() => opened().length > 0)
+      const others = keepVisiting(app, ofOthers.slice(3, 7), { pauseMs: 100 })
+      await Promise.all(usersOn(1, 5).map((id) => app.sessions.create({ id })))
+      await delay(OUTAGE_MS)
+      t.strictSame(Object.keys(await others.stop()), ['200'])
+      const statuses = Object.keys(await dead.stop())
+      // The cache lets in for `maxStaleMs`.
+      t.strictSame(
+        statuses.filter((status) => !cache || status !== '200'),
+        ['503']
+      )
+      t.equal(opened().length, 1, opened().join())
+    })
+  }
+}
+
+t.test('an app is ready while most users can be served, and logs once which master is missing', async (t) => {
+  const cluster = await startCluster(t, { args })
+  const { app, logged } = await createClusterApp(t, cluster)
+  t.ok(await app.sessions.isReady())
+  const missing = (level: number) => logged(level).filter((text) => / is not ready| is ready again/.test(text))
+  const nameOf = (i: number) => `127.0.0.1:${cluster.nodes[i]?.port}`
+
+  await cluster.masters[0].kill()
+  for (let i = 0; i < 3; i++) t.ok(await app.sessions.isReady())
+  t.strictSame(missing(50), [`The session store at ${nameOf(0)} is not ready`])
+
+  const redis = cluster.connect(CLIENT)
+  const late = await createApp(t, { upstream, redis, requireStoreAtStart: true })
+  const [user = ''] = usersOn(1, 1)
+  const { token } = await late.sessions.create({ id: user })
+  t.equal((await late.inject(withToken(token))).statusCode, 200)
+
+  cluster.masters[1].stall()
+  t.notOk(await app.sessions.isReady())
+  t.strictSame(missing(50).slice(1), [`The session store at ${nameOf(1)} is not ready`])
+  cluster.masters[1].resume()
+  await until(() => app.sessions.isReady())
+  t.strictSame(missing(30), [`The session store at ${nameOf(1)} is ready again`])
+})
+
+t.test('an abandoned login of a living master is ended while those of a dead one wait', async (t) => {
+  const cluster = await startCluster(t, { args })
+  const breaker = { store: { failures: 1_000 } }
+  const { app } = await createClusterApp(t, cluster, { breaker })
+  const paused = cluster.masters[1].client()
+  const login = (id: string) =>
+    app.sessions.create({ id }).then(
+      () => t.fail('opened'),
+      () => {}
+    )
+  cluster.masters[0].stall()
+  await Promise.all(usersOn(0, 400).map(login))
+  await paused.call('CLIENT', 'PAUSE', '1500', 'WRITE')
+  await Promise.all(usersOn(1, 2).map(login))
+  const readEnded = async () => {
+    const keys = (await paused.keys('fjs:*')).filter((key) => !key.endsWith('beat'))
+    const values = await Promise.all(keys.map((key) => paused.get(key)))
+    return values.filter((value) => value === 'revoked').length
+  }
+  // Tombstones, of sessions that were never opened.
+  await until(async () => (await readEnded()) === 2)
+  await login(usersOn(0, 1)[0] ?? '')
+  t.pass('while the dead master is still dead')
+})

@@ -1,0 +1,137 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import { logout, withToken } from '../../fixtures/app.js'
+import { PASSWORD } from '../../fixtures/upstream.js'
+
+/** What the client knows of a session: only what it was told. */
+interface KnownSession {
+  token: string
+  /** When the login was acknowledged, by `performance.now()`. */
+  openedAt: number
+  /** When the logout was acknowledged. */
+  endedAt: number | null
+  /** A logout was answered 503: it may have happened. */
+  isUnsure: boolean
+}
+
+/** Whether what was acknowledged at this time must have outlived the failover. */
+export type IsSafe = (acknowledgedAt: number) => boolean
+
+/** What became of what was acknowledged. */
+export interface Verdict {
+  logins: number
+  logouts: number
+  /** Acknowledged while nobody could know whether a replica had it, and gone. */
+  lostLogins: number
+  lostLogouts: number
+}
+
+/** A client that writes down what was acknowledged, and what it was answered. */
+export interface Ledger {
+  /** How many answers there were, by status. */
+  readonly answers: ReadonlyMap<number, number>
+  /** The longest that an answer took, in ms. */
+  readonly slowestMs: number
+  /** What nobody may be answered, in words. */
+  readonly wrong: string[]
+  /** Logs this user in and looks at his private page; false when one of them was not to be had. */
+  visit(userId: string): Promise<boolean>
+  /** Logs users in, looks at private pages and logs out, one after the other, until it is stopped. */
+  work(users: string[], signal: AbortSignal): Promise<void>
+  /** Looks at every session, when all is well again. */
+  settle(): Promise<Verdict>
+}
+
+const PAUSE_MS = 5
+
+export function createLedger(app: FastifyInstance, isSafe: IsSafe): Ledger {
+  const sessions: KnownSession[] = []
+  const answers = new Map<number, number>()
+  const wrong: string[] = []
+  let slowestMs = 0
+
+  async function ask(request: InjectOptions, good: number) {
+    const startedAt = performance.now()
+    const answer = await app.inject(request)
+    const { statusCode } = answer
+    slowestMs = Math.max(slowestMs, performance.now() - startedAt)
+    answers.set(statusCode, (answers.get(statusCode) ?? 0) + 1)
+    if (![good, 401, 503].includes(statusCode)) wrong.push(`was answered ${statusCode}`)
+    const isClear = answer.headers['session-ended'] !== undefined
+    if (isClear !== [204, 401].includes(statusCode)) wrong.push(`${statusCode} came with the wrong signal`)
+    return answer
+  }
+
+  async function open(userId: string): Promise<KnownSession | null> {
+    const payload = { username: userId, password: PASSWORD }
+    const answer = await ask({ method: 'POST', url: '/user/login', payload }, 200)
+    if (answer.statusCode === 401) wrong.push('a login was refused')
+    if (answer.statusCode !== 200) return null
+    const session = { token: answer.json().access_token, openedAt: performance.now(), endedAt: null, isUnsure: false }
+    sessions.push(session)
+    return session
+  }
+
+  async function look(session: KnownSession): Promise<number> {
+    const { statusCode } = await ask(withToken(session.token), 200)
+    const { openedAt, endedAt, isUnsure } = session
+    if (statusCode === 401 && endedAt === null && !isUnsure && isSafe(openedAt)) wrong.push('an open session was ended')
+    if (statusCode === 200 && endedAt !== null && isSafe(endedAt)) wrong.push('a session that has ended was let in')
+    return statusCode
+  }
+
+  async function end(session: KnownSession): Promise<void> {
+    const { statusCode } = await ask(logout(session.token), 204)
+    if (statusCode === 204) session.endedAt = performance.now()
+    else session.isUnsure = true
+    if (statusCode === 401) wrong.push('a logout was refused')
+  }
+
+  async function work(users: string[], signal: AbortSignal): Promise<void> {
+    const mine: KnownSession[] = []
+    const pick = <Item>(items: Item[]) => items[Math.floor(Math.random() * items.length)] as Item
+    while (!signal.aborted) {
+      const dice = Math.random()
+      const session = pick(mine)
+      if (session === undefined || dice < 0.2) {
+        const opened = await open(pick(users))
+        if (opened !== null) mine.push(opened)
+      } else if (dice < 0.4 && session.endedAt === null) await end(session)
+      else await look(session)
+      await delay(PAUSE_MS)
+    }
+  }
+
+  async function untilAnswered(session: KnownSession): Promise<number> {
+    for (;;) {
+      const status = await look(session)
+      if (status !== 503) return status
+      await delay(PAUSE_MS)
+    }
+  }
+
+  async function settle(): Promise<Verdict> {
+    const verdict = { logins: sessions.length, logouts: 0, lostLogins: 0, lostLogouts: 0 }
+    for (const session of sessions) {
+      const status = await untilAnswered(session)
+      if (session.endedAt !== null) verdict.logouts++
+      if (session.endedAt === null && !session.isUnsure && status === 401) verdict.lostLogins++
+      if (session.endedAt !== null && status === 200) verdict.lostLogouts++
+    }
+    return verdict
+  }
+
+  return {
+    answers,
+    get slowestMs() {
+      return slowestMs
+    },
+    wrong,
+    async visit(userId) {
+      const session = await open(userId)
+      return session !== null && (await look(session)) === 200
+    },
+    work,
+    settle
+  }
+}

@@ -1,0 +1,77 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import { until } from '../../fixtures/until.js'
+import { createLedger, type Ledger, type Verdict } from './ledger.js'
+import type { Setup } from './setup.js'
+
+/** What happens to the master: it hangs with its connections open, or it is gone. */
+export const FAULTS = ['SIGSTOP', 'SIGKILL'] as const
+export type Fault = (typeof FAULTS)[number]
+
+/** One failover, as the servers and a client have seen it. Times in ms from the fault. */
+export interface Round extends Verdict {
+  /** Until the replica was the master. */
+  failoverMs: number
+  /** Until a user of that master could log in and was let in. */
+  backMs: number
+  slowestAnswerMs: number
+  good: number
+  refused: number
+  /** What must never be, in words. */
+  wrong: string[]
+}
+
+export interface RoundOptions {
+  fault: Fault
+  users: number
+  workers: number
+  /** Whether the old master comes back, under the load. */
+  heals: boolean
+}
+
+/** What was acknowledged so long before the fault has reached the replica of a link that is up. */
+const REPLICATED_AFTER_MS = 1_000
+const LONGEST_FAILOVER_S = 60
+
+/** Lets the master fail under a steady load, and gives what came of it. */
+export async function runRound(setup: Setup, app: FastifyInstance, options: RoundOptions): Promise<Round> {
+  const users = await setup.users(options.users)
+  let faultAt = Number.POSITIVE_INFINITY
+  let failedOverAt = Number.POSITIVE_INFINITY
+  // Between them whoever acknowledged may have been the old master.
+  const isSafe = (at: number) => at < faultAt - REPLICATED_AFTER_MS || at > failedOverAt
+  const ledger = createLedger(app, isSafe)
+  const load = new AbortController()
+  const work = Promise.all(Array.from({ length: options.workers }, () => ledger.work(users, load.signal)))
+
+  await delay(1.5 * REPLICATED_AFTER_MS)
+  faultAt = performance.now()
+  if (options.fault === 'SIGSTOP') setup.master.stall()
+  else await setup.master.kill()
+  const [failedOver, back] = await Promise.all([setup.untilFailedOver(), untilBack(ledger, users)])
+  failedOverAt = failedOver
+  if (options.heals) await setup.heal()
+  load.abort()
+  await work
+
+  const verdict = await ledger.settle()
+  return {
+    ...verdict,
+    failoverMs: failedOver - faultAt,
+    backMs: back - faultAt,
+    slowestAnswerMs: ledger.slowestMs,
+    good: sum(ledger.answers, [200, 204]),
+    refused: sum(ledger.answers, [503]),
+    wrong: ledger.wrong
+  }
+}
+
+async function untilBack(ledger: Ledger, users: string[]): Promise<number> {
+  let visits = 0
+  await until(() => ledger.visit(users[visits++ % users.length] as string), LONGEST_FAILOVER_S)
+  return performance.now()
+}
+
+function sum(answers: ReadonlyMap<number, number>, statuses: number[]): number {
+  return statuses.reduce((total, status) => total + (answers.get(status) ?? 0), 0)
+}

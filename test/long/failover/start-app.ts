@@ -1,0 +1,17 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { fastifyJwtSession, type OptionsWithUpstream } from '../../../lib/index.js'
+import { SECRET } from '../../fixtures/app.js'
+import type { Teardown } from '../../fixtures/redis/start-redis.js'
+
+/** An upstream that knows everybody: what these runs are about is the store. */
+const upstream = { login: async (body: unknown) => ({ user: { id: (body as { username: string }).username } }) }
+
+/** An app with a private page, ready when its Redis answers, closed at the end if it is not before. */
+export async function startApp(t: Teardown, options: Partial<OptionsWithUpstream>): Promise<FastifyInstance> {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, requireStoreAtStart: true, ...options })
+  app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)
+  await app.ready()
+  return app
+}

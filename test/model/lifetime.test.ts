@@ -1,0 +1,132 @@
+import t from 'tap'
+import { createLifetimes } from '../../lib/model/lifetime.js'
+import { createSessionId } from '../../lib/model/session-id.js'
+
+interface Period {
+  from: number
+  to: number
+}
+
+const IDLE_SECONDS = 10
+const IDLE = IDLE_SECONDS * 1_000
+const ID = createSessionId('ada')
+
+function lifetimesWith(downtime: readonly Period[] | null) {
+  return createLifetimes({ ttlSeconds: 3_600, idleTimeoutSeconds: IDLE_SECONDS, downtimeOf: () => downtime })
+}
+
+function session(lastSeenAt: number, expiresAt = 10 ** 9) {
+  return { id: ID, createdAt: 0, lastSeenAt, expiresAt }
+}
+
+/** Milliseconds of uptime between two moments, counted one by one. */
+function uptime(from: number, to: number, downtime: readonly Period[], idleMs: number): number {
+  const isDown = (at: number) =>
+    downtime.some((period, index) => {
+      const next = downtime[index + 1] ?? { from: Number.POSITIVE_INFINITY, to: Number.POSITIVE_INFINITY }
+      const upMs = next.from - period.to
+      const isJoined = upMs < idleMs / 3 && upMs < period.to - period.from + next.to - next.from
+      return at >= period.from && at < (isJoined ? next.from : period.to)
+    })
+  let count = 0
+  for (let at = from; at < to; at++) if (!isDown(at)) count++
+  return count
+}
+
+t.test('idle time counts only while the store could be written: as a naive simulation has it', async (t) => {
+  const random = (below: number) => Math.floor(Math.random() * below)
+  for (let round = 0; round < 2_000; round++) {
+    // Short, so that the simulation can count milliseconds.
+    const idleMs = 1_000
+    const now = 6_000 + random(1_000)
+    const downtime: Period[] = []
+    for (let at = random(1_500); at < now; ) {
+      const period = { from: at, to: Math.min(now, at + random(1_500)) }
+      downtime.push(period)
+      at = period.to + random(1_500)
+    }
+    const lifetimes = createLifetimes({ ttlSeconds: 3_600, idleTimeoutSeconds: 1, downtimeOf: () => downtime })
+    const ends = downtime.flatMap(({ from, to }) => [from, to, to - idleMs, now - idleMs])
+    const lastSeenAt = Math.max(
+      0,
+      Math.min(now, random(2) ? random(now) : (ends[random(ends.length)] ?? 0) + random(3) - 1)
+    )
+    const isExpired = uptime(lastSeenAt, now, downtime, idleMs) >= idleMs
+    const expiry = lifetimes.idleExpiryOf(session(lastSeenAt), now) ?? Number.NaN
+    const seen = { state: lifetimes.stateOf(session(lastSeenAt), now), isExpiryPast: expiry <= now }
+    const expected = { state: isExpired ? 'expired' : 'live', isExpiryPast: isExpired }
+    if (JSON.stringify(seen) !== JSON.stringify(expected)) {
+      return t.strictSame(seen, expected, JSON.stringify({ now, lastSeenAt, downtime }))
+    }
+    // The expiry is that of the simulation: a millisecond before it, one is left.
+    if (!isExpired) t.equal(uptime(lastSeenAt, expiry, downtime, idleMs), idleMs)
+  }
+  t.pass()
+})
+
+t.test('short uptime between long downtime does not count, and short downtime does not hide uptime', async (t) => {
+  const every = (upMs: number, downMs: number) =>
+    Array.from({ length: 50 }, (_, i) => ({ from: i * (upMs + downMs), to: i * (upMs + downMs) + downMs }))
+  const stateOf = (downtime: Period[]) => lifetimesWith(downtime).stateOf(session(0), downtime.at(-1)?.to ?? 0)
+  t.equal(stateOf(every(IDLE / 10, IDLE / 3)), 'live', 'in each period of uptime the user may not have been there')
+  t.equal(stateOf(every(IDLE / 3, IDLE)), 'expired', 'an active user was there')
+  t.equal(stateOf(every(IDLE / 4, IDLE / 100)), 'expired', 'one failed beat now and then')
+  t.equal(
+    stateOf([
+      { from: 0, to: 9 * IDLE },
+      ...every(IDLE / 4, 1).map(({ from, to }) => ({ from: from + 9.2 * IDLE, to: to + 9.2 * IDLE }))
+    ]),
+    'expired',
+    'a long outage does not join all short ones behind it'
+  )
+})
+
+t.test('without downtime a session expires when its last activity is the idle timeout ago', async (t) => {
+  const lifetimes = lifetimesWith([])
+  t.equal(lifetimes.stateOf(session(0), IDLE - 1), 'live')
+  t.equal(lifetimes.stateOf(session(0), IDLE), 'expired')
+  t.equal(lifetimes.idleExpiryOf(session(5), IDLE), IDLE + 5)
+})
+
+t.test('downtime that is unknown is asked for only where it matters, and is no evidence', async (t) => {
+  let asked = 0
+  const lifetimes = createLifetimes({
+    ttlSeconds: 3_600,
+    idleTimeoutSeconds: IDLE_SECONDS,
+    downtimeOf(tag) {
+      t.equal(tag, ID.slice(0, 16))
+      asked++
+      return null
+    }
+  })
+  t.equal(lifetimes.stateOf(session(0), IDLE - 1), 'live')
+  t.equal(asked, 0)
+  t.equal(lifetimes.stateOf(session(0), IDLE), 'not_known')
+  t.equal(lifetimes.stateOf(session(0, IDLE), IDLE), 'expired', 'the absolute expiry does not depend on it')
+})
+
+t.test('without an idle timeout there is the absolute expiry alone', async (t) => {
+  const lifetimes = createLifetimes({ ttlSeconds: 60, idleTimeoutSeconds: null, downtimeOf: () => null })
+  t.equal(lifetimes.stateOf(session(0, 60_000), 59_999), 'live')
+  t.equal(lifetimes.stateOf(session(0, 60_000), 60_000), 'expired')
+  t.equal(lifetimes.idleExpiryOf(session(0, 60_000), 0), null)
+  const unknowing = createLifetimes({ ttlSeconds: 60, idleTimeoutSeconds: 1, downtimeOf: () => null })
+  t.equal(unknowing.idleExpiryOf(session(5), 10), 1_005, 'as far as is known')
+  t.equal(lifetimes.activityOf(session(0, 60_000), 59_999), null)
+})
+
+t.test('the idle expiry is never later than the absolute expiry', async (t) => {
+  t.equal(lifetimesWith([{ from: 0, to: 100 * IDLE }]).idleExpiryOf(session(0, 2 * IDLE), IDLE), 2 * IDLE)
+})
+
+t.test('activity is written once in a tenth of the idle timeout', async (t) => {
+  const lifetimes = lifetimesWith([])
+  t.equal(lifetimes.activityOf(session(0), IDLE / 10 - 1), null)
+  t.equal(lifetimes.activityOf(session(0), IDLE / 10), IDLE / 10)
+})
+
+t.test('the activity never goes back, whatever the clocks of two instances say', async (t) => {
+  const lifetimes = lifetimesWith([])
+  t.equal(lifetimes.activityOf(session(1_000), 0), null, 'a little ahead, which passes')
+  t.equal(lifetimes.activityOf(session(60_000), 0), 60_000, 'far ahead: written, so that the store knows of the use')
+})

@@ -1,0 +1,107 @@
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'undici'
+import { logIn } from '../fixtures/app.js'
+import { recipes, runRecipe, sendWith } from '../fixtures/recipes.js'
+
+t.test('every recipe of examples/README.md has a test', async (t) => {
+  const files = (await readdir('test')).filter((name) => /^recipes.*\.test\.ts$/.test(name))
+  const texts = await Promise.all(files.map((name) => readFile(`test/${name}`, 'utf8')))
+  const untested = recipes.filter(({ heading }) => !texts.some((text) => text.includes(`'${heading}'`)))
+  t.strictSame(untested, [])
+  t.ok(recipes.length > 0)
+})
+
+t.test("a guarded scope lets in its users, and answers a stranger's bad request 401", async (t) => {
+  const { app } = await runRecipe(t, 'Guarding a scope')
+  const send = sendWith(app, await logIn(app))
+  t.strictSame((await send({ url: '/orders' })).json(), { ordersOf: 'ada' })
+  t.equal((await app.inject('/orders')).json().code, 'FST_JWT_SESSION_MISSING')
+  const badOrder = { method: 'POST', url: '/orders', payload: { nothing: 1 } } as const
+  t.equal((await app.inject(badOrder)).statusCode, 401)
+  t.equal((await send(badOrder)).statusCode, 400)
+})
+
+t.test('a role of the session opens a route, and another role does not', async (t) => {
+  const { app } = await runRecipe(t, 'Roles')
+  const openAs = async (role: string) => (await app.sessions.create({ id: 'ada', role } as never)).token
+  t.equal((await sendWith(app, await openAs('admin'))({ url: '/admin' })).body, 'admins only')
+  t.equal((await sendWith(app, await openAs('guest'))({ url: '/admin' })).statusCode, 403)
+  t.equal((await app.inject('/admin')).statusCode, 401)
+})
+
+t.test('a WebSocket', async (t) => {
+  const { app } = await runRecipe(t, 'WebSocket')
+  const token = await logIn(app)
+  const url = `${await app.listen({ host: '127.0.0.1', port: 0 })}/chat`.replace('http', 'ws')
+
+  /** Asks for a socket. Its next event with this name is waited for from the call on. */
+  function open(t: Test, options: ConstructorParameters<typeof WebSocket>[1]) {
+    const socket = new WebSocket(url, options)
+    t.teardown(() => socket.close())
+    const next = async (name: string) => (await once(socket, name))[0]
+    return { socket, next }
+  }
+
+  await t.test('opens for the token of its subprotocol, as a page sends it', async (t) => {
+    const { socket, next } = open(t, ['bearer', token])
+    await next('open')
+    t.equal(socket.protocol, 'bearer', 'and the token is not repeated')
+    const message = next('message')
+    socket.send('hello')
+    t.equal((await message).data, 'ada: hello')
+  })
+
+  await t.test('opens for the header of a program', async (t) => {
+    await open(t, { headers: { authorization: `Bearer ${token}` } }).next('open')
+  })
+
+  await t.test('does not open for a stranger, and for no other subprotocol', async (t) => {
+    for (const protocols of [[], ['bearer'], ['bearer', 'x'], ['chat', token]]) await open(t, protocols).next('error')
+  })
+
+  await t.test('closes at the first message after its session has ended', async (t) => {
+    const { socket, next } = open(t, ['bearer', token])
+    await next('open')
+    await app.sessions.revokeAll('ada')
+    const closed = next('close')
+    socket.send('hello')
+    t.equal((await closed).code, 4401)
+  })
+})
+
+t.test('a proxy behind the guard hands on the user, and no credentials', async (t) => {
+  const seen: unknown[] = []
+  const orders = createServer((request, response) => {
+    const { authorization, cookie, 'x-user-id': userId } = request.headers
+    seen.push({ url: request.url, authorization, cookie, userId })
+    response.end('orders')
+  })
+  await new Promise<void>((resolve) => orders.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => orders.close())
+  const ORDERS_URL = `http://127.0.0.1:${(orders.address() as AddressInfo).port}`
+  const { app } = await runRecipe(t, 'A proxy behind the guard', { env: { ORDERS_URL } })
+
+  t.equal((await app.inject('/orders/7')).statusCode, 401)
+  t.strictSame(seen, [], 'a stranger does not get through')
+  const send = sendWith(app, await logIn(app, 'ada ✓'))
+  const answer = await send({ url: '/orders/7', headers: { cookie: 'a=b', 'x-user-id': 'grace' } })
+  t.equal(answer.body, 'orders')
+  t.strictSame(seen, [{ url: '/7', authorization: undefined, cookie: undefined, userId: 'ada%20%E2%9C%93' }])
+})
+
+t.test('an app with zod schemas has the routes of the plugin, and the document of both', async (t) => {
+  const { app } = await runRecipe(t, 'Zod schemas in the same app')
+  const send = sendWith(app, await logIn(app))
+  t.strictSame((await send({ method: 'POST', url: '/orders', payload: { item: 'tea' } })).json(), { item: 'tea' })
+  t.equal((await send({ method: 'POST', url: '/orders', payload: { item: '' } })).statusCode, 400)
+  t.equal((await app.inject({ method: 'POST', url: '/user/login', payload: {} })).statusCode, 400)
+  t.equal((await app.inject({ method: 'POST', url: '/orders', payload: { item: 'tea' } })).statusCode, 401)
+
+  const { paths } = app.swagger() as { paths: Record<string, { post: { requestBody: unknown } }> }
+  t.match(JSON.stringify(paths['/orders']?.post.requestBody), '"minLength":1')
+  t.match(JSON.stringify(paths['/user/login']?.post.requestBody), '"password":{"')
+})

@@ -1,0 +1,271 @@
+import { randomUUID } from 'node:crypto'
+import { EventEmitter, once } from 'node:events'
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { createMemoryStore, createRedisStore, type SessionStore } from '../../lib/index.js'
+import { splitSessionId } from '../../lib/model/session-id.js'
+import { createApp, logout, withToken } from '../fixtures/app.js'
+import { createLog } from '../fixtures/log.js'
+import { type StartedRedis, startRedis } from '../fixtures/redis/start-redis.js'
+import { STORES } from '../fixtures/stores.js'
+import { freezeClock, NOW } from '../fixtures/tokens.js'
+import { until } from '../fixtures/until.js'
+
+const IDLE = 600
+const TENTH = IDLE / 10
+const session = { ttlSeconds: 43_200, idleTimeoutSeconds: IDLE }
+
+/** The store, and what came of each of its `replace`. */
+function watchReplace(store: SessionStore) {
+  const outcomes: boolean[] = []
+  let asked = 0
+  const watched: SessionStore = {
+    ...store,
+    async replace(...args) {
+      asked++
+      const isWritten = await store.replace(...args)
+      outcomes.push(isWritten)
+      return isWritten
+    }
+  }
+  /** How many were written, now that nothing is on its way. */
+  async function writes(): Promise<number> {
+    await until(() => outcomes.length === asked)
+    await turn()
+    return outcomes.filter(Boolean).length
+  }
+  return { watched, writes }
+}
+
+/** Sends so many requests at once; each must be let through. */
+async function use(t: Test, apps: FastifyInstance[], token: string, times = 1): Promise<void> {
+  const requests = Array.from({ length: times }, () => apps.map((app) => app.inject(withToken(token))))
+  const answers = await Promise.all(requests.flat())
+  t.ok(answers.every(({ statusCode }) => statusCode === 200))
+}
+
+for (const [name, createStore] of Object.entries(STORES)) {
+  t.test(`in the ${name} store`, async (t) => {
+    t.test('a session in use is written once in a tenth of the idle time, however many requests', async (t) => {
+      const { watched, writes } = watchReplace(await createStore(t))
+      const clock = freezeClock(t)
+      const app = await createApp(t, { store: watched, session })
+      const { token } = await app.sessions.create({ id: 'ada' })
+      for (let second = 0; second <= 2 * IDLE; second += TENTH / 6) {
+        clock.now = NOW + second
+        await use(t, [app], token, 3)
+        t.equal(await writes(), Math.floor(second / TENTH))
+      }
+    })
+
+    t.test('the first use at the tenth is written, and none before it', async (t) => {
+      const { watched, writes } = watchReplace(await createStore(t))
+      const clock = freezeClock(t)
+      const app = await createApp(t, { store: watched, session })
+      const { token } = await app.sessions.create({ id: 'ada' })
+      for (const [second, expected] of [
+        [TENTH - 0.001, 0],
+        [TENTH, 1],
+        [TENTH + IDLE - 0.001, 2]
+      ] as const) {
+        clock.now = NOW + second
+        await use(t, [app], token)
+        t.equal(await writes(), expected)
+      }
+    })
+
+    t.test('a hundred requests at once, on two instances, are one write', async (t) => {
+      const { watched, writes } = watchReplace(await createStore(t))
+      const clock = freezeClock(t)
+      const apps = [await createApp(t, { store: watched, session }), await createApp(t, { store: watched, session })]
+      const { token } = await (apps[0] as FastifyInstance).sessions.create({ id: 'ada' })
+      for (let round = 1; round <= 10; round++) {
+        clock.now = NOW + round * TENTH
+        await use(t, apps, token, 100)
+        t.equal(await writes(), round)
+      }
+    })
+  })
+}
+
+/** Every command that the server has run since the last call, those of scripts too, with its arguments. */
+async function watchCommands(t: Test, redis: StartedRedis): Promise<() => Promise<string[][]>> {
+  const client = redis.client()
+  const monitor = await client.monitor()
+  t.teardown(() => monitor.disconnect())
+  const commands: string[][] = []
+  monitor.on('monitor', (_time: string, args: string[]) => void (args[0] === 'ping' || commands.push(args)))
+  return async () => {
+    const marker = randomUUID()
+    await client.echo(marker)
+    await until(() => commands.some((args) => args.includes(marker)))
+    return commands.splice(0).slice(0, -1)
+  }
+}
+
+t.test('two instances with a Redis client each make one SET of it, in one script', async (t) => {
+  const redis = await startRedis(t)
+  const clock = freezeClock(t)
+  const apps = [
+    await createApp(t, { redis: redis.client(), session }),
+    await createApp(t, { redis: redis.client({ enableAutoPipelining: true }), session })
+  ]
+  const { token, session: opened } = await (apps[0] as FastifyInstance).sessions.create({ id: 'ada' })
+  await use(t, apps, token)
+  const watched = await watchCommands(t, redis)
+  /** The names of the commands on the keys of the user. */
+  const commandsSince = async () => {
+    const commands = await watched()
+    const [tag] = splitSessionId(opened.id)
+    return commands.filter((args) => args.some((arg) => arg.includes(tag))).map(([name = '']) => name.toUpperCase())
+  }
+  for (let round = 1; round <= 10; round++) {
+    clock.now = NOW + round * TENTH
+    await use(t, apps, token, 100)
+    // On each connection behind whatever the uses have sent.
+    for (const app of apps) await app.sessions.isReady()
+    const commands = await commandsSince()
+    t.equal(commands.filter((name) => name === 'SET').length, 1)
+    t.ok(commands.filter((name) => name.startsWith('EVAL')).length <= 2, 'an instance asks once')
+
+    await use(t, apps, token, 10)
+    for (const app of apps) await app.sessions.isReady()
+    const reads = await commandsSince()
+    t.strictSame([...new Set(reads)], ['MGET'], 'then nothing is written until the next tenth')
+  }
+})
+
+/** A store whose writes of a use wait until they are let go, and then happen. */
+function holdReplace(store: SessionStore) {
+  const gate = new EventEmitter()
+  let waiting = 0
+  const held: SessionStore = {
+    ...store,
+    async replace(...args) {
+      waiting++
+      await once(gate, 'open')
+      return store.replace(...args)
+    }
+  }
+  return { held, open: () => gate.emit('open'), waiting: () => waiting }
+}
+
+for (const [name, createStore] of Object.entries(STORES)) {
+  t.test(`the write of a use in the ${name} store`, async (t) => {
+    /** A session at its second tenth, and an app whose writes are held. */
+    async function open(t: Test) {
+      const store = await createStore(t)
+      const { held, ...gate } = holdReplace(store)
+      const clock = freezeClock(t)
+      const app = await createApp(t, { store: held, session: { ...session, maxPerUser: 1 }, storeTimeoutMs: 5_000 })
+      t.teardown(() => gate.open())
+      const created = await app.sessions.create({ id: 'ada' })
+      clock.now = NOW + TENTH
+      return { store, app, clock, id: created.session.id, ...created, ...gate }
+    }
+
+    t.test('is waited for by nobody', async (t) => {
+      const { app, token, waiting } = await open(t)
+      const startedAt = performance.now()
+      for (const times of [100, 10]) await use(t, [app], token, times)
+      t.ok(performance.now() - startedAt < 5_000)
+      t.equal(waiting(), 1, 'and is asked for once, however long it takes')
+    })
+
+    const ends: Record<string, (app: FastifyInstance, token: string) => Promise<unknown>> = {
+      logged_out: (app, token) => app.inject(logout(token)),
+      revoked: (app) => app.sessions.revokeAll('ada'),
+      replaced: (app) => app.sessions.create({ id: 'ada' })
+    }
+    for (const [reason, end] of Object.entries(ends)) {
+      t.test(`does not bring back a session that is ${reason} meanwhile`, async (t) => {
+        const { app, token, id, store, ...gate } = await open(t)
+        await use(t, [app], token)
+        await end(app, token)
+        gate.open()
+        await turn()
+        t.strictSame(await store.find(id), { ended: reason })
+        t.equal((await app.inject(withToken(token))).json().reason, reason)
+        t.notOk((await app.sessions.list('ada')).some((session) => session.id === id))
+      })
+    }
+
+    t.test('does not undo an update of the data meanwhile', async (t) => {
+      const { app, token, id, store, ...gate } = await open(t)
+      await use(t, [app], token)
+      const other = await createApp(t, { store, session })
+      await other.sessions.update(id, { theme: 'dark' })
+      gate.open()
+      await turn()
+      t.strictSame((await other.sessions.find(id))?.data, { theme: 'dark' })
+    })
+  })
+}
+
+t.test('the write of a use that fails fails nothing else, and the next use makes up for it', async (t) => {
+  const failures: Record<string, () => unknown> = {
+    'rejects with an error': () => Promise.reject(new Error('hunter2')),
+    'rejects with nothing': () => Promise.reject(),
+    'throws at once': () => {
+      throw new Error('hunter2')
+    },
+    'is no promise': () => undefined,
+    'says that it lost': async () => false
+  }
+  const unhandled: unknown[] = []
+  const listener = (reason: unknown) => unhandled.push(reason)
+  process.on('unhandledRejection', listener)
+  t.teardown(() => process.off('unhandledRejection', listener))
+  for (const [how, fail] of Object.entries(failures)) {
+    await t.test(how, async (t) => {
+      const memory = createMemoryStore()
+      const store = { ...memory, replace: fail as SessionStore['replace'] }
+      const log = createLog()
+      const clock = freezeClock(t)
+      const app = await createApp(t, { store, session }, { logger: log.logger })
+      const { token, session: opened } = await app.sessions.create({ id: 'ada' })
+      clock.now = NOW + TENTH
+      await use(t, [app], token, 5)
+      await turn()
+      t.strictSame(unhandled, [])
+      t.notMatch(log.lines.join(''), 'hunter2')
+      const works = await createApp(t, { store: memory, session })
+      await use(t, [works], token)
+      t.equal((await works.sessions.find(opened.id))?.lastSeenAt, clock.now * 1_000)
+    })
+  }
+})
+
+t.test('while it fails it is tried once in a second, however many requests', async (t) => {
+  const triedAt: number[] = []
+  const replace = async () => {
+    triedAt.push(performance.now())
+    throw new Error('read-only')
+  }
+  const clock = freezeClock(t)
+  const app = await createApp(t, { store: { ...createMemoryStore(), replace }, session })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  clock.now = NOW + TENTH
+  while (triedAt.length < 3) {
+    await use(t, [app], token, 10)
+    await delay(10)
+  }
+  const [first, second, third] = triedAt as [number, number, number]
+  for (const pause of [second - first, third - second]) t.ok(pause > 990, `${pause} ms`)
+})
+
+t.test('the write of a use does not bring back what Redis has lost', async (t) => {
+  const client = (await startRedis(t)).client()
+  const { held, open } = holdReplace(createRedisStore(client))
+  const clock = freezeClock(t)
+  const app = await createApp(t, { store: held, session })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  clock.now = NOW + TENTH
+  await use(t, [app], token)
+  await client.flushall()
+  open()
+  await turn()
+  t.equal(await client.dbsize(), 0)
+  t.equal((await app.inject(withToken(token))).json().reason, 'unknown')
+})

@@ -1,0 +1,227 @@
+import { inspect } from 'node:util'
+import t, { type Test } from 'tap'
+import {
+  fastifyJwtSession,
+  InvalidOptionError,
+  type JwtSessionOptions,
+  type SessionOptions,
+  type SessionRouteSettings,
+  verifySession
+} from '../../lib/index.js'
+import { createApp, logIn, SECRET, withToken } from '../fixtures/app.js'
+import { connectRedis } from '../fixtures/redis/start-redis.js'
+import { createRecordingStore, freezeClock, upstream } from '../fixtures/tokens.js'
+import { createWatchedFastify } from '../fixtures/watched-fastify.js'
+
+const LONGEST = 2 ** 31 - 1
+
+/** Seconds from a login to the idle end and to the absolute end, as `GET /user/session` tells them. */
+async function lifetimes(t: Test, session: SessionOptions | undefined) {
+  freezeClock(t)
+  const app = await createApp(t, { upstream, session })
+  const answer = await app.inject(withToken(await logIn(app), { url: '/user/session' }))
+  const { created_at, idle_expires_at, expires_at } = answer.json()
+  const after = (time: string | null) => time && (Date.parse(time) - Date.parse(created_at)) / 1_000
+  return { idle: after(idle_expires_at), absolute: after(expires_at) }
+}
+
+t.test('lifetimes by default and by choice', async (t) => {
+  const cases: [options: SessionOptions | undefined, idle: number | null, absolute: number][] = [
+    [undefined, 1_800, 43_200],
+    [{}, 1_800, 43_200],
+    [{ ttlSeconds: 1_801 }, 1_800, 1_801],
+    [{ ttlSeconds: 1_800 }, 1_800, 1_800],
+    [{ ttlSeconds: 1_799 }, 1_799, 1_799],
+    [{ ttlSeconds: 1 }, 1, 1],
+    [{ idleTimeoutSeconds: 43_200 }, 43_200, 43_200],
+    [{ idleTimeoutSeconds: 1 }, 1, 43_200],
+    [{ ttlSeconds: 60, idleTimeoutSeconds: 60 }, 60, 60],
+    [{ ttlSeconds: 60, idleTimeoutSeconds: 59 }, 59, 60],
+    [{ idleTimeoutSeconds: false }, null, 43_200],
+    [{ ttlSeconds: 5, idleTimeoutSeconds: false }, null, 5],
+    [{ ttlSeconds: LONGEST }, 1_800, LONGEST],
+    [{ ttlSeconds: LONGEST, idleTimeoutSeconds: LONGEST }, LONGEST, LONGEST]
+  ]
+  for (const [options, idle, absolute] of cases) {
+    await t.test(JSON.stringify(options) ?? 'none', async (t) =>
+      t.strictSame(await lifetimes(t, options), { idle, absolute })
+    )
+  }
+})
+
+t.test('the longest lifetimes and the largest limit work in Redis too', async (t) => {
+  const redis = await connectRedis(t)
+  for (const idleTimeoutSeconds of [LONGEST, false] as const) {
+    const session = { ttlSeconds: LONGEST, idleTimeoutSeconds, maxPerUser: 1_000 }
+    const app = await createApp(t, { redis, session })
+    const token = await logIn(app)
+    await logIn(app)
+    t.equal((await app.inject(withToken(token))).statusCode, 200)
+    t.ok(await app.sessions.update((await app.inject(withToken(token))).json().id, { a: 1 }))
+    await app.sessions.revokeAll('ada')
+    t.equal((await app.inject(withToken(token))).json().reason, 'revoked')
+  }
+})
+
+/** Registers the plugin and gives the routes that are there then. */
+async function routesOf(t: Test, routes: JwtSessionOptions['routes']): Promise<Set<string>> {
+  const app = createWatchedFastify(t)
+  const found = new Set<string>()
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const name of [method].flat()) if (name !== 'HEAD') found.add(`${name} ${url}`)
+  })
+  await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, routes })
+  await app.ready()
+  return found
+}
+
+const ALWAYS = ['POST /user/login', 'POST /user/logout']
+
+t.test('a user’s session has a route by default, the list of all his sessions on demand', async (t) => {
+  const list = (path: string) => [`GET ${path}`, `DELETE ${path}`, `DELETE ${path}/:id`]
+  const cases: [routes: JwtSessionOptions['routes'], expected: string[]][] = [
+    [undefined, ['GET /user/session']],
+    [{}, ['GET /user/session']],
+    [{ session: {}, sessions: false }, ['GET /user/session']],
+    [{ session: false }, []],
+    [{ session: { path: '/me' } }, ['GET /user/me']],
+    [{ sessions: {} }, ['GET /user/session', ...list('/user/sessions')]],
+    [{ sessions: { path: '/a/b' } }, ['GET /user/session', ...list('/user/a/b')]],
+    [
+      { session: { path: '/sessions' }, sessions: { path: '/session' } },
+      ['GET /user/sessions', ...list('/user/session')]
+    ],
+    [{ session: { path: '/all/x' }, sessions: { path: '/all' } }, ['GET /user/all/x', ...list('/user/all')]]
+  ]
+  for (const [routes, expected] of cases) {
+    await t.test(JSON.stringify(routes) ?? 'none', async (t) =>
+      t.strictSame([...(await routesOf(t, routes))].sort(), [...ALWAYS, ...expected].sort())
+    )
+  }
+})
+
+t.test('a path that ends in a slash has the routes below it behind one slash', async (t) => {
+  const routes = await routesOf(t, { sessions: { path: '/all/' } })
+  t.ok(routes.has('GET /user/all/'))
+  t.ok(routes.has('DELETE /user/all/:id'))
+})
+
+class Settings {
+  optional = true
+}
+
+const NO_BOOLEAN = [null, 0, 1, '', 'true', 'false', [], {}, () => true]
+
+/** Wrong settings, by the option that the error must name. */
+const WRONG: Record<string, readonly unknown[]> = {
+  'config.session': [
+    null,
+    true,
+    false,
+    0,
+    'optional',
+    '',
+    [],
+    [{ optional: true }],
+    new Map(),
+    new Settings(),
+    () => {}
+  ],
+  'config.session.fresh': [{ fresh: 300 }, { optional: true, fresh: undefined }],
+  'config.session.Optional': [{ Optional: true }],
+  'config.session.sliding': [{ sliding: false }],
+  'config.session.__proto__': [JSON.parse('{"__proto__":{"optional":true}}')],
+  'config.session.freshSeconds': [
+    ...[0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, '300', '', null, true, false, [300], {}, 300n]
+  ].map((freshSeconds) => ({ freshSeconds })),
+  'config.session.optional': NO_BOOLEAN.map((optional) => ({ optional })),
+  'config.session.slide': NO_BOOLEAN.map((slide) => ({ slide }))
+}
+
+const CASES = Object.entries(WRONG).flatMap(([option, values]) => values.map((value) => [option, value] as const))
+
+/** An app, with routes of these settings that were there before the plugin came, and after it. */
+async function createAppWith(t: Test, before: unknown[], after: unknown[] = []) {
+  const ran: string[] = []
+  const store = createRecordingStore(t)
+  const app = createWatchedFastify(t)
+  const addRoutes = (when: string, all: unknown[]) => {
+    for (const [index, session] of all.entries()) {
+      const config = { session } as { session: SessionRouteSettings }
+      app.get(`/${when}/${index}`, { preHandler: verifySession, config }, async ({ url }) => {
+        ran.push(url)
+        return url
+      })
+    }
+  }
+  addRoutes('before', before)
+  await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, store })
+  addRoutes('after', after)
+  await app.ready()
+  const { token } = await app.sessions.create({ id: 'ada' })
+  store.calls.length = 0
+  return { app, ran, token, store }
+}
+
+t.test('wrong settings fail the registration of their route, and are named', async (t) => {
+  for (const [option, session] of CASES) {
+    const error = await createAppWith(t, [], [session]).catch((error: unknown) => error)
+    t.ok(error instanceof InvalidOptionError, inspect(session))
+    t.match(error, { code: 'FST_JWT_SESSION_INVALID_OPTION', statusCode: 500, option })
+    t.match((error as Error).message, `The \`${option}\` option `)
+  }
+})
+
+t.test('also below a prefix, on a route for any method, and without the guard', async (t) => {
+  const app = createWatchedFastify(t)
+  await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream })
+  app.register(
+    async (scope) => {
+      scope.all('/any', { config: { session: { freshSeconds: 0 } } }, async () => 'any')
+    },
+    { prefix: '/v1' }
+  )
+  const error = await t.rejects(async () => await app.ready(), { code: 'FST_JWT_SESSION_INVALID_OPTION' })
+  t.match(error, { option: 'config.session.freshSeconds' })
+})
+
+t.test('the wrong settings of a route that was there before the plugin fail its requests', async (t) => {
+  const { app, ran, token, store } = await createAppWith(
+    t,
+    CASES.map(([, session]) => session)
+  )
+  for (const [index, [option]] of CASES.entries()) {
+    const url = `/before/${index}`
+    for (const request of [{ url }, withToken(token, { url }), withToken('garbage', { url }), { url }]) {
+      const answer = await app.inject(request)
+      t.equal(answer.statusCode, 500)
+      t.match(answer.json(), { code: 'FST_JWT_SESSION_INVALID_OPTION', message: `The \`${option}\` option ` })
+      t.notOk(answer.headers['clear-site-data'] ?? answer.headers['session-ended'])
+    }
+  }
+  t.strictSame(ran, [])
+  t.strictSame(store.calls, [], 'nobody is looked up for nothing')
+})
+
+t.test('good settings are taken, frozen, shared or empty, from before the plugin and after it', async (t) => {
+  const shared: SessionRouteSettings = Object.freeze({ optional: false, freshSeconds: 1, slide: true })
+  const nothing = { optional: undefined, freshSeconds: undefined, slide: undefined }
+  const good = [undefined, {}, Object.create(null), nothing, shared, shared, { freshSeconds: 2 ** 31 - 1 }]
+  const { app, ran, token } = await createAppWith(t, good, good)
+  for (const when of ['before', 'after']) {
+    for (const index of good.keys()) {
+      const url = `/${when}/${index}`
+      t.equal((await app.inject(url)).json().code, 'FST_JWT_SESSION_MISSING')
+      for (let times = 0; times < 2; times++) t.equal((await app.inject(withToken(token, { url }))).statusCode, 200)
+      t.strictSame(ran.splice(0), [url, url])
+    }
+  }
+})
+
+t.test('what other applications keep under config.session is theirs', async (t) => {
+  const app = createWatchedFastify(t)
+  app.register(async (scope) => void (await scope.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream })))
+  const config = { session: 'mine' } as never
+  app.register(async (sibling) => void sibling.get('/theirs', { config }, async () => 'theirs'))
+  t.equal((await app.inject('/theirs')).body, 'theirs')
+})

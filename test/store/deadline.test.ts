@@ -1,0 +1,180 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { InjectOptions } from 'fastify'
+import t from 'tap'
+import { createMemoryStore, type SessionStore } from '../../lib/index.js'
+import { createApp, logIn, withToken } from '../fixtures/app.js'
+import { createHost } from '../fixtures/host.js'
+import { freezeClock, upstream } from '../fixtures/tokens.js'
+import { until } from '../fixtures/until.js'
+
+/** In time for one operation, and not for another one behind it. */
+const OPERATION_MS = 300
+const STORE_TIMEOUT_MS = 500
+
+/** A store that takes its time as soon as `isSlow` is set. */
+function createSlowStore() {
+  const state = { isSlow: false }
+  const slowed = Object.entries(createMemoryStore()).map(([name, method]) => [
+    name,
+    async (...args: unknown[]) => {
+      if (state.isSlow) await delay(OPERATION_MS)
+      return (method as (...args: unknown[]) => unknown)(...args)
+    }
+  ])
+  return { state, store: Object.fromEntries(slowed) as SessionStore }
+}
+
+t.test('a request waits for the store no longer than storeTimeoutMs, however often it asks', async (t) => {
+  const { state, store } = createSlowStore()
+  const options = { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS, routes: { sessions: {} } }
+  const app = await createApp(t, options)
+  const [token, other] = [await logIn(app), await app.sessions.create({ id: 'ada' })]
+  const { session } = await app.sessions.create({ id: 'bob' })
+  state.isSlow = true
+
+  const requests: Record<string, InjectOptions> = {
+    'a list': { url: '/user/sessions' },
+    'an end of the others': { method: 'DELETE', url: '/user/sessions' },
+    'an end of one': { method: 'DELETE', url: `/user/sessions/${other.session.id}` }
+  }
+  t.equal((await app.inject(withToken(token))).statusCode, 200, 'one operation is in time')
+  for (const [name, request] of Object.entries(requests)) {
+    t.equal((await app.inject(withToken(token, request))).statusCode, 503, name)
+  }
+  await t.rejects(app.sessions.update(session.id, { a: 1 }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+})
+
+t.test('nor with an update that waits for others', async (t) => {
+  const memory = createMemoryStore()
+  let isStalled = false
+  let asked = 0
+  const find: SessionStore['find'] = async (id) => {
+    asked++
+    return isStalled ? new Promise<never>(() => {}) : memory.find(id)
+  }
+  let outcomes: PromiseSettledResult<unknown>[] = []
+  const { app } = await createHost(t, {
+    options: { store: { ...memory, find }, upstream, storeTimeoutMs: STORE_TIMEOUT_MS },
+    after(app) {
+      app.get('/me', { preHandler: app.verifySession }, async ({ session }) => {
+        isStalled = true
+        asked = 0
+        outcomes = await Promise.allSettled([
+          ...Array.from({ length: 500 }, () => session.update({})),
+          ...Array.from({ length: 500 }, () => app.sessions.update(session.id, {}))
+        ])
+      })
+    }
+  })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  t.equal((await app.inject(withToken(token))).statusCode, 200)
+  t.ok(asked < 10, `${asked} have asked`)
+  const reasons = new Set(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason))
+  for (const reason of reasons) {
+    t.match(reason, { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'ETIMEDOUT' } })
+  }
+})
+
+t.test('nor with the update of a handler, for which the guard has asked before', async (t) => {
+  const { state, store } = createSlowStore()
+  const { app } = await createHost(t, {
+    options: { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS },
+    after(app) {
+      app.get('/me', { preHandler: app.verifySession }, async (request) => {
+        // Of what an update asks one is slow: alone it would be in time.
+        setTimeout(() => {
+          state.isSlow = false
+        }, OPERATION_MS / 2)
+        return request.session.update({ a: 1 })
+      })
+    }
+  })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  state.isSlow = true
+  const answer = await app.inject(withToken(token))
+  t.equal(answer.statusCode, 503)
+  t.equal(answer.headers['retry-after'], '1', 'as if the guard had said so')
+})
+
+t.test('a store that was given too little time is not taken for one that is down', async (t) => {
+  const { state, store } = createSlowStore()
+  const breaker = { store: { failures: 1, probeAfterMs: 60_000 } }
+  const options = { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS, routes: { sessions: {} }, breaker }
+  const app = await createApp(t, options)
+  const token = await logIn(app)
+  state.isSlow = true
+  // One after the other: no response stands between the call that is abandoned and the next call.
+  for (let i = 0; i < 3; i++) {
+    t.equal((await app.inject(withToken(token, { url: '/user/sessions' }))).statusCode, 503)
+    t.equal((await app.inject(withToken(token))).statusCode, 200)
+  }
+})
+
+t.test('a login whose answer is lost with the connection is undone when there is another one', async (t) => {
+  const memory = createMemoryStore()
+  let isConnected = true
+  const store: SessionStore = {
+    ...memory,
+    async create(...args) {
+      await memory.create(...args)
+      isConnected = false
+      throw new Error('Connection is closed')
+    },
+    end: async (...args) => (isConnected ? memory.end(...args) : Promise.reject(new Error('Connection is closed')))
+  }
+  const app = await createApp(t, { store, upstream })
+  await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+  t.equal((await app.sessions.list('ada')).length, 1)
+  isConnected = true
+  await until(async () => (await app.sessions.list('ada')).length === 0)
+})
+
+/** A memory store whose answers to an opening are lost, and that refuses to end a session as often as it is said. */
+function createForgetfulStore(refusals: number) {
+  const memory = createMemoryStore()
+  const tries = { count: 0 }
+  const store: SessionStore = {
+    ...memory,
+    async create(...args) {
+      await memory.create(...args)
+      throw new Error('The answer was lost')
+    },
+    async end(...args) {
+      tries.count++
+      if (tries.count <= refusals) throw new Error('And so is the connection')
+      return memory.end(...args)
+    }
+  }
+  return { store, tries }
+}
+
+t.test('a session whose opening was answered 503 is ended as soon as the store can be told', async (t) => {
+  const { store, tries } = createForgetfulStore(1)
+  const app = await createApp(t, { store })
+  await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+  t.equal((await app.sessions.list('ada')).length, 1, 'it was written')
+  await until(async () => (await app.sessions.list('ada')).length === 0)
+  t.equal(tries.count, 2)
+})
+
+t.test('or has expired: then it is not tried any more', async (t) => {
+  const clock = freezeClock(t)
+  const { store, tries } = createForgetfulStore(Number.POSITIVE_INFINITY)
+  const app = await createApp(t, { store })
+  await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+  await until(() => tries.count === 1)
+  clock.now += 43_200
+  const { count } = tries
+  await delay(2_500)
+  t.equal(tries.count, count)
+})
+
+t.test('abandoned logins are ended together, with one pause between two rounds', async (t) => {
+  const { store, tries } = createForgetfulStore(100)
+  const app = await createApp(t, { store, session: { maxPerUser: 1_000 }, breaker: { store: { failures: 1_000 } } })
+  const opening = Array.from({ length: 200 }, () => app.sessions.create({ id: 'ada' }))
+  for (const { status } of await Promise.allSettled(opening)) t.equal(status, 'rejected')
+  // With a pause for each session that could not be ended it would be a hundred seconds.
+  await until(async () => (await app.sessions.list('ada')).length === 0, 30)
+  t.ok(tries.count >= 300, `${tries.count}`)
+})

@@ -1,0 +1,129 @@
+import fastifyRedis from '@fastify/redis'
+import t from 'tap'
+import { createRedisStore, type StoredSession } from '../../../lib/index.js'
+import { createApp, logIn, logout, withToken } from '../../fixtures/app.js'
+import { readRights } from '../../fixtures/readme-rights.js'
+import { startRedis } from '../../fixtures/redis/start-redis.js'
+import { testStoreContract } from '../../fixtures/store-contract.js'
+import { createUser, optionsOf, recordOf } from '../../fixtures/store-user.js'
+import { until } from '../../fixtures/until.js'
+import { createWatchedFastify } from '../../fixtures/watched-fastify.js'
+
+const { always: rights, forReplicas } = await readRights()
+/** What ioredis and @fastify/redis ask for by themselves; the rest is what the store needs. */
+const OF_CLIENTS = ['+info', '+ping', '+select']
+const ofStore = rights.filter((right) => !OF_CLIENTS.includes(right))
+
+const server = await startRedis(t)
+const admin = server.client()
+const user = { username: 'sessions', password: 'a password' }
+
+async function allow(granted: string[]): Promise<void> {
+  await admin.call('ACL', 'SETUSER', user.username, 'reset', 'on', `>${user.password}`, ...granted)
+  await admin.call('ACL', 'LOG', 'RESET')
+}
+
+/** The commands and keys that were denied, but for the name that ioredis would like to give itself. */
+async function denied(): Promise<string[]> {
+  const log = JSON.stringify(await admin.call('ACL', 'LOG'))
+  const objects = [...log.matchAll(/"object","([^"]+)"/g)].map(([, object = '']) => object)
+  return objects.filter((object) => !object.startsWith('client'))
+}
+
+t.test('README lists rights on keys of the plugin alone, and no group of commands', async (t) => {
+  t.strictSame(
+    rights.filter((right) => right.startsWith('~')),
+    ['~fjs:*']
+  )
+  for (const right of rights) t.match(right, /^(?:\+[a-z]+|~fjs:\*)$/)
+})
+
+t.test('a Redis user with the rights that README lists keeps the contract, and asks for no others', async (t) => {
+  await allow(rights)
+  await t.test('in Redis', async (t) =>
+    testStoreContract(t, async () => {
+      const store = createRedisStore(server.client(user))
+      return () => store
+    })
+  )
+  t.strictSame(await denied(), [])
+})
+
+t.test('so does one whose keys have a prefix', async (t) => {
+  await allow(rights.map((right) => right.replace('~', '~app:')))
+  const store = createRedisStore(server.client({ ...user, keyPrefix: 'app:' }))
+  t.equal(await useStore(store), undefined)
+  t.strictSame(await denied(), [])
+})
+
+t.test('an app whose Redis user has these rights works from its start to its end', async (t) => {
+  await allow(rights)
+  const app = await createApp(t, { redis: { url: server.socketPath, ...user } })
+  const token = await logIn(app)
+  t.equal((await app.inject(withToken(token))).statusCode, 200)
+  t.equal((await app.inject(logout(token))).statusCode, 204)
+  t.equal(await app.sessions.isReady(), true)
+  await app.close()
+  t.strictSame(await denied(), [])
+})
+
+for (const right of ofStore) {
+  t.test(`without ${right} the store rejects: it needs that right`, async (t) => {
+    await allow(rights.filter((granted) => granted !== right))
+    await t.rejects(useStore(createRedisStore(server.client(user))), /NOPERM|can't (?:run|access)/)
+  })
+}
+
+t.test('with minReplicas it needs the right to wait besides', async (t) => {
+  t.strictSame(forReplicas, ['+wait'])
+  for (const [granted, code] of [
+    [rights, 'NOPERM'],
+    [[...rights, ...forReplicas], 'NOREPLICAS']
+  ] as const) {
+    await allow([...granted])
+    const app = await createApp(t, { redis: { url: server.socketPath, ...user }, minReplicas: 1 })
+    const { session } = await app.sessions.create({ id: 'ada' })
+    await t.rejects(app.sessions.revoke(session.id), { cause: { code } })
+    await app.close()
+  }
+  t.strictSame(await denied(), [])
+})
+
+t.test('without +info ioredis complains at the start that it cannot see whether Redis is ready', async (t) => {
+  await allow(rights.filter((granted) => granted !== '+info'))
+  const warn = t.capture(console, 'warn')
+  await createApp(t, { redis: { url: server.socketPath, ...user } })
+  t.match(warn()[0]?.args[0], /^Skipping the ready check because INFO command fails/)
+})
+
+t.test('+ping is what @fastify/redis asks for at the start', async (t) => {
+  await allow(rights)
+  await admin.config('RESETSTAT')
+  const app = createWatchedFastify(t)
+  await app.register(fastifyRedis, { url: server.socketPath, ...user })
+  await until(async () => (await admin.info('commandstats')).includes('cmdstat_ping:'))
+  t.strictSame(await denied(), [])
+})
+
+/** Everything that a store does, on a server that does not know the script, in the end without memory. */
+async function useStore(store: ReturnType<typeof createRedisStore>): Promise<void> {
+  await admin.script('FLUSH')
+  const watched = store.watchDowntime?.({ intervalMs: 60_000, rememberMs: 60_000, timeoutMs: 10_000 })
+  watched?.close()
+  await watched?.attempted
+  if (watched?.of('', Date.now()) === null) throw new Error('NOPERM for the beat')
+  const { tag, newId, openMany } = createUser(store)
+  const [first, second] = (await openMany(2)) as [StoredSession, StoredSession]
+  await store.find(first.id)
+  await store.find(newId())
+  await store.replace(second.id, second.record, recordOf('next'))
+  await store.create(newId(), recordOf('third'), optionsOf({ limit: { max: 2, onFull: 'evict' } }))
+  await store.list(tag)
+  await admin.config('SET', 'maxmemory', '1')
+  try {
+    await store.end(second.id, 'logged_out')
+    await store.endAll(tag, 'revoked', null)
+  } finally {
+    await admin.config('SET', 'maxmemory', '0')
+  }
+}

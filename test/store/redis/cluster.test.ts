@@ -1,0 +1,205 @@
+import type { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { createRedisStore, type FoundRecord } from '../../../lib/index.js'
+import { splitSessionId } from '../../../lib/model/session-id.js'
+import { readRights } from '../../fixtures/readme-rights.js'
+import { startCluster } from '../../fixtures/redis/start-cluster.js'
+import { testStoreContract } from '../../fixtures/store-contract.js'
+import { allEnded, byId, createUser, findAll, idsOf, optionsOf, recordOf } from '../../fixtures/store-user.js'
+import { until } from '../../fixtures/until.js'
+
+const cluster = await startCluster(t)
+const masters = cluster.masters.map((master) => master.client())
+const store = createRedisStore(cluster.connect())
+// What is not stable is asked for again, by default 16 times after 100 ms each.
+const hasty = createRedisStore(cluster.connect({ maxRedirections: 2, retryDelayOnTryAgain: 5 }))
+const everyone = [...masters, ...cluster.replicas.map((replica) => replica.client())]
+
+const CLIENTS = {
+  'a plain client': {},
+  'a client with a keyPrefix and automatic pipelines': { keyPrefix: 'app:', enableAutoPipelining: true },
+  'a client with RESP2 and a keyPrefix with a hash tag': { keyPrefix: '{app}:', redisOptions: { protocol: 2 as const } }
+}
+
+for (const [name, options] of Object.entries(CLIENTS)) {
+  t.test(`the store in a Redis Cluster, through ${name}, keeps the contract:`, async (t) => {
+    const store = createRedisStore(cluster.connect(options))
+    testStoreContract(t, async () => () => store)
+  })
+}
+
+t.test(
+  'many users at once are spread over all masters, each in one slot of one of them, and all keys have a TTL',
+  async (t) => {
+    const store = createRedisStore(cluster.connect({ enableAutoPipelining: true }))
+    const users = Array.from({ length: 60 }, () => createUser(store))
+    const limit = { max: 2, onFull: 'evict' as const }
+    await Promise.all(users.flatMap(({ open }) => [open({ limit }), open({ limit }), open({ limit })]))
+    for (const { tag } of users) t.equal((await store.list(tag)).length, 2)
+
+    const eternal: string[] = []
+    const homes = new Map(users.map(({ tag }) => [tag, new Set<unknown>()]))
+    for (const [i, master] of masters.entries()) {
+      const keys = await master.keys('*fjs:*')
+      t.ok(keys.length > 0, `master ${i} has its share`)
+      for (const key of keys) {
+        if ((await master.pttl(key)) === -1) eternal.push(key)
+        homes.get(/\{(.*)\}/.exec(key)?.[1] ?? '')?.add(await master.cluster('KEYSLOT', key))
+      }
+    }
+    t.strictSame(eternal, [], 'no key without a TTL')
+    for (const [tag, slots] of homes) t.equal(slots.size, 1, tag)
+  }
+)
+
+t.test('the script is sent again to masters that have forgotten it', async (t) => {
+  const users = Array.from({ length: 20 }, () => createUser(store))
+  const sessions = await Promise.all(users.map(({ open }) => open()))
+  await Promise.all(masters.map((master) => master.script('FLUSH')))
+  await Promise.all(sessions.map(({ id }) => store.end(id, 'revoked')))
+  t.strictSame(await findAll(store, idsOf(sessions)), allEnded(20, 'revoked'))
+})
+
+const { always, inCluster } = await readRights()
+
+t.test('a Redis user needs the rights of README, with those for a Cluster, and no others', async (t) => {
+  const rights = [...always, ...inCluster]
+  const user = { username: 'sessions', password: 'a password' }
+  for (const missing of [...inCluster, null]) {
+    const granted = rights.filter((right) => right !== missing)
+    for (const node of everyone) {
+      await node.call('ACL', 'SETUSER', user.username, 'reset', 'on', `>${user.password}`, ...granted)
+      await node.call('ACL', 'LOG', 'RESET')
+    }
+    const options = { keyPrefix: 'fjs:acl:', clusterRetryStrategy: () => null, redisOptions: user }
+    const store = createRedisStore(cluster.connect(options))
+    const { tag, openMany } = createUser(store)
+    const using = openMany(2).then((sessions) => store.endAll(tag, 'revoked', sessions[0]?.id ?? null))
+    if (missing === null) {
+      await using
+      await t.test('with which the store keeps the contract:', async (t) =>
+        testStoreContract(t, async () => () => store)
+      )
+    } else await t.rejects(using, missing)
+    const log = JSON.stringify(await Promise.all(everyone.map((node) => node.call('ACL', 'LOG'))))
+    const denied = new Set([...log.matchAll(/"object","([^"]+)"/g)].map(([, object]) => `+${object}`))
+    // A name for itself, and replicas to read from, which the store does not want: ioredis does without.
+    for (const right of ['+client|setinfo', '+client|setname', '+client', '+readonly']) denied.delete(right)
+    t.strictSame([...denied], missing === null ? [] : [missing])
+  }
+})
+
+/** Which of a user's keys have arrived: the head, the index, if there is one, the first session, and the others. */
+const ARRIVED = {
+  'nothing has arrived': [0, 0],
+  'the head has arrived': [0, 1],
+  'the head and the index have arrived': [0, 2],
+  'the head, the index and the first have arrived': [0, 3],
+  'all but the head have arrived': [1, 9],
+  'all but the head and the index have arrived': [2, 9],
+  'all but the head, the index and the first have arrived': [3, 9],
+  'everything has arrived': [0, 9]
+} as const
+
+t.test('while a slot is on its way to another master nothing is said to be gone, or done that is not', async (t) => {
+  for (const count of [1, 3]) {
+    for (const [moved, [from, to]] of Object.entries(ARRIVED)) {
+      await t.test(`${count} sessions, of which ${moved}`, (t) => testMove(t, count, (keys) => keys.slice(from, to)))
+    }
+  }
+})
+
+/** What is refused may be done nevertheless; what is acknowledged must be done. */
+async function testMove(t: Test, count: number, arrived: (keys: string[]) => string[]): Promise<void> {
+  const { tag, newId, openMany } = createUser(store)
+  const sessions = await openMany(count)
+  const ids = idsOf(sessions)
+  const [refused, opened] = [newId(), newId()]
+  const head = `fjs:{${tag}}`
+  const keys = [head, `${head}i`, ...[...ids, refused, opened].map((id) => head + splitSessionId(id)[1])]
+  const move = await startMove(head)
+  await move.send(arrived(keys))
+
+  for (const { id, record } of sessions) {
+    t.strictSame(await hasty.find(id).catch(() => ({ record })), { record })
+  }
+  t.strictSame(byId(await hasty.list(tag).catch(() => sessions)), byId(sessions))
+  const limit = { max: count, onFull: 'reject' as const }
+  t.equal(await hasty.create(refused, recordOf('x'), optionsOf({ limit })).catch(() => 'full'), 'full')
+  const isOpen = await succeeds(hasty.create(opened, recordOf('x'), optionsOf()))
+  const hasEnded = await succeeds(hasty.end(ids[0] as string, 'logged_out'))
+  const haveEnded = await succeeds(hasty.endAll(tag, 'revoked', null))
+
+  await move.finish(keys)
+  const found = await findAll(store, isOpen ? [...ids, opened] : ids)
+  t.notOk(found.includes(null), 'nothing is lost')
+  if (hasEnded) t.strictSame(found[0], { ended: 'logged_out' })
+  if (haveEnded) t.strictSame(found.filter(isOpenRecord), [])
+  await store.endAll(tag, 'revoked', null)
+  t.strictSame((await findAll(store, ids)).filter(isOpenRecord), [], 'in the end everything can be ended')
+}
+
+/** Moves the slot of this key from its master to another one. */
+async function startMove(ofKey: string) {
+  const slot = Number(await masters[0]?.cluster('KEYSLOT', ofKey))
+  const owner = await findOwner(slot)
+  const next = (owner + 1) % masters.length
+  const [from, to] = [masters[owner], masters[next]] as [Redis, Redis]
+  const { host, port } = cluster.nodes[next] as { host: string; port: number }
+  const nextId = await to.cluster('MYID')
+  await to.cluster('SETSLOT', slot, 'IMPORTING', await from.cluster('MYID'))
+  await from.cluster('SETSLOT', slot, 'MIGRATING', nextId)
+
+  async function send(keys: string[]): Promise<void> {
+    for (const key of keys) await from.call('MIGRATE', host, port, key, 0, 5_000, 'REPLACE')
+  }
+
+  return {
+    send,
+    async finish(keys: string[]): Promise<void> {
+      await send(keys)
+      // Some other test's user may have the same slot.
+      await send(await from.cluster('GETKEYSINSLOT', slot, 1_000))
+      for (const node of [to, from, ...masters]) await node.cluster('SETSLOT', slot, 'NODE', nextId)
+    }
+  }
+}
+
+/** The place in `masters` of the one that has the slot. */
+async function findOwner(slot: number): Promise<number> {
+  const ranges = (await masters[0]?.cluster('SLOTS')) ?? []
+  const owner = ranges.find(([first, last]) => first <= slot && slot <= last)
+  return cluster.nodes.findIndex(({ port }) => port === owner?.[2]?.[1])
+}
+
+t.test('while a master is gone nothing is said to be absent, and its replica has all sessions', async (t) => {
+  const options = { slotsRefreshInterval: 200, retryDelayOnFailover: 20, redisOptions: { commandTimeout: 200 } }
+  const store = createRedisStore(cluster.connect(options))
+  const users = Array.from({ length: 20 }, () => createUser(store))
+  const sessions = (await Promise.all(users.map(({ openMany }) => openMany(2)))).flat()
+  await Promise.all(masters.map((master) => master.wait(1, 5_000)))
+  await cluster.masters[0].kill()
+  await until(async () => {
+    const found = await Promise.all(sessions.map(({ id }) => store.find(id).catch(() => 'could not ask')))
+    for (const [i, each] of found.entries()) {
+      if (each !== 'could not ask') t.strictSame(each, { record: sessions[i]?.record })
+    }
+    return !found.includes('could not ask')
+  })
+  for (const { tag } of users) {
+    t.equal((await store.list(tag)).length, 2)
+    await store.endAll(tag, 'revoked', null)
+  }
+  t.strictSame(await findAll(store, idsOf(sessions)), allEnded(sessions.length, 'revoked'))
+})
+
+function isOpenRecord(found: FoundRecord | null): boolean {
+  return found !== null && 'record' in found
+}
+
+async function succeeds(promise: Promise<unknown>): Promise<boolean> {
+  return promise.then(
+    () => true,
+    () => false
+  )
+}

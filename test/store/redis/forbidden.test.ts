@@ -1,0 +1,32 @@
+import t from 'tap'
+import { fastifyJwtSession } from '../../../lib/index.js'
+import { createApp, SECRET } from '../../fixtures/app.js'
+import { startRedis } from '../../fixtures/redis/start-redis.js'
+import { upstream } from '../../fixtures/tokens.js'
+import { createWatchedFastify } from '../../fixtures/watched-fastify.js'
+
+t.test('a server on which scripts are forbidden is not ready, and fails a start that needs it', async (t) => {
+  const redis = await startRedis(t)
+  const operator = redis.client()
+  const clients = [{ url: redis.socketPath }, redis.client()]
+  const apps = await Promise.all(clients.map((client) => createApp(t, { redis: client })))
+  for (const app of apps) t.ok(await app.sessions.isReady())
+  for (const right of ['-evalsha', '-eval', '-mget']) {
+    // A server that knows the script needs no EVAL.
+    await operator.call('ACL', 'SETUSER', 'default', right)
+    // In this order: before, a process might load the script again.
+    await operator.script('FLUSH')
+    for (const app of apps) t.notOk(await app.sessions.isReady(), right)
+    for (const client of clients) {
+      const app = createWatchedFastify(t, { pluginTimeout: 1_000 })
+      const options = { jwt: { secret: SECRET }, upstream, redis: client, requireStoreAtStart: true }
+      const error = await app.register(fastifyJwtSession, options).then(
+        () => t.fail(`started with ${right}`),
+        (error) => error
+      )
+      t.match(error, { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'NOPERM' } }, right)
+    }
+    await operator.call('ACL', 'SETUSER', 'default', right.replace('-', '+'))
+  }
+  for (const app of apps) t.ok(await app.sessions.isReady())
+})

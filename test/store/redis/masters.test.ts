@@ -1,0 +1,97 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { failuresUntil, openReadyClient, WRITE } from '../../fixtures/redis/own-client.js'
+import { startSocketProxy } from '../../fixtures/redis/socket-proxy.js'
+import { type StartedRedis, startRedis } from '../../fixtures/redis/start-redis.js'
+import { startSentinel } from '../../fixtures/redis/start-sentinel.js'
+import { until } from '../../fixtures/until.js'
+
+t.test('a server that is read-only verifies, though the client leaves it once a second', async (t) => {
+  const server = await startRedis(t)
+  const operator = server.client()
+  await operator.set('key', 'value')
+  const { client, commands } = await openReadyClient(t, { path: server.socketPath })
+  await operator.call('REPLICAOF', '127.0.0.1', '1')
+  let readies = 0
+  client.on('ready', () => readies++)
+  const startedAt = performance.now()
+  const isDone = () => readies >= 3
+  const [reads, writes] = await Promise.all([
+    failuresUntil(isDone, () => commands.mget('key')),
+    failuresUntil(isDone, () => commands.eval(WRITE, 1, 'key', 'x'))
+  ])
+  const seconds = (performance.now() - startedAt) / 1_000
+  t.strictSame(reads, [])
+  t.ok(writes.length > 100)
+  for (const error of writes) t.match(error, { message: /READONLY/ })
+  t.ok(seconds >= 2, `3 reconnects took ${seconds} s`)
+})
+
+t.test('behind one name, a master that has become a replica is left for its successor', async (t) => {
+  const [old, successor] = [await startRedis(t), await startRedis(t)]
+  const name = await startName(t, old)
+  const { commands } = await openReadyClient(t, { host: '127.0.0.1', port: name.port })
+  await commands.eval(WRITE, 1, 'key', 'old')
+  await old.client().call('REPLICAOF', '127.0.0.1', '1')
+  name.pointTo(successor)
+  const write = () => commands.eval(WRITE, 1, 'key', 'new').then(Boolean, () => false)
+  await until(write)
+  t.equal(await successor.client().get('key'), 'new')
+})
+
+t.test('a master that the sentinels have lost is left, though this process still reaches it', async (t) => {
+  let isLost = false
+  let dropAll = () => {}
+  const { sentinels, name, master, replica, watched } = await startSentinel(t, async (server) => {
+    const { address, drop } = await startSocketProxy(t, server, { host: '127.0.0.1', port: 0 }, (client, upstream) => {
+      if (isLost) client.destroy()
+      join(client, upstream)
+    })
+    dropAll = drop
+    return (address as AddressInfo).port
+  })
+  const { hostname: host, port } = new URL(master.url ?? '')
+  const natMap = { [`${host}:${watched}`]: { host, port: Number(port) } }
+  const { commands } = await openReadyClient(t, { sentinels, name, natMap })
+  const write = () => commands.eval(WRITE, 1, 'key', 'value').catch(() => {})
+  const oldMaster = master.client()
+  await write()
+  t.equal(await oldMaster.get('key'), 'value')
+
+  isLost = true
+  dropAll()
+  const newMaster = replica.client()
+  await until(async () => (await newMaster.role())[0] === 'master', 30)
+  await newMaster.del('key')
+  await until(async () => {
+    await write()
+    return (await newMaster.get('key')) === 'value'
+  })
+  t.equal((await oldMaster.role())[0], 'master', 'which has not been told')
+})
+
+/** A name of a server that can be given to another one: connections that are open stay where they are. */
+async function startName(t: Test, first: StartedRedis) {
+  let target = first
+  const name = createServer((socket) => {
+    const server = connect(target.socketPath)
+    for (const end of [socket, server]) end.on('error', () => {})
+    join(socket, server)
+    t.teardown(() => socket.destroy())
+  })
+  t.teardown(() => name.close())
+  await once(name.listen(0, '127.0.0.1'), 'listening')
+  return {
+    port: (name.address() as AddressInfo).port,
+    pointTo(server: StartedRedis) {
+      target = server
+    }
+  }
+}
+
+function join(client: Socket, server: Socket): void {
+  client.pipe(server).pipe(client)
+  client.on('close', () => server.destroy())
+  server.on('close', () => client.destroy())
+}

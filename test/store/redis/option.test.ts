@@ -1,0 +1,212 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import fastifyRedis from '@fastify/redis'
+import { Cluster } from 'ioredis'
+import t from 'tap'
+import { fastifyJwtSession } from '../../../lib/index.js'
+import { createApp, logIn, SECRET, withToken } from '../../fixtures/app.js'
+import { closedAtTeardown, connectRedis, startRedis } from '../../fixtures/redis/start-redis.js'
+import { until } from '../../fixtures/until.js'
+import { createWatchedFastify } from '../../fixtures/watched-fastify.js'
+
+const required = { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } }
+
+t.test('an injected client is used as it is, with its keyPrefix, and never closed', async (t) => {
+  const redis = await connectRedis(t)
+  const app = await createApp(t, { redis })
+  const token = await logIn(app)
+  t.equal((await app.inject(withToken(token))).statusCode, 200)
+  t.strictSame(kindsOf(await redis.keys(`${redis.options.keyPrefix}*`)), ['beat', 'head'])
+  await app.close()
+  t.equal(await redis.ping(), 'PONG')
+})
+
+t.test('options open a client of the plugin that the host does not see, and that is closed with the app', async (t) => {
+  const server = await startRedis(t)
+  const clients = server.client()
+  const before = count(await clients.client('LIST'))
+  const options = Object.freeze({ url: server.socketPath, keyPrefix: 'mine:' })
+  const app = await createApp(t, { redis: options })
+  t.notOk(app.hasDecorator('redis'))
+  t.equal((await app.inject(withToken(await logIn(app)))).statusCode, 200)
+  t.strictSame(kindsOf(await clients.keys('mine:*')), ['beat', 'head'])
+  t.strictSame(await clients.keys('fjs:*'), [])
+  await app.close()
+  await until(async () => count(await clients.client('LIST')) === before)
+})
+
+t.test('the host may have a @fastify/redis of its own, before or after', async (t) => {
+  const server = await startRedis(t)
+  const app = createWatchedFastify(t)
+  await app.register(fastifyRedis, { url: server.socketPath })
+  const hostClient = app.redis
+  await app.register(fastifyJwtSession, { ...required, redis: { url: server.socketPath } })
+  t.equal(app.redis, hostClient)
+  t.notOk('session' in app.redis, 'nothing is added to it')
+
+  const second = createWatchedFastify(t)
+  await second.register(fastifyJwtSession, { ...required, redis: { url: server.socketPath } })
+  await second.register(fastifyRedis, { url: server.socketPath })
+  await second.ready()
+  t.equal(await second.redis.ping(), 'PONG')
+})
+
+t.test('a wrong password fails the start and is not repeated', async (t) => {
+  const server = await startRedis(t, { args: ['--requirepass', 'the right one'] })
+  const app = createWatchedFastify(t)
+  const redis = { url: server.socketPath, password: 'hunter2 hunter2' }
+  const error = await app.register(fastifyJwtSession, { ...required, redis }).then(
+    () => t.fail('started'),
+    (error) => error
+  )
+  t.match(error, { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'WRONGPASS' } })
+  t.notMatch(JSON.stringify([error, error.cause, error.stack, Object.keys(error)]), /hunter2/)
+})
+
+t.test('a database that Redis refuses fails the start, wherever it is named', async (t) => {
+  const server = await startRedis(t, { args: ['--databases', '2'], tcp: true })
+  const operator = server.client()
+  const places = [{ url: `${server.url}/3` }, { url: `${server.socketPath}?db=3` }, { path: server.socketPath, db: 3 }]
+  for (const redis of places) {
+    const app = createWatchedFastify(t)
+    await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis }), {
+      code: 'FST_JWT_SESSION_STORE_UNAVAILABLE',
+      cause: { code: 'ERR' }
+    })
+  }
+  await operator.call('ACL', 'SETUSER', 'default', '-select')
+  const app = createWatchedFastify(t)
+  await t.rejects(
+    async () => await app.register(fastifyJwtSession, { ...required, redis: { url: `${server.url}/1` } }),
+    {
+      code: 'FST_JWT_SESSION_STORE_UNAVAILABLE',
+      cause: { code: 'NOPERM' }
+    }
+  )
+  t.equal(await operator.dbsize(), 0, 'nothing was written to database 0')
+})
+
+t.test('a Redis that cannot be reached fails the start within the plugin timeout, and says why', async (t) => {
+  const app = createWatchedFastify(t, { pluginTimeout: 300 })
+  const redis = { url: 'redis://user:hunter2@127.0.0.1:1' }
+  await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis }), {
+    code: 'FST_JWT_SESSION_STORE_UNAVAILABLE',
+    cause: { code: 'ECONNREFUSED' }
+  })
+})
+
+t.test('however long Redis was gone, a client of the plugin looks for it four times a second', async (t) => {
+  const seen: { retryStrategy?: (attempts: number) => number }[] = []
+  class Connector {
+    constructor(options: object) {
+      seen.push(options)
+    }
+    async connect(): Promise<never> {
+      throw new Error('There is none')
+    }
+    disconnect(): void {}
+  }
+  await createApp(t, {
+    redis: { host: '127.0.0.1', Connector: Connector as never },
+    requireStoreAtStart: false,
+    storeTimeoutMs: 50
+  })
+  for (const attempts of [1, 10, 10_000]) t.ok(Number(seen[0]?.retryStrategy?.(attempts)) <= 250)
+})
+
+t.test('a client that would lose sessions or end the process is refused', async (t) => {
+  const methods = { mget: async () => [], eval: async () => 1, evalsha: async () => 1 }
+  const ioredis = { ...methods, defineCommand() {} }
+  const clusterWith = (options: { keyPrefix?: string; redisOptions?: { keyPrefix: string } }) =>
+    closedAtTeardown(
+      t,
+      new Cluster(['redis://127.0.0.1:1'], { lazyConnect: true, enableOfflineQueue: false, ...options })
+    )
+  const refused: [redis: object, option: string][] = [
+    [methods, 'redis'],
+    [{ ...ioredis, options: { scaleReads: 'slave' } }, 'redis'],
+    [{ ...ioredis, options: { scaleReads: 'all' } }, 'redis'],
+    [{ ...ioredis, options: { role: 'slave' } }, 'redis'],
+    [clusterWith({ keyPrefix: '{app}:' }), 'redis'],
+    [clusterWith({ redisOptions: { keyPrefix: 'a}' } }), 'redis'],
+    [{ sentinels: [{ host: '127.0.0.1' }], name: 'sessions', role: 'slave' }, 'redis'],
+    ...['x', -1, 1.5, Number.NaN].map((db): [object, string] => [{ host: '127.0.0.1', db }, 'redis.db']),
+    ...['sessions', '0/1', '1x'].map((path): [object, string] => [{ url: `redis://127.0.0.1/${path}` }, 'redis.url'])
+  ]
+  for (const [redis, option] of refused) {
+    const app = createWatchedFastify(t)
+    await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis: redis as never }), {
+      code: 'FST_JWT_SESSION_INVALID_OPTION',
+      option
+    })
+  }
+  const good = [
+    ioredis,
+    { ...ioredis, options: {} },
+    { ...ioredis, options: { scaleReads: 'master' } },
+    { ...ioredis, options: { keyPrefix: '{app}:' } },
+    clusterWith({ keyPrefix: 'app:' })
+  ]
+  for (const redis of good) t.ok(await createApp(t, { redis: redis as never }))
+})
+
+t.test('options that ioredis itself refuses fail the start', async (t) => {
+  const app = createWatchedFastify(t)
+  await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis: { sentinels: [] } }), {
+    code: 'FST_JWT_SESSION_STORE_UNAVAILABLE'
+  })
+})
+
+t.test('a client of the plugin answers 503 in time, comes back by itself, and closes in time', async (t) => {
+  const server = await startRedis(t)
+  const app = await createApp(t, { redis: { url: server.socketPath }, storeTimeoutMs: 200 })
+  const token = await logIn(app)
+
+  await t.test('while the server is stalled', async (t) => {
+    server.stall()
+    t.equal((await app.inject(withToken(token))).statusCode, 503)
+    server.resume()
+    await until(() => app.sessions.isReady())
+    t.equal((await app.inject(withToken(token))).statusCode, 200)
+  })
+
+  await t.test('while the server is gone', async (t) => {
+    server.stall()
+    const cutOff = t.rejects(app.sessions.find('x'.repeat(38)), { cause: { code: 'CONNECTION_CLOSED' } })
+    await server.kill()
+    await cutOff
+    await t.rejects(app.sessions.find('x'.repeat(38)), { cause: { code: 'NOT_CONNECTED' } })
+    t.equal((await app.inject(withToken(token))).statusCode, 503)
+    await server.restart()
+    await until(() => app.sessions.isReady())
+  })
+
+  server.stall()
+  const startedAt = Date.now()
+  await app.close()
+  t.ok(Date.now() - startedAt < 1_000)
+})
+
+t.test('it tries to connect again and again without a long pause, however long Redis has been away', async (t) => {
+  const attempts: number[] = []
+  const server = createServer((socket) => {
+    attempts.push(performance.now())
+    socket.destroy()
+  })
+  t.teardown(() => server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  await createApp(t, { redis: { url: `redis://127.0.0.1:${port}` }, requireStoreAtStart: false })
+  await until(() => attempts.length >= 8)
+  const pauses = attempts.slice(1).map((at, i) => at - (attempts[i] ?? 0))
+  t.ok(Math.max(...pauses) < 1_000, `${pauses.map(Math.round)} ms`)
+})
+
+/** What the keys behind a `keyPrefix` are for. */
+function kindsOf(keys: string[]): string[] {
+  return keys.map((key) => (/fjs:\{[^}]+\}(.*)$/.exec(key)?.[1] ?? key) || 'head').toSorted()
+}
+
+function count(clientList: unknown): number {
+  return String(clientList).trim().split('\n').length
+}

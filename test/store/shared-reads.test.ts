@@ -1,0 +1,60 @@
+import t from 'tap'
+import { createRedisStore } from '../../lib/index.js'
+import { createApp, withToken } from '../fixtures/app.js'
+import { readCounter } from '../fixtures/count-reads.js'
+import { RedisProcess } from '../fixtures/redis/redis-process.js'
+import { highestPort } from '../fixtures/redis/start-cluster.js'
+import { createHandle, startRedis } from '../fixtures/redis/start-redis.js'
+import { createUser, recordsOf } from '../fixtures/store-user.js'
+import { upstream } from '../fixtures/tokens.js'
+import { until } from '../fixtures/until.js'
+
+t.test('requests that come together ask Redis together, and each gets its own session', async (t) => {
+  const redis = await startRedis(t)
+  const app = await createApp(t, { upstream, redis: redis.client(), cache: false })
+  const users = Array.from({ length: 250 }, (_, index) => `user-${index}`)
+  const tokens = await Promise.all(users.map(async (id) => (await app.sessions.create({ id })).token))
+  await app.sessions.revokeAll('user-7')
+  const countReads = readCounter(redis.client())
+  await countReads()
+  const answers = await Promise.all(tokens.map((token) => app.inject(withToken(token))))
+  t.strictSame(
+    answers.map((answer) => answer.json().user?.id ?? answer.json().reason),
+    users.map((id) => (id === 'user-7' ? 'revoked' : id))
+  )
+  const reads = await countReads()
+  t.ok(reads < 50, `${reads} commands for 250 requests`)
+  for (const token of tokens.slice(0, 5)) t.equal((await app.inject(withToken(token))).statusCode, 200)
+  t.equal(await countReads(), 5, 'and those that come one after the other each ask alone')
+})
+
+t.test(
+  'they ask apart in a Cluster of one server, which a client not made for a Cluster gets along with',
+  async (t) => {
+    const server = new RedisProcess(['--cluster-enabled', 'yes'])
+    t.teardown(() => server.destroy())
+    await server.startOnFreePort(highestPort)
+    const client = createHandle(t, server).client()
+    await client.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+    await until(async () => (await client.cluster('INFO')).includes('cluster_state:ok'))
+    const store = createRedisStore(client)
+    const sessions = await Promise.all(Array.from({ length: 20 }, () => createUser(store).open()))
+    for (const times of ['the first time', 'and from then on']) {
+      const found = await Promise.all(sessions.map(({ id }) => store.find(id)))
+      t.strictSame(found, recordsOf(sessions), times)
+    }
+    const failed = /cmdstat_mget:.*rejected_calls=1,/
+    t.match(await client.info('commandstats'), failed, 'Redis has refused but one command')
+  }
+)
+
+t.test('of reads that were sent together none is left without a result when Redis fails', async (t) => {
+  const redis = await startRedis(t)
+  const client = redis.client()
+  const store = createRedisStore(client)
+  const ids = Array.from({ length: 250 }, (_, index) => String(index).padStart(38, 'x'))
+  t.strictSame(new Set(await Promise.all(ids.map((id) => store.find(id)))), new Set([null]))
+  client.disconnect()
+  const failed = await Promise.allSettled(ids.map((id) => store.find(id)))
+  t.strictSame(new Set(failed.map(({ status }) => status)), new Set(['rejected']))
+})

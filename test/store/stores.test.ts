@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { createFileStore } from '../../examples/file-store.js'
+import { createTableStore } from '../../examples/table-store.js'
+import { createMemoryStore } from '../../lib/store/memory-store.js'
+import { createRedisStore } from '../../lib/store/redis/redis-store.js'
+import { type ClientOptions, connectRedis, startRedis } from '../fixtures/redis/start-redis.js'
+import { type OpenStore, testStoreContract } from '../fixtures/store-contract.js'
+
+const server = await startRedis(t)
+
+/** Five clients, as five processes would have them. */
+function prepareRedis(options: ClientOptions): () => Promise<OpenStore> {
+  return async () => {
+    const keyPrefix = `${randomUUID()}:`
+    const stores = Array.from({ length: 5 }, () => createRedisStore(server.client({ keyPrefix, ...options })))
+    let opened = 0
+    return () => stores[opened++ % stores.length] ?? createRedisStore(server.client({ keyPrefix, ...options }))
+  }
+}
+
+const STORES: Record<string, (t: Test) => Promise<OpenStore>> = {
+  memory: async (t) => {
+    const store = createMemoryStore()
+    t.teardown(() => store.close())
+    return () => store
+  },
+  'Redis with RESP3': prepareRedis({ protocol: 3 }),
+  'Redis with RESP2 and auto-pipelining': prepareRedis({ protocol: 2, enableAutoPipelining: true }),
+  'Redis, with a TTL for every key,': async (t) => {
+    const store = createRedisStore(await connectRedis(t))
+    return () => store
+  },
+  'files, of examples/file-store.ts,': async (t) => {
+    const store = await createFileStore(t.testdir(), { isNew: true })
+    return () => store
+  },
+  'a table, of examples/table-store.ts,': async () => {
+    const rows = new Map<string, string>()
+    return () =>
+      createTableStore({
+        read: async (tag) => ({ text: rows.get(tag) ?? null, now: Date.now() }),
+        async write(tag, next, previous) {
+          const isFirst = (rows.get(tag) ?? null) === previous
+          if (isFirst) rows.set(tag, next)
+          return isFirst
+        }
+      })
+  }
+}
+
+for (const [name, prepare] of Object.entries(STORES)) {
+  // The examples write all sessions of a user for each login.
+  const crowd = name.includes('examples') ? 600 : 1_000
+  t.test(`the store in ${name} keeps the contract:`, async (t) => testStoreContract(t, prepare, crowd))
+}

@@ -1,0 +1,58 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t from 'tap'
+import { readToken } from '../../lib/token/transport.js'
+import { createApp, logout } from '../fixtures/app.js'
+import { listen } from '../fixtures/listen.js'
+import { connectRedis } from '../fixtures/redis/start-redis.js'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+/** Nearly all that Node lets a client send in headers. */
+const PADDING = ' '.repeat(15_000)
+
+/** Bytes of the heap that are in use after `work` and were not before. */
+async function heapOf(work: () => unknown): Promise<number> {
+  collectGarbage()
+  const before = process.memoryUsage().heapUsed
+  await work()
+  collectGarbage()
+  return process.memoryUsage().heapUsed - before
+}
+
+t.test('a token is stored without the spaces that a client has put in front of the token', async (t) => {
+  const stored: (string | null)[] = []
+  const grown = await heapOf(() => {
+    for (let index = 0; index < 1_000; index++) {
+      const authorization = Buffer.from(`Bearer ${PADDING}a-long-token-${index}`).toString('latin1')
+      stored.push(readToken({ headers: { authorization } }))
+    }
+  })
+  t.equal(stored[999], 'a-long-token-999')
+  t.ok(grown < 1_000 * 1_000, `${grown} bytes for 1,000 tokens`)
+})
+
+t.test('a padded header of a cached session leaves no padding in memory', async (t) => {
+  const app = await createApp(t, { redis: await connectRedis(t), cache: true })
+  const { origin } = await listen(t, app)
+  async function visit(count: number, padding: string): Promise<void> {
+    for (let index = 0; index < count; index++) {
+      const { token } = await app.sessions.create({ id: `user-${index}` })
+      const headers = { authorization: `Bearer ${padding}${token}` }
+      const { status } = await fetch(`${origin}/me`, { headers })
+      if (status !== 200) t.fail(`answered ${status}`)
+    }
+  }
+  // What is allocated once, the first time.
+  await visit(50, '')
+  const grown = await heapOf(() => visit(200, PADDING))
+  t.ok(grown < 200 * 7_500, `${grown} bytes for 200 sessions`)
+})
+
+t.test('a logout without a token of its own is 204', async (t) => {
+  const app = await createApp(t)
+  for (const token of ['null', 'undefined', '', '   ']) {
+    t.equal((await app.inject(logout(token))).statusCode, 204, JSON.stringify(token))
+  }
+})

@@ -1,0 +1,111 @@
+import { randomInt } from 'node:crypto'
+import t from 'tap'
+import { assertAccepted, encode, HEADER, openSession, payloadOf, seal } from '../fixtures/tokens.js'
+
+/** Set it to the number that a failure has printed, and the same mutants come again. */
+const SEED = Number(process.env.TOKEN_MUTATION_SEED ?? randomInt(2 ** 32))
+
+const CHARACTERS = 'AQgwZz09-_.=+/,;%"{}[]:\\\'$ \u00ff\u0000'
+
+/** Numbers below a limit, the same for the same seed (xorshift32). */
+function createRandom(seed: number): (limit: number) => number {
+  let state = seed | 1
+  return (limit) => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % limit
+  }
+}
+
+function mutate(text: string, random: (limit: number) => number): string {
+  const at = random(text.length)
+  const other = random(text.length)
+  const character = CHARACTERS.charAt(random(CHARACTERS.length))
+  const segments = text.split('.')
+  const swapped = segments.with(random(segments.length), segments[random(segments.length)] ?? '').join('.')
+  const mutants = [
+    text.slice(0, at) + character + text.slice(at + 1),
+    text.slice(0, at) + String.fromCharCode(text.charCodeAt(at) ^ (1 << random(7))) + text.slice(at + 1),
+    text.slice(0, at) + character + text.slice(at),
+    text.slice(0, at) + text.slice(at + 1),
+    text.slice(0, Math.min(at, other)) + text.slice(Math.max(at, other)),
+    text.slice(0, at) + text.slice(other),
+    text.slice(0, at) + text.charAt(other) + text.slice(at + 1),
+    segments.reverse().join('.'),
+    swapped
+  ]
+  return mutants[random(mutants.length)] ?? text
+}
+
+function mutateSomeTimes(text: string, random: (limit: number) => number): string {
+  let mutant = text
+  for (let left = 1 + random(3); left > 0 && mutant !== ''; left--) mutant = mutate(mutant, random)
+  return mutant
+}
+
+t.test('none of 5,000 mutants of a token is accepted, and each is answered 401', async (t) => {
+  const { visit, token } = await openSession(t)
+  const random = createRandom(SEED)
+  const wrong: string[] = []
+  const bodies = new Set<string>()
+  for (let n = 0; n < 5_000; n++) {
+    const mutant = mutateSomeTimes(token, random)
+    const { answer, handlerRuns, storeCalls } = await visit(mutant)
+    // Spaces in front belong to the scheme, not to the token.
+    const expected = mutant.replace(/^ +/, '') === token ? 200 : 401
+    if (answer.statusCode !== expected) wrong.push(`${answer.statusCode} ${mutant}`)
+    if (expected === 200) continue
+    if (handlerRuns + storeCalls.length > 0) wrong.push(`got through: ${mutant}`)
+    // Line ends cannot arrive in a header, and nothing at all is no token.
+    if (!/[\r\n]|^ *$/.test(mutant)) bodies.add(answer.body)
+  }
+  t.strictSame(wrong, [], `seed ${SEED}`)
+  t.strictSame(
+    [...bodies].map((body) => JSON.parse(body).reason),
+    ['invalid_token'],
+    'all in the same bytes'
+  )
+  assertAccepted(t, await visit(token))
+})
+
+t.test('none of 1,000 mutants of the header is accepted, even signed', async (t) => {
+  const { visit, session } = await openSession(t)
+  const random = createRandom(SEED)
+  const wrong: string[] = []
+  for (let n = 0; n < 1_000; n++) {
+    const mutant = mutateSomeTimes(HEADER, random)
+    const { answer, storeCalls } = await visit(seal(mutant, payloadOf(session)))
+    if (answer.statusCode !== (mutant === HEADER ? 200 : 401)) wrong.push(`${answer.statusCode} ${mutant}`)
+    if (mutant !== HEADER && storeCalls.length > 0) wrong.push(`got through: ${mutant}`)
+  }
+  t.strictSame(wrong, [], `seed ${SEED}`)
+})
+
+t.test(
+  '2,000 mutants of the payload, signed, are answered 200 when they mean the session and 401 when not',
+  async (t) => {
+    const { visit, session } = await openSession(t)
+    const random = createRandom(SEED)
+    const wrong: string[] = []
+    const statuses = new Set<number>()
+    for (let n = 0; n < 2_000; n++) {
+      const mutant = mutateSomeTimes(payloadOf(session, { role: '"admin, \u00e9"', level: '[1, {"a": null}]' }), random)
+      const { answer } = await visit(seal(HEADER, mutant))
+      statuses.add(answer.statusCode)
+      const { sub, jti } = parse(mutant)
+      const isAllowed = answer.statusCode === 401 || (answer.statusCode === 200 && sub === 'ada' && jti === session.id)
+      if (!isAllowed) wrong.push(`${answer.statusCode} ${encode(mutant)}`)
+    }
+    t.strictSame(wrong, [], `seed ${SEED}`)
+    t.strictSame([...statuses].sort(), [200, 401], 'there are mutants of both kinds')
+  }
+)
+
+function parse(json: string): { sub?: unknown; jti?: unknown } {
+  try {
+    return JSON.parse(json) ?? {}
+  } catch {
+    return {}
+  }
+}

@@ -1,0 +1,129 @@
+import t from 'tap'
+import { Type } from 'typebox'
+import { CredentialsRejectedError, type UpstreamClient } from '../../lib/index.js'
+import { createApp, logIn, logout } from '../fixtures/app.js'
+import { createLog } from '../fixtures/log.js'
+import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
+import { type RawAnswer, response, startRawUpstream } from '../fixtures/raw-upstream.js'
+import { until } from '../fixtures/until.js'
+
+const CANARY = 'upstream-only'
+const QUERY = 'key=a-key-of-the-query'
+
+/** The causes in the lines of the log, which are taken out of it. */
+function takeCauses(lines: string[]): unknown[] {
+  return lines
+    .splice(0)
+    .map((line) => JSON.parse(line))
+    .filter(({ cause }) => cause !== undefined)
+    .map(({ cause }) => cause)
+}
+
+const ANSWERS: [answer: RawAnswer, says: string][] = [
+  ...[404, 405, 418, 500, 503, 429].map((status): [RawAnswer, string] => [
+    response(status, CANARY, [`x-a: ${CANARY}`]),
+    `the upstream answered ${status}`
+  ]),
+  ...[301, 302, 307].map((status): [RawAnswer, string] => [
+    response(status, CANARY, [`location: /${CANARY}`]),
+    `the upstream answered ${status}, and redirects are not followed`
+  ]),
+  [(socket) => socket.destroy(), 'the upstream was not reached, or broke off: UND_ERR_SOCKET'],
+  [(socket) => socket.resetAndDestroy(), 'the upstream was not reached, or broke off: ECONNRESET'],
+  [`${CANARY}\r\n\r\n`, 'the upstream was not reached, or broke off: HTTPParserError']
+]
+
+/** Of an answer to a login; to a registration it is an answer all the same. */
+const BODIES: [answer: RawAnswer, says: string][] = [
+  [response(200, CANARY), 'the answer is not JSON'],
+  [response(200, Buffer.from([0x22, 0xff, 0x22])), 'the answer is not JSON'],
+  [response(200, ''), 'the answer is empty'],
+  [response(204), 'the answer is empty'],
+  [response(200, `"${CANARY}"`.padEnd(2_000)), 'the answer is larger than `upstream.maxResponseBytes`'],
+  [(socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{'), 'the answer broke off: UND_ERR_SOCKET'],
+  [response(200, 'null'), '`selectUser` threw TypeError']
+]
+
+t.test('the log says what the upstream has answered to what, and nothing that it wrote', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const { lines, logger } = createLog()
+  const paths = { loginPath: `/in?${QUERY}`, registerPath: `/up?${QUERY}`, logoutPath: `/out?${QUERY}` }
+  const app = await createApp(
+    t,
+    { upstream: { baseUrl: upstream.baseUrl, maxResponseBytes: 1_000, timeoutMs: 5_000, ...paths } },
+    { logger }
+  )
+  const all: string[] = []
+  for (const route of ['login', 'register'] as const) {
+    for (const [answer, says] of [...ANSWERS, ...BODIES]) {
+      upstream.answers.push(answer)
+      const { statusCode, body } = await app.inject(postJson(`/user/${route}`, CREDENTIALS))
+      t.notMatch(body, /upstream answered|not JSON|selectUser/, 'the client is not told')
+      all.push(...lines)
+      const isSaid = statusCode !== 201 || !says.endsWith('is empty')
+      t.strictSame(takeCauses(lines), isSaid ? [`${route}: ${says}`] : [], `${route}: ${says}`)
+    }
+  }
+  for (const [answer, says] of ANSWERS) {
+    const token = await logIn(app)
+    takeCauses(lines)
+    upstream.answers.push(answer)
+    t.equal((await app.inject(logout(token))).statusCode, 204)
+    all.push(...lines)
+    t.strictSame(takeCauses(lines), [`logout: ${says}`])
+  }
+  const host = upstream.baseUrl.slice('http://'.length)
+  for (const leak of [CANARY, QUERY, '/in', '/up', '/out', host, CREDENTIALS.password]) {
+    t.strictSame(
+      all.filter((line) => line.includes(leak)),
+      [],
+      `${leak} is not in the log`
+    )
+  }
+})
+
+t.test('the log says that an upstream is not there, or did not answer in time', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const { lines, logger } = createLog()
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 1_000 } }, { logger })
+  upstream.answers.push(() => {})
+  await app.inject(postJson('/user/login', CREDENTIALS))
+  t.strictSame(takeCauses(lines), ['login: the upstream did not answer in time'])
+  await upstream.stop()
+  await app.inject(postJson('/user/login', CREDENTIALS))
+  t.strictSame(takeCauses(lines), ['login: the upstream was not reached, or broke off: ECONNREFUSED'])
+})
+
+t.test('a client of the application’s own is named by the operation and the kind of its error', async (t) => {
+  let thrown: unknown
+  const fail = async () => Promise.reject(thrown)
+  const upstream: UpstreamClient = { login: fail, register: fail }
+  const { lines, logger } = createLog()
+  const app = await createApp(t, { upstream }, { logger })
+  for (const [error, cause] of [
+    [new TypeError(CANARY), 'TypeError'],
+    [Object.assign(new Error(CANARY), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
+    [CANARY, 'Error']
+  ] as const) {
+    thrown = error
+    for (const route of ['login', 'register']) {
+      await app.inject(postJson(`/user/${route}`, CREDENTIALS))
+      t.strictSame(takeCauses(lines), [`${route}: ${cause}`])
+    }
+  }
+  thrown = new CredentialsRejectedError(new Error(CANARY))
+  await app.inject(postJson('/user/login', CREDENTIALS))
+  t.strictSame(takeCauses(lines), ['Error'])
+})
+
+t.test('an answer that was read is not read away, and an answer that is not read leaves the connection', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const app = await createApp(t, {
+    upstream: { baseUrl: upstream.baseUrl },
+    routes: { login: { schema: Type.Object({ username: Type.String() }) } }
+  })
+  upstream.answers.push(response(401, CANARY, ['keep-alive: timeout=60']))
+  await app.inject(postJson('/user/login', { username: 'ada' }))
+  await until(async () => (await app.inject(postJson('/user/login', { username: 'ada' }))).statusCode === 200)
+  t.equal(new Set(upstream.requests.map(({ socket }) => socket)).size, 1)
+})

@@ -1,0 +1,90 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { createApp } from '../fixtures/app.js'
+import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
+import { goodLogin, response, startRawUpstream } from '../fixtures/raw-upstream.js'
+import { until } from '../fixtures/until.js'
+
+const LOGIN = postJson('/user/login', CREDENTIALS)
+const KEEP_OPEN_MS = 300
+const NETWORK_MS = 30
+
+/** An upstream that closes connections which have been idle for 300 ms, and does not say so. */
+async function startImpatientUpstream(t: Test): Promise<number> {
+  const server = createServer((socket) => {
+    let idle: NodeJS.Timeout | undefined
+    socket.on('error', () => {})
+    socket.on('close', () => clearTimeout(idle))
+    socket.on('data', () => {
+      clearTimeout(idle)
+      socket.write(goodLogin('ada'))
+      idle = setTimeout(() => socket.end(), KEEP_OPEN_MS)
+    })
+  })
+  return listenOn(t, server)
+}
+
+/** The network between: whatever is written arrives 30 ms later, the end too. */
+async function startNetwork(t: Test, port: number): Promise<string> {
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    const far = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    carry(near, far)
+    carry(far, near)
+  })
+  return `http://127.0.0.1:${await listenOn(t, server)}`
+}
+
+function carry(from: Socket, to: Socket): void {
+  const later = (deliver: () => void) => setTimeout(deliver, NETWORK_MS)
+  from.on('data', (chunk) => later(() => to.writable && to.write(chunk)))
+  from.on('end', () => later(() => to.end()))
+  from.on('error', () => later(() => to.destroy()))
+}
+
+async function listenOn(t: Test, server: ReturnType<typeof createServer>): Promise<number> {
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket) => sockets.add(socket))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+t.test('an upstream that closes idle connections loses no login, however long after the last login', async (t) => {
+  const baseUrl = await startNetwork(t, await startImpatientUpstream(t))
+  // Each with a pool of its own, and with the second login a little later than that of the one before.
+  const pauses = Array.from({ length: 40 }, (_, index) => 180 + 5 * index)
+  const statuses = await Promise.all(
+    pauses.map(async (pauseMs) => {
+      const app = await createApp(t, { upstream: { baseUrl } })
+      const first = await app.inject(LOGIN)
+      await delay(pauseMs)
+      return [first.statusCode, (await app.inject(LOGIN)).statusCode]
+    })
+  )
+  t.strictSame(
+    statuses.filter((both) => both.some((status) => status !== 200)),
+    []
+  )
+})
+
+t.test('a connection is kept as long as the upstream says, and a little while when it says nothing', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
+  const logInAfter = async (...headers: string[]) => {
+    upstream.answers.push(response(200, '{"user":{"id":"ada"}}', headers))
+    await app.inject(LOGIN)
+    return upstream.requests.at(-1)?.socket
+  }
+  const closing = await logInAfter('keep-alive: timeout=1')
+  t.not(await logInAfter(), closing, 'too short for a request to be safe')
+  await until(() => upstream.sockets.size === 0)
+  t.pass('given up though the upstream keeps it')
+
+  const kept = await logInAfter('keep-alive: timeout=600')
+  await delay(500)
+  t.equal(await logInAfter(), kept, 'given up by nobody')
+})
