@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http'
-import { CHALLENGE, type ErrorBody, JwtSessionError } from './http/base-error.js'
+import { CHALLENGE, type ErrorBody, JwtSessionError } from './errors/base-error.js'
 import { redisReplyOf, withoutDetails } from './internal/redact-error.js'
 
-export { isJwtSessionError, JwtSessionError } from './http/base-error.js'
+export { isJwtSessionError, JwtSessionError } from './errors/base-error.js'
 export {
   CredentialsRejectedError,
   InvalidAnswerError,
@@ -14,7 +14,7 @@ export {
   UpstreamInvalidError,
   UpstreamTimeoutError,
   UpstreamUnavailableError
-} from './http/upstream-errors.js'
+} from './errors/upstream-errors.js'
 
 /**
  * Why a session has ended; sent as `reason` in the body, and in the `Session-Ended` header. `logged_in_again`, a login with

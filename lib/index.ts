@@ -87,6 +87,7 @@ function checkDecorators(fastify: FastifyInstance): void {
 export const fastifyJwtSession = fp(plugin, { fastify: '5.x', name: 'fastify-jwt-session' })
 export default fastifyJwtSession
 
+export type { ErrorBody } from './errors/base-error.js'
 export {
   AlreadyDecoratedError,
   ClientGoneError,
@@ -118,7 +119,6 @@ export {
 export type { VerifySession } from './guard/create-guard.js'
 export type { SessionRouteSettings } from './guard/route-settings.js'
 export { verifySession } from './guard/verify-session.js'
-export type { ErrorBody } from './http/base-error.js'
 export type { LogInAnswer, LogInOptions } from './login/log-in.js'
 export type { CreatedSession, SessionDetails } from './login/open-session.js'
 export type {
