@@ -6,7 +6,7 @@ import type { Session, SessionData, User } from '../model/session.js'
 import { splitSessionId, userTag } from '../model/session-id.js'
 import type { EndReason } from '../store/session-store.js'
 import type { AccessTokens } from '../token/access-token.js'
-import { namedSessionOf } from '../token/named-session.js'
+import { findTokenSession } from '../token/find-token-session.js'
 import { writeToken } from '../token/transport.js'
 import type { CreatedSession, LoginDetails } from './open-session.js'
 
@@ -80,7 +80,7 @@ export function createLogIn({ sessions, accessTokens, errorReplies }: LogInParts
     if (watch.isGone) throw new ClientGoneError()
     const budget = sessions.newBudget()
     const { startedAt } = watch
-    const previous = namedSessionOf(request, accessTokens)
+    const previous = findTokenSession(request, accessTokens)
     const own = previous !== null && isSameUser(previous.id, user.id) ? previous : null
     const other = own === null ? previous : null
     const inherited = own && data === undefined ? await sessions.find(own.id, budget) : null

@@ -6,7 +6,7 @@ import { withoutDetails } from '../internal/redact-error.js'
 import { decodeRecord } from '../model/session-record.js'
 import type { Route } from '../options/resolve-routes.js'
 import type { StoredSession } from '../store/session-store.js'
-import { namedSessionOf } from '../token/named-session.js'
+import { findTokenSession } from '../token/find-token-session.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
 import type { RouteParts } from './route-deps.js'
 
@@ -30,7 +30,7 @@ export function mountLogout(scope: FastifyInstance, { path, config }: Route, par
 
   const route = { config, schema: { summary: 'Log out', response } }
   scope.post(path, route, async (request, reply) => {
-    const named = namedSessionOf(request, accessTokens)
+    const named = findTokenSession(request, accessTokens)
     const ended = named && (await sessions.end(named.id, 'logged_out'))
     if (ended !== null && upstream?.logout !== undefined) await notifyUpstream(request, ended)
     errorReplies.setClearSignal(request, reply, 'logged_out')
