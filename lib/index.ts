@@ -13,12 +13,12 @@ import { createLifetimes } from './model/lifetime.js'
 import { createOpenRecord } from './model/open-record.js'
 import type { RequestSession, SessionDeclaration } from './model/session.js'
 import { createSessionDataRules } from './model/session-data.js'
-import type { ReadRecord } from './model/session-record.js'
+import type { DecodedRecord } from './model/session-record.js'
 import { createUserParser } from './model/user.js'
 import type { JwtSessionOptions } from './options/options.js'
 import { type ResolvedOptions, resolveOptions } from './options/resolve-options.js'
 import { createRoutes } from './routes/index.js'
-import { createSessions, publicSessions, type Sessions } from './sessions.js'
+import { createPublicSessions, createSessions, type Sessions } from './sessions.js'
 import { openStore } from './store/open-store.js'
 import type { StoreConfig } from './store/store-config.js'
 import { createAccessTokens } from './token/access-token.js'
@@ -32,7 +32,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const accessTokens = await createAccessTokens(fastify, options.jwt)
   const { breaker, upstream: choice } = options
   const upstream = choice && openUpstream(fastify, { upstream: choice, breaker })
-  const { store, cache } = await openStore<ReadRecord>(fastify, storeConfigOf(options))
+  const { store, cache } = await openStore<DecodedRecord>(fastify, storeConfigOf(options))
   const lifetimes = createLifetimes({ ...options.session, downtimeOf: store.downtimeOf })
   const openRecord = createOpenRecord(users, lifetimes)
   const { limit: given, isDefaultLimit } = options.session
@@ -49,7 +49,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   // Of what a handler of the host throws, such as the error of an update(), Fastify sends the headers and no more.
   fastify.addHook('onError', async (_request, reply, error) => errorReplies.exposeRetryAfter(reply, error))
   fastify.decorateRequest('session', null as unknown as RequestSession)
-  fastify.decorate('sessions', publicSessions({ sessions, logIn, users }))
+  fastify.decorate('sessions', createPublicSessions({ sessions, logIn, users }))
   fastify.decorate('verifySession', verifySession)
   fastify.decorate(GUARD, verifySession)
   const parts = { options, upstream, users, accessTokens, sessions, logIn, lifetimes, errorReplies, verifySession }

@@ -10,10 +10,10 @@ import {
   type OpeningParts,
   type SessionDetails
 } from './login/open-session.js'
-import type { NotOpened } from './model/open-record.js'
+import type { UnusableReason } from './model/open-record.js'
 import type { Session, SessionDataPatch, User } from './model/session.js'
 import { isSessionId, userTag } from './model/session-id.js'
-import { encodeUpdate, type ReadRecord } from './model/session-record.js'
+import { type DecodedRecord, encodeUpdate } from './model/session-record.js'
 import { isUserId, type UserParser } from './model/user.js'
 import type { EndReason, StoredSession } from './store/session-store.js'
 
@@ -171,15 +171,15 @@ export function createSessions(parts: OpeningParts): InternalSessions {
 /** What changes of a session. */
 type SessionChange = (session: Session) => Partial<Pick<Session, 'data' | 'user'>>
 
-/** What {@link publicSessions} is made of. */
-export interface PublicSessionsParts {
+/** What {@link createPublicSessions} is made of. */
+export interface PublicSessionsDeps {
   sessions: InternalSessions
   logIn: LogIn
   users: UserParser
 }
 
 /** `app.sessions`: what is documented, and nothing else. */
-export function publicSessions({ sessions, logIn, users }: PublicSessionsParts): Sessions {
+export function createPublicSessions({ sessions, logIn, users }: PublicSessionsDeps): Sessions {
   function parse(value: User): User {
     const user = users.parse(value)
     if (user === null) throw new InvalidUserError()
@@ -212,7 +212,7 @@ export function publicSessions({ sessions, logIn, users }: PublicSessionsParts):
 }
 
 /** @throws {StoreUnavailableError} this process cannot know whether the session is live */
-function liveOrNull(opened: ReadRecord | NotOpened): ReadRecord | null {
+function liveOrNull(opened: DecodedRecord | UnusableReason): DecodedRecord | null {
   if (opened === 'not_known') throw new StoreUnavailableError()
   return typeof opened === 'string' ? null : opened
 }

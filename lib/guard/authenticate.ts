@@ -2,9 +2,9 @@ import type { CachedReader } from '../cache/session-cache.js'
 import { SessionEndedError, SessionNotFreshError } from '../errors.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Lifetimes } from '../model/lifetime.js'
-import { errorOf, type OpenRecord } from '../model/open-record.js'
+import { type OpenRecord, unusableError } from '../model/open-record.js'
 import { splitSessionId } from '../model/session-id.js'
-import { encodeActivity, type ReadRecord } from '../model/session-record.js'
+import { type DecodedRecord, encodeActivity } from '../model/session-record.js'
 import type { GuardedStore } from '../store/guarded-store.js'
 import { type AccessTokenClaims, type AccessTokens, expOf } from '../token/access-token.js'
 import type { ResolvedRouteSettings } from './route-settings.js'
@@ -15,7 +15,7 @@ export interface Authentication {
    * The session of the token, if it is cached: shared with other requests, and not to be changed.
    * @throws {SessionNotFreshError} the login was too long ago for the route
    */
-  findCached(token: string, settings: AuthenticationSettings): ReadRecord | undefined
+  findCached(token: string, settings: AuthenticationSettings): DecodedRecord | undefined
   /**
    * The session of the token, which is then cached.
    * @throws {SessionEndedError} there is no such session
@@ -23,35 +23,35 @@ export interface Authentication {
    * @throws {SessionNotFreshError} the login was too long ago for the route
    * @throws {StoreUnavailableError}
    */
-  load(token: string, settings: AuthenticationSettings, budget: TimeBudget): Promise<ReadRecord>
+  load(token: string, settings: AuthenticationSettings, budget: TimeBudget): Promise<DecodedRecord>
 }
 
 type AuthenticationSettings = Pick<ResolvedRouteSettings, 'freshSeconds' | 'slide'>
 
 /** What {@link createAuthentication} is made of. */
-export interface AuthenticationParts {
+export interface AuthenticationDeps {
   store: Pick<GuardedStore, 'find' | 'replace'>
-  cache: CachedReader<ReadRecord>
+  cache: CachedReader<DecodedRecord>
   accessTokens: Pick<AccessTokens, 'verify'>
   lifetimes: Lifetimes
   openRecord: OpenRecord
 }
 
 /** Checks tokens, and records the activity of their sessions. */
-export function createAuthentication(parts: AuthenticationParts): Authentication {
+export function createAuthentication(parts: AuthenticationDeps): Authentication {
   const { store, cache, accessTokens, lifetimes, openRecord } = parts
   const recordActivity = createActivityRecorder(store, lifetimes)
 
-  async function read({ sessionId, userId, exp }: AccessTokenClaims, budget: TimeBudget): Promise<ReadRecord> {
+  async function read({ sessionId, userId, exp }: AccessTokenClaims, budget: TimeBudget): Promise<DecodedRecord> {
     const opened = openRecord(sessionId, await store.find(sessionId, budget))
-    if (typeof opened === 'string') throw errorOf(opened)
+    if (typeof opened === 'string') throw unusableError(opened)
     // RFC 8725 3.8: the token and the record must name the same user.
     if (opened.session.user.id !== userId) throw new SessionEndedError('unknown')
     if (expOf(opened.session) !== exp) throw new SessionEndedError('invalid_token')
     return opened
   }
 
-  function use(record: ReadRecord, settings: AuthenticationSettings, now: number): ReadRecord {
+  function use(record: DecodedRecord, settings: AuthenticationSettings, now: number): DecodedRecord {
     const { freshSeconds, slide } = settings
     if (now - record.session.createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
     if (slide) recordActivity(record, now)
@@ -86,7 +86,7 @@ function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes:
   /** Ids of sessions that are not to be written now. */
   const paused = new Set<string>()
 
-  return (record: ReadRecord, now: number): void => {
+  return (record: DecodedRecord, now: number): void => {
     const { id, lastSeenAt: writtenAt } = record.session
     const lastSeenAt = lifetimes.activityOf(record.session, now)
     if (lastSeenAt === null || paused.has(id)) return

@@ -35,7 +35,7 @@ export function checkHooksOfRoute(route: RouteOptions): void {
 }
 
 /** Whether the options of a route name the guard. */
-export function isNamedIn(route: RouteOptions): boolean {
+export function hasGuard(route: RouteOptions): boolean {
   return GUARD_HOOKS.some((hook) => countGuards(route, hook) > 0)
 }
 
@@ -57,7 +57,7 @@ export function checkHooksOfScopes(app: FastifyInstance): void {
  * Whether the route of the request itself has the guard, beside the hooks of its scope. Fastify keeps both in properties of
  * its own; were they not there, the answer would be yes, so that no guard is left out by mistake.
  */
-export function isNamedByRoute(request: AnyRequest): boolean {
+export function hasGuardOfItsOwn(request: AnyRequest): boolean {
   const ofScope = internalHooks(request.server, 'fastify.hooks')
   const ofAll = internalHooks(request, 'fastify.context')
   if (ofScope === undefined || ofAll === undefined) return true

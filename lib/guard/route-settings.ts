@@ -2,7 +2,7 @@ import type { RouteOptions } from 'fastify'
 import { InvalidOptionError } from '../errors.js'
 import type { AnyRequest } from '../http/error-reply.js'
 import { checkCount, checkFields, checkSwitch } from '../options/checks.js'
-import { checkHooksOfRoute, isNamedByRoute, isNamedIn } from './guard-hooks.js'
+import { checkHooksOfRoute, hasGuard, hasGuardOfItsOwn } from './guard-hooks.js'
 
 /** What `verifySession` does on one route: its `config.session`. */
 export interface SessionRouteSettings {
@@ -57,7 +57,7 @@ export function checkRoute(route: RouteOptions): void {
   // Fastify would copy it into the route.
   if (!Object.hasOwn(route, 'config') && route.config !== undefined) route.config = {}
   checkHooksOfRoute(route)
-  if (resolveSettings(route.config).isPublic && isNamedIn(route)) throw contradiction()
+  if (resolveSettings(route.config).isPublic && hasGuard(route)) throw contradiction()
 }
 
 /** By the config, of which Fastify gives each route its own. */
@@ -76,7 +76,7 @@ export function settingsOf(request: AnyRequest): ResolvedRouteSettings {
 
 function resolveSettingsOf(request: AnyRequest, config: object): ResolvedRouteSettings {
   const settings = resolveSettings(config)
-  if (settings.isPublic && isNamedByRoute(request)) throw contradiction()
+  if (settings.isPublic && hasGuardOfItsOwn(request)) throw contradiction()
   // The handlers of what is not found may share a config: one of them with the guard, and one without.
   if (!request.is404) settingsByConfig.set(config, settings)
   return settings

@@ -8,7 +8,7 @@ import { createRequestSession, type SessionUpdater } from './request-session.js'
 import { type ResolvedRouteSettings, settingsOf } from './route-settings.js'
 
 /** What {@link createVerifySession} is made of. */
-export interface GuardParts {
+export interface GuardDeps {
   authentication: Authentication
   sessions: SessionUpdater
   errorReplies: ErrorReplies
@@ -18,7 +18,7 @@ export interface GuardParts {
  * The guard. It answers a refused request itself, so that no error handler can lose the clear signal or reword the
  * body, and waits until the answer is out before it fails.
  */
-export function createVerifySession({ authentication, sessions, errorReplies }: GuardParts): VerifySession {
+export function createVerifySession({ authentication, sessions, errorReplies }: GuardDeps): VerifySession {
   /** A promise only where there is something to wait for. */
   function admit(request: AnyRequest): Promise<void> | undefined {
     const settings = settingsOf(request)

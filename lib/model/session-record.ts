@@ -6,7 +6,7 @@ import type { UserParser } from './user.js'
 const VERSION = 4
 
 /** A record that this release can use. */
-export interface ReadRecord {
+export interface DecodedRecord {
   /** As it is stored. */
   text: string
   session: Session
@@ -26,17 +26,17 @@ export function encodeRecord(session: Session): string {
 }
 
 /** The same record of the session with another user or other `data`. */
-export function encodeUpdate(record: ReadRecord, session: Session): string {
+export function encodeUpdate(record: DecodedRecord, session: Session): string {
   return encode({ ...record, session })
 }
 
 /** The same record with a later activity: of the text nothing else changes. */
-export function encodeActivity({ text, session }: ReadRecord, lastSeenAt: number): string {
+export function encodeActivity({ text, session }: DecodedRecord, lastSeenAt: number): string {
   const from = text.indexOf(' ', text.indexOf(' ') + 1) + 1
   return text.slice(0, from) + (lastSeenAt - session.createdAt).toString(36) + text.slice(text.indexOf(' ', from))
 }
 
-function encode({ session, version, unknownElements }: Omit<ReadRecord, 'text'>): string {
+function encode({ session, version, unknownElements }: Omit<DecodedRecord, 'text'>): string {
   const { user, data, createdAt, expiresAt, lastSeenAt, ip, userAgent } = session
   const times = [expiresAt, (expiresAt - createdAt) / 1_000, lastSeenAt - createdAt].map((time) => time.toString(36))
   const isDataNeeded = unknownElements.length > 0 || Object.keys(data).length > 0
@@ -45,7 +45,7 @@ function encode({ session, version, unknownElements }: Omit<ReadRecord, 'text'>)
 }
 
 /** Null when the record is corrupt, of a release too far from this one, or its user does not fit the schema. */
-export function decodeRecord(id: string, text: string, users: UserParser): ReadRecord | null {
+export function decodeRecord(id: string, text: string, users: UserParser): DecodedRecord | null {
   let at = 0
   // Not split(): it would double what it costs to read a record, and every request without a cache reads one.
   function readTime(): number {

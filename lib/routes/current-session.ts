@@ -2,10 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { errorAnswers, nullable, time, toIsoTime } from '../http/schemas.js'
 import type { Route } from '../options/resolve-routes.js'
-import type { RouteParts } from './route-deps.js'
+import type { RouteDeps } from './route-deps.js'
 
 /** `GET /user/session`: who is logged in, and until when. Looking does not extend the session. */
-export function mountSession(scope: FastifyInstance, { path, config }: Route, parts: RouteParts): void {
+export function mountCurrentSession(scope: FastifyInstance, { path, config }: Route, parts: RouteDeps): void {
   const { verifySession, lifetimes } = parts
   const ok = Type.Object(
     {

@@ -1,19 +1,19 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { InvalidBodyError, isJwtSessionError } from '../errors.js'
-import { mountSession } from './current-session.js'
+import { mountCurrentSession } from './current-session.js'
 import { acceptOnlyJson } from './json-body.js'
 import { mountLogin } from './login.js'
 import { mountLogout } from './logout.js'
 import { ignoreBodies } from './no-body.js'
 import { mountRegister } from './register.js'
-import type { RouteParts } from './route-deps.js'
-import { mountSessions } from './user-sessions.js'
+import type { RouteDeps } from './route-deps.js'
+import { mountUserSessions } from './user-sessions.js'
 
 /**
  * The plugin's routes, for a scope of their own. How a body is read and an answer written here does not depend on the
  * parsers, compilers and error handlers of the host application: credentials pass through.
  */
-export function createRoutes(parts: RouteParts) {
+export function createRoutes(parts: RouteDeps) {
   return async function routes(scope: FastifyInstance): Promise<void> {
     acceptOnlyJson(scope)
     scope.setReplySerializer((payload) => JSON.stringify(payload))
@@ -44,8 +44,8 @@ export function createRoutes(parts: RouteParts) {
     await scope.register(async (bodiless) => {
       ignoreBodies(bodiless)
       if (logout) mountLogout(bodiless, logout, parts)
-      if (session) mountSession(bodiless, session, parts)
-      if (sessions) mountSessions(bodiless, sessions, parts)
+      if (session) mountCurrentSession(bodiless, session, parts)
+      if (sessions) mountUserSessions(bodiless, sessions, parts)
     })
   }
 }

@@ -6,10 +6,10 @@ import { errorAnswers } from '../http/schemas.js'
 import { PlainCause } from '../internal/redact-error.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
 import { tokenAnswerSchema } from '../token/transport.js'
-import type { RouteParts } from './route-deps.js'
+import type { RouteDeps } from './route-deps.js'
 
 /** `POST /user/login`: hands the credentials to the upstream, and opens a session. */
-export function mountLogin(scope: FastifyInstance, { path, config, schema }: BodyRoute, parts: RouteParts): void {
+export function mountLogin(scope: FastifyInstance, { path, config, schema }: BodyRoute, parts: RouteDeps): void {
   const { options, upstream, users, logIn } = parts
   const ok = Type.Object(
     {

@@ -8,10 +8,10 @@ import type { Route } from '../options/resolve-routes.js'
 import type { StoredSession } from '../store/session-store.js'
 import { findTokenSession } from '../token/find-token-session.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
-import type { RouteParts } from './route-deps.js'
+import type { RouteDeps } from './route-deps.js'
 
 /** `POST /user/logout`: ends the session of the request's token. Without such a session there is nothing to do: 204 too. */
-export function mountLogout(scope: FastifyInstance, { path, config }: Route, parts: RouteParts): void {
+export function mountLogout(scope: FastifyInstance, { path, config }: Route, parts: RouteDeps): void {
   const { upstream, users, accessTokens, sessions, errorReplies } = parts
   const response = { 204: Type.Null({ description: 'There is no session any more' }), ...errorAnswers(503) }
 

@@ -3,7 +3,7 @@ import { type TObject, type TSchema, Type } from 'typebox'
 import { answerOnce } from '../http/client-presence.js'
 import { errorAnswers } from '../http/schemas.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
-import type { RouteParts } from './route-deps.js'
+import type { RouteDeps } from './route-deps.js'
 
 /**
  * `POST /user/register`: hands the registration to the upstream. It opens no session. Once the upstream has resolved the
@@ -12,7 +12,7 @@ import type { RouteParts } from './route-deps.js'
 export function mountRegister(
   scope: FastifyInstance,
   { path, config, schema }: BodyRoute,
-  { options: { userSchema }, upstream, users }: RouteParts
+  { options: { userSchema }, upstream, users }: RouteDeps
 ): void {
   const created = Type.Object({ user: partOf(userSchema) }, { description: 'The user exists now' })
   const response = { 201: created, ...errorAnswers(400, 409, 413, 415, 422, 429, 502, 503, 504) }

@@ -9,7 +9,7 @@ import type { AccessTokens } from '../token/access-token.js'
 import type { GuardedUpstream } from '../upstream/guarded-upstream.js'
 
 /** What the routes are made of; each route takes what it needs. */
-export interface RouteParts {
+export interface RouteDeps {
   options: ResolvedOptions
   /** Null: there is none, and no route to log in or to register. */
   upstream: GuardedUpstream | null

@@ -4,7 +4,7 @@ import { SessionNotFoundError } from '../errors.js'
 import { budgetOf } from '../guard/request-session.js'
 import { errorAnswers, nullable, time, toIsoTime } from '../http/schemas.js'
 import type { Route } from '../options/resolve-routes.js'
-import type { RouteParts } from './route-deps.js'
+import type { RouteDeps } from './route-deps.js'
 
 const sessionSchema = Type.Object({
   id: Type.String({ description: 'For `DELETE`' }),
@@ -17,7 +17,7 @@ const sessionSchema = Type.Object({
 })
 
 /** `GET`, `DELETE` and `DELETE /:id` of `/user/sessions`: users see and end their own sessions only. */
-export function mountSessions(scope: FastifyInstance, { path, config }: Route, parts: RouteParts): void {
+export function mountUserSessions(scope: FastifyInstance, { path, config }: Route, parts: RouteDeps): void {
   const { sessions, verifySession } = parts
   const { security } = parts.options.routes
   const ended = Type.Null({ description: 'They have ended' })

@@ -4,11 +4,11 @@ import type { Session } from '../../lib/index.js'
 import type { SessionData } from '../../lib/model/session.js'
 import { createSessionId } from '../../lib/model/session-id.js'
 import {
+  type DecodedRecord,
   decodeRecord,
   encodeActivity,
   encodeRecord,
-  encodeUpdate,
-  type ReadRecord
+  encodeUpdate
 } from '../../lib/model/session-record.js'
 import { createUserParser } from '../../lib/model/user.js'
 
@@ -32,7 +32,7 @@ function sessionOf(changes: Partial<Session> = {}): Session {
   }
 }
 
-function decode(text: string): ReadRecord {
+function decode(text: string): DecodedRecord {
   const read = decodeRecord(ID, text, users)
   if (read === null) throw new Error(`Cannot be read: ${text}`)
   return read
