@@ -17,31 +17,34 @@ import { Priority } from 'typebox/type'
 import { cloneJson, isPlainObject } from '../internal/json.js'
 
 /**
- * Makes a copy of a JSON value with the fields that a schema declares and no others, and with the `default` of a field that
- * is missing. What cannot fit is left as it is, or becomes something that no schema accepts: check the copy.
+ * Copies a JSON value with the declared fields of a schema only, and with the `default` of each missing field. A mismatch is
+ * left unchanged or replaced by a value that no schema accepts: the caller validates the copy.
  */
 export type FieldFilter = (value: unknown) => unknown
 
-/** Stands for a value of which nothing may be kept. No schema accepts a symbol, and JSON has none. */
+/** Result for a mismatching value. No schema accepts a symbol, and JSON has no symbols. */
 const MISFIT = Symbol('misfit')
 
-/** The definitions that a `Ref` may name, and their filters as far as they are made. */
+/** The definitions for each `Ref`, and the filters created until now. */
 interface Scope {
   definitions: TProperties
   filters: Map<string, FieldFilter>
 }
 
 /**
- * Not `Value.Clean` of TypeBox: that keeps every field of a value that fits no variant of a union once its fields are
- * dropped, loses those of a `Cyclic` in an intersection, and reads the schema anew for each value.
+ * Compiles a schema into a filter.
  *
- * @param schema one that `resolveUserSchema()` lets pass
+ * Replaces `Value.Clean` of TypeBox, which keeps every field of a value without a matching union variant, drops the fields
+ * of a `Cyclic` in an intersection, and interprets the schema again for each value.
+ *
+ * @param schema accepted by `resolveUserSchema()`
  */
 export function createFieldFilter(schema: TSchema, scope: Scope = scopeOf({})): FieldFilter {
   const filter = filterOf(schema, scope)
   if (!('default' in schema)) return filter
-  const { default: given } = schema
-  return (value) => filter(value === undefined ? cloneJson(typeof given === 'function' ? given() : given) : value)
+  const { default: fallback } = schema
+  return (value) =>
+    filter(value === undefined ? cloneJson(typeof fallback === 'function' ? fallback() : fallback) : value)
 }
 
 function filterOf(schema: TSchema, scope: Scope): FieldFilter {
@@ -64,7 +67,7 @@ function isStructure(value: unknown): value is object {
   return typeof value === 'object' && value !== null
 }
 
-/** What schemas of objects have in common. */
+/** The common fields of object and record schemas. */
 interface ObjectSchema extends TSchema {
   properties?: TProperties
   patternProperties?: TProperties
@@ -78,22 +81,21 @@ function filterObject(schema: ObjectSchema, scope: Scope): FieldFilter {
     pattern: new RegExp(pattern, 'u'),
     filter: createFieldFilter(field, scope)
   }))
-  const filterOther = filterOthers(schema.additionalProperties, scope)
-  /** The filter of a field that has no name in the schema. */
-  const filterFor = (name: string) => patterns.find(({ pattern }) => pattern.test(name))?.filter ?? filterOther
+  const filterOther = filterUndeclared(schema.additionalProperties, scope)
+  const undeclaredFilter = (name: string) => patterns.find(({ pattern }) => pattern.test(name))?.filter ?? filterOther
 
   return (value) => {
     if (!isPlainObject(value)) return isStructure(value) ? MISFIT : value
     const named = fields.map(({ name, filter }) => [name, filter(Object.hasOwn(value, name) ? value[name] : undefined)])
     const others = Object.keys(value)
       .filter((name) => !Object.hasOwn(properties, name))
-      .map((name) => [name, filterFor(name)(value[name])])
+      .map((name) => [name, undeclaredFilter(name)(value[name])])
     return Object.fromEntries([...named, ...others].filter(([, field]) => field !== undefined))
   }
 }
 
-/** Fields without a name or a pattern: kept where a schema for them accepts them, and otherwise dropped. */
-function filterOthers(schema: TSchema | boolean | undefined, scope: Scope): FieldFilter {
+/** Keeps an undeclared field if the schema for undeclared fields accepts the value. */
+function filterUndeclared(schema: TSchema | boolean | undefined, scope: Scope): FieldFilter {
   if (typeof schema !== 'object') return (value) => (schema === true ? value : undefined)
   return filterVariant(schema, scope, undefined)
 }
@@ -111,7 +113,7 @@ function filterTuple(items: TSchema[], scope: Scope): FieldFilter {
   }
 }
 
-/** The value as the narrowest variant sees it that then accepts it: `{ a, b }` before `{ a }`. */
+/** Filters by the first matching variant, the narrowest first: `{ a, b }` before `{ a }`. */
 function filterUnion(variants: TSchema[], scope: Scope): FieldFilter {
   const filters = Priority(variants).map((variant) => filterVariant(variant, scope, MISFIT))
   return (value) => {
@@ -123,24 +125,24 @@ function filterUnion(variants: TSchema[], scope: Scope): FieldFilter {
   }
 }
 
-/** What is left of the value if the schema accepts it, and `otherwise` if not. */
-function filterVariant(schema: TSchema, scope: Scope, otherwise: unknown): FieldFilter {
+/** The filtered value if the schema accepts the result, else `fallback`. */
+function filterVariant(schema: TSchema, scope: Scope, fallback: unknown): FieldFilter {
   const filter = createFieldFilter(schema, scope)
   const validator = Compile(scope.definitions, schema)
   return (value) => {
     const result = filter(value)
-    return validator.Check(result) ? result : otherwise
+    return validator.Check(result) ? result : fallback
   }
 }
 
-/** The fields of all members together. As in TypeScript, `unknown` adds none. */
+/** Merges the fields of all members. As in TypeScript, `unknown` adds no fields. */
 function filterIntersection(
   { allOf, unevaluatedProperties }: { allOf: TSchema[]; unevaluatedProperties?: TSchema | boolean },
   scope: Scope
 ): FieldFilter {
   const known = allOf.filter((member) => !IsUnknown(member))
   const filters = (known.length === 0 ? allOf : known).map((member) => createFieldFilter(member, scope))
-  const filterOther = filterOthers(unevaluatedProperties, scope)
+  const filterOther = filterUndeclared(unevaluatedProperties, scope)
   return (value) => {
     const merged = filters.map((filter) => filter(value)).reduce(merge)
     if (!isPlainObject(value) || !isPlainObject(merged)) return merged
@@ -150,7 +152,7 @@ function filterIntersection(
   }
 }
 
-/** Two filtered copies of the same value as one. */
+/** Merges two filtered copies of the same value. */
 function merge(left: unknown, right: unknown): unknown {
   if (right === undefined || left === MISFIT) return left
   if (isPlainObject(left) && isPlainObject(right)) {
@@ -162,7 +164,7 @@ function merge(left: unknown, right: unknown): unknown {
   return right
 }
 
-/** A definition is read when a value reaches it first: it may refer to itself. */
+/** Compiles a definition when a value first reaches the reference: a definition may refer to itself. */
 function filterReference(name: string, scope: Scope): FieldFilter {
   return (value) => {
     let filter = scope.filters.get(name)

@@ -1,55 +1,51 @@
 import type { Session } from './session.js'
 import { splitSessionId } from './session-id.js'
 
-/** A period in epoch milliseconds in which the store could not write. */
+/** A period in epoch milliseconds without writes to the store. */
 interface Downtime {
   from: number
   to: number
 }
 
-/** What {@link createLifetimes} is made of. */
+/** Configuration of {@link createLifetimes}. */
 export interface LifetimeConfig {
-  /** Of new sessions: an open session keeps the lifetime that it was opened with. */
+  /** Lifetime of new sessions; an open session keeps the lifetime from the login. */
   ttlSeconds: number
-  /** Of all sessions, whatever they were opened with. Null: no idle timeout. */
+  /** Idle timeout of all sessions, open sessions included. Null: no idle timeout. */
   idleTimeoutSeconds: number | null
-  /**
-   * When the sessions of the user with this tag could not be written, the oldest period first; null when this process
-   * does not know.
-   */
+  /** Downtime of the store for the user with this tag, the oldest period first; null while not known to this process. */
   downtimeOf(tag: string, now: number): readonly Downtime[] | null
 }
 
-/** `'not_known'`: it would have expired by its idle timeout, if there was no downtime, and this process does not know. */
+/** `'not_known'`: the idle timeout has passed, but the downtime of the store is not known to this process. */
 export type LifeState = 'live' | 'expired' | 'not_known'
 
-/** What the rules depend on. */
+/** The fields of a session with an influence on the lifetime. */
 type Times = Pick<Session, 'id' | 'createdAt' | 'lastSeenAt' | 'expiresAt'>
 
 /** The rules of a session's lifetime. Times are epoch milliseconds. */
 export interface Lifetimes {
   readonly ttlSeconds: number
-  /** Whether the session has not expired, at `now`. */
+  /** Whether the session is live at `now`. */
   stateOf(session: Times, now: number): LifeState
-  /** When the session expires without further activity and further downtime; null without an idle timeout. */
+  /** Idle expiry of the session without further activity or downtime; null without an idle timeout. */
   idleExpiryOf(session: Times, now: number): number | null
-  /** The `lastSeenAt` to write for activity at `now`, or null when what is written is recent enough. */
+  /** The `lastSeenAt` to write for activity at `now`, or null while the written value is recent enough. */
   activityOf(session: Times, now: number): number | null
-  /** Milliseconds between two activities that are written. */
+  /** Minimum milliseconds between two writes of activity. */
   readonly activityIntervalMs: number
 }
 
 /**
- * The rules: a session expires `ttlSeconds` after its login (its absolute expiry), or when it was not in use for
- * `idleTimeoutSeconds` (its idle expiry). Time in which the store could not write activity does not count for the idle
- * expiry: otherwise an outage would end the session of every active user.
+ * A session expires `ttlSeconds` after the login (absolute expiry), or after `idleTimeoutSeconds` without activity (idle
+ * expiry). Downtime of the store does not count toward the idle expiry: otherwise an outage would end the session of every
+ * active user.
  *
- * A store that fails again and again gives a user little time to be seen in: uptime between two periods of downtime does
- * not count either when it is shorter than a third of the idle timeout and than the two periods together. So a user who
- * sends a request in every third of the idle timeout stays logged in, and short failures do not keep idle sessions open.
+ * A store with repeated failures leaves little time to record activity. Uptime between two periods of downtime does not
+ * count either if the uptime is shorter than a third of the idle timeout and shorter than both periods together. A user
+ * with a request in every third of the idle timeout stays logged in, and short failures do not keep idle sessions open.
  *
- * At any moment the downtime makes one number of this, the idle cutoff: a session whose last activity is not later has
- * expired.
+ * At any moment the downtime yields one number, the idle cutoff: a session without activity after the cutoff has expired.
  */
 export function createLifetimes(config: LifetimeConfig): Lifetimes {
   const { ttlSeconds, idleTimeoutSeconds, downtimeOf } = config
@@ -62,7 +58,7 @@ export function createLifetimes(config: LifetimeConfig): Lifetimes {
 
     stateOf({ id, lastSeenAt, expiresAt }, now) {
       if (expiresAt <= now) return 'expired'
-      // Downtime moves the cutoff back only.
+      // Downtime only moves the cutoff back.
       if (lastSeenAt > now - idleMs) return 'live'
       const downtime = downtimeOf(splitSessionId(id)[0], now)
       if (downtime === null) return 'not_known'
@@ -77,17 +73,17 @@ export function createLifetimes(config: LifetimeConfig): Lifetimes {
 
     activityOf({ lastSeenAt }, now) {
       if (idleTimeoutSeconds === null) return null
-      // Below zero when the clock of another instance is ahead: a little, which passes; or by a lot, when the session
-      // still has to be written, so that the store knows it is in use.
-      const unseenMs = now - lastSeenAt
-      const isRecent = unseenMs < activityIntervalMs && unseenMs > -idleMs / 2
-      // Never back: the session would expire for the instances whose clocks are right.
+      // Negative when the clock of another instance is ahead. A large difference still needs a write: the store
+      // evicts the session with the oldest write first.
+      const inactiveMs = now - lastSeenAt
+      const isRecent = inactiveMs < activityIntervalMs && inactiveMs > -idleMs / 2
+      // Never earlier: the session would expire on instances with a correct clock.
       return isRecent ? null : Math.max(lastSeenAt, now)
     }
   }
 }
 
-/** Joins periods with so little time between them that an active user may not have been seen in it. */
+/** Joins periods of downtime with too little uptime between the periods to record the activity of every active user. */
 function joinPeriods(downtime: readonly Downtime[], idleMs: number): readonly Downtime[] {
   const joined: Downtime[] = []
   let lastMs = 0
@@ -101,12 +97,11 @@ function joinPeriods(downtime: readonly Downtime[], idleMs: number): readonly Do
   return joined
 }
 
-/** `idleMs` before `now`, of time that is no downtime. */
+/** The moment with `idleMs` of uptime between the moment and `now`. */
 function idleCutoff(idleMs: number, downtime: readonly Downtime[], now: number): number {
   let at = now
   let leftMs = idleMs
-  for (let index = downtime.length - 1; index >= 0; index--) {
-    const { from, to } = downtime[index] as Downtime
+  for (const { from, to } of downtime.toReversed()) {
     const upMs = Math.max(0, at - to)
     if (upMs >= leftMs) break
     leftMs -= upMs
@@ -115,7 +110,7 @@ function idleCutoff(idleMs: number, downtime: readonly Downtime[], now: number):
   return at - leftMs
 }
 
-/** `expiry`, later by all downtime after `lastSeenAt`. */
+/** Extends `expiry` by all downtime after `lastSeenAt`. */
 function idleExpiry(expiry: number, downtime: readonly Downtime[], lastSeenAt: number): number {
   let at = expiry
   for (const { from, to } of downtime) {

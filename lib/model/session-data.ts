@@ -6,22 +6,22 @@ import type { SessionData, SessionDataPatch } from './session.js'
 export interface SessionDataRules {
   /**
    * Copies the data of a new session.
-   * @throws {InvalidDataError} it is no JSON object, or longer than `maxBytes` of JSON
+   * @throws {InvalidDataError} not a JSON object, or longer than `maxBytes` of JSON
    */
   copyNew(data: SessionData): SessionData
   /**
-   * Copies a patch, so that later changes of the original have no effect.
-   * @returns puts the patch's fields in the place of those of some data, and takes out those that are undefined; throws an
-   * {@link InvalidDataError} when that makes it too long
-   * @throws {InvalidDataError} the patch is no JSON object
+   * Copies a patch, to be independent of later changes to the original.
+   * @returns a function that applies the patch to data: sets defined fields and removes undefined fields. The function
+   * throws an {@link InvalidDataError} if the result is too long
+   * @throws {InvalidDataError} the patch is not a JSON object
    */
   copyPatch(patch: SessionDataPatch): (data: Readonly<SessionData>) => SessionData
 }
 
-/** @param maxBytes the longest data, in bytes of JSON; no data at all is always allowed */
+/** @param maxBytes maximum length of `data`, in bytes of JSON; empty data is always allowed */
 export function createSessionDataRules(maxBytes: number): SessionDataRules {
   function copyObject(data: object): Record<string, unknown> {
-    // One with a toJSON() would speak for fields that it does not have.
+    // The result of a toJSON() may have other fields than the object.
     const isJsonObject = isPlainObject(data) && typeof data.toJSON !== 'function'
     const copy = isJsonObject ? cloneJson(data) : undefined
     if (!isPlainObject(copy)) throw new InvalidDataError(maxBytes)

@@ -2,38 +2,38 @@ import { isPlainObject, parseJson } from '../internal/json.js'
 import type { Session, SessionData } from './session.js'
 import type { UserParser } from './user.js'
 
-// Raised by one when the elements change, so that the release before and the release after can still read a record.
+// Incremented when the elements change. A release reads the records of the previous and the next version.
 const VERSION = 4
 
-/** A record that this release can use. */
+/** A stored record and the decoded session. */
 export interface DecodedRecord {
-  /** As it is stored. */
+  /** The record as stored. */
   text: string
   session: Session
-  /** That of the release which opened the session. */
+  /** Record version of the release that opened the session. */
   version: number
-  /** What a newer release has added: it stays in the record, whatever this release changes. */
+  /** Elements of a newer release, preserved by every update. */
   unknownElements: readonly unknown[]
 }
 
 /**
- * The record of a session: its absolute expiry, its lifetime in seconds, and the time from the login to the last
- * activity, all in base 36; then the elements of a JSON array without its brackets, `data` only when there is any. Times
- * are relative, and nothing is named, because every byte is multiplied by the number of sessions.
+ * Encodes a session as a record: absolute expiry, lifetime in seconds, and milliseconds from the login to the last activity,
+ * each in base 36; then the elements of a JSON array without brackets, empty `data` omitted. Relative times and unnamed
+ * fields save memory in every session.
  */
 export function encodeRecord(session: Session): string {
   return encode({ session, version: VERSION, unknownElements: [] })
 }
 
-/** The same record of the session with another user or other `data`. */
+/** The record with the user and the `data` of the changed session. */
 export function encodeUpdate(record: DecodedRecord, session: Session): string {
   return encode({ ...record, session })
 }
 
-/** The same record with a later activity: of the text nothing else changes. */
+/** The record with a later activity; the rest of the text stays the same. */
 export function encodeActivity({ text, session }: DecodedRecord, lastSeenAt: number): string {
-  const from = text.indexOf(' ', text.indexOf(' ') + 1) + 1
-  return text.slice(0, from) + (lastSeenAt - session.createdAt).toString(36) + text.slice(text.indexOf(' ', from))
+  const start = text.indexOf(' ', text.indexOf(' ') + 1) + 1
+  return text.slice(0, start) + (lastSeenAt - session.createdAt).toString(36) + text.slice(text.indexOf(' ', start))
 }
 
 function encode({ session, version, unknownElements }: Omit<DecodedRecord, 'text'>): string {
@@ -44,30 +44,30 @@ function encode({ session, version, unknownElements }: Omit<DecodedRecord, 'text
   return `${times.join(' ')} ${JSON.stringify(elements).slice(1, -1)}`
 }
 
-/** Null when the record is corrupt, of a release too far from this one, or its user does not fit the schema. */
+/** Null for a corrupt record, an unsupported version, or a user that does not match the schema. */
 export function decodeRecord(id: string, text: string, users: UserParser): DecodedRecord | null {
-  let at = 0
-  // Not split(): it would double what it costs to read a record, and every request without a cache reads one.
+  let position = 0
+  // split() would double the cost of decoding on every request without a cache.
   function readTime(): number {
-    const from = at
-    at = text.indexOf(' ', from) + 1
-    return Number.parseInt(text.slice(from, at), 36)
+    const start = position
+    position = text.indexOf(' ', start) + 1
+    return Number.parseInt(text.slice(start, position), 36)
   }
-  const [expiresAt, ttlSeconds, seenAfterMs] = [readTime(), readTime(), readTime()]
-  if (!isTime(expiresAt) || !isTime(ttlSeconds) || !isTime(seenAfterMs)) return null
+  const [expiresAt, ttlSeconds, activeMs] = [readTime(), readTime(), readTime()]
+  if (!isTime(expiresAt) || !isTime(ttlSeconds) || !isTime(activeMs)) return null
 
-  const elements = parseJson(`[${text.slice(at)}]`)
+  const elements: unknown = parseJson(`[${text.slice(position)}]`)
   if (!Array.isArray(elements)) return null
-  const [version, user, ip, userAgent, data = {}, ...unknownElements] = elements as unknown[]
-  if (!isReadable(version) || !users.accepts(user) || !isPlainObject(data)) return null
-  if (!isText(ip) || !isText(userAgent)) return null
+  const [version, user, ip, userAgent, data = {}, ...unknownElements]: unknown[] = elements
+  if (!isSupportedVersion(version) || !users.accepts(user) || !isPlainObject(data)) return null
+  if (!isTextOrNull(ip) || !isTextOrNull(userAgent)) return null
   const createdAt = expiresAt - ttlSeconds * 1_000
-  const lastSeenAt = createdAt + seenAfterMs
+  const lastSeenAt = createdAt + activeMs
   const session = { id, user, data: data as SessionData, createdAt, expiresAt, lastSeenAt, ip, userAgent }
   return { text, session, version, unknownElements }
 }
 
-function isReadable(version: unknown): version is number {
+function isSupportedVersion(version: unknown): version is number {
   return Number.isInteger(version) && Math.abs(Number(version) - VERSION) <= 1
 }
 
@@ -75,6 +75,6 @@ function isTime(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0
 }
 
-function isText(value: unknown): value is string | null {
+function isTextOrNull(value: unknown): value is string | null {
   return value === null || typeof value === 'string'
 }

@@ -1,8 +1,8 @@
 import type { Static, TObject, TString } from 'typebox'
 
 /**
- * Declare your `userSchema`, and what you keep in a session besides, here once: `request.session` has their types
- * everywhere.
+ * Declares the types of `request.session` for the whole application: `userSchema`, and `data`, the application's own fields
+ * of a session.
  *
  * ```ts
  * const userSchema = Type.Object({ id: Type.String(), name: Type.String() })
@@ -15,73 +15,70 @@ import type { Static, TObject, TString } from 'typebox'
  * }
  * ```
  *
- * `requestSession: false` here takes the declaration of `request.session` away, for a project in which @fastify/session or
- * @fastify/secure-session declares it: `request.getDecorator<RequestSession>('session')` reads it there.
+ * `requestSession: false` removes the declaration of `request.session`, for a project with the declaration of
+ * @fastify/session or @fastify/secure-session; `request.getDecorator<RequestSession>('session')` then returns the session.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: filled by the application through declaration merging
 export interface SessionTypes {}
 
-/** The schema declared in {@link SessionTypes}; without a declaration any object schema with an `id`. */
+/** The schema declared in {@link SessionTypes}. Default: an object schema with an `id`. */
 export type UserSchema = SessionTypes extends { userSchema: infer Schema extends TObject }
   ? Schema
   : TObject<{ id: TString }>
 
-/** The user a session belongs to, as far as `userSchema` lets it through. `id` is always a string. */
+/** The user of a session: the fields of `userSchema`. `id` is always a string. */
 export type User = Static<UserSchema> & { id: string }
 
-/** What is declared in {@link SessionTypes}; without a declaration any JSON. A new session has none of it, unless the login brings some. */
+/** The `data` declared in {@link SessionTypes}, each field optional. Default: JSON. A new session has the `data` of the login, or no fields. */
 export type SessionData = SessionTypes extends { data: infer Data extends object }
   ? Partial<Data>
   : Record<string, unknown>
 
-/** Fields of {@link SessionData} to set; those that are undefined are removed. */
+/** Fields of {@link SessionData} to set; undefined fields are removed. */
 export type SessionDataPatch = { [Field in keyof SessionData]?: SessionData[Field] | undefined }
 
-/** One login of one user. */
+/** A login session of a user. */
 export interface Session {
-  /** 38 characters of base64url, 132 of its bits random. Knowing it is not enough to use the session. */
+  /** 38 base64url characters with 132 random bits. The id is not a credential: a request needs a signed token. */
   readonly id: string
-  /** As far as `userSchema` let the upstream's user through at the login. */
+  /** The user of the login: the fields of `userSchema`, replaced by `app.sessions.updateUser()`. */
   readonly user: User
-  /** The application's own. To change it call `update()`: an assignment is not kept. */
+  /** The application's own fields, changed by `update()`; an assignment is not stored. */
   readonly data: Readonly<SessionData>
   /** Epoch milliseconds of the login. */
   readonly createdAt: number
-  /** Epoch milliseconds at which the session ends, whatever happens before. */
+  /** Absolute expiry in epoch milliseconds. */
   readonly expiresAt: number
   /**
-   * Epoch milliseconds of the last written activity: it is written at most once in a tenth of `idleTimeoutSeconds`. The
-   * idle timeout counts from here. Without an idle timeout it is the time of the login.
+   * Epoch milliseconds of the last written activity, the start of the idle timeout. Activity is written at most once per
+   * tenth of `idleTimeoutSeconds`. Without an idle timeout: the time of the login.
    */
   readonly lastSeenAt: number
-  /** `request.ip` of the login, so only as true as Fastify's `trustProxy` is set right. */
+  /** `request.ip` of the login; behind a proxy correct only with Fastify's `trustProxy`. */
   readonly ip: string | null
-  /** `User-Agent` of the login, as the client wrote it, cut at 256 characters. */
+  /** `User-Agent` of the login, unverified, cut at 256 characters. */
   readonly userAgent: string | null
 }
 
 /** `request.session`. */
 export interface RequestSession extends Session {
   /**
-   * Changes fields of `data`, here and in the store: `app.sessions.update()` for this session.
+   * Changes fields of `data`, on the object and in the store, like `app.sessions.update()`.
    *
-   * @returns the session as it is now, or null when it has ended meanwhile
-   * @throws {InvalidDataError} the data would be longer than `session.maxDataBytes`
+   * @returns the changed session, or null when the session has ended meanwhile
+   * @throws {InvalidDataError} the changed data is longer than `session.maxDataBytes`
    * @throws {StoreUnavailableError}
    */
   update(patch: SessionDataPatch): Promise<Session | null>
 }
 
 /**
- * What this package declares on `FastifyRequest`: `session`, unless `SessionTypes` has `requestSession: false`, for a
- * project in which another package, such as @fastify/session, declares a property of this name.
+ * The declaration of `session` on `FastifyRequest`; empty when `SessionTypes` has `requestSession: false`, for a project
+ * with the declaration of another package such as @fastify/session.
  */
 export type SessionDeclaration = SessionTypes extends { requestSession: false } ? object : FastifyJwtSessionRequest
 
 interface FastifyJwtSessionRequest {
-  /**
-   * The session behind a `verifySession`. Without one, on a route that is not guarded or on an `optional` one, it is
-   * null, which this type leaves out.
-   */
+  /** The session after `verifySession`. Null, contrary to the type, on unguarded routes and without a token on `optional` routes. */
   session: RequestSession
 }

@@ -1,110 +1,125 @@
 import type { TObject } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Compile, type Validator } from 'typebox/compile'
+import type { TValidationError } from 'typebox/error'
 import { cloneJson, isPlainObject } from '../internal/json.js'
-import { createFieldFilter } from './field-filter.js'
+import { createFieldFilter, type FieldFilter } from './field-filter.js'
 import type { User } from './session.js'
 
-/** Makes users that fit `userSchema` of what an upstream returns, and checks users that were stored. */
+/** Parses the users of an upstream by `userSchema`, and validates stored users. */
 export interface UserParser {
-  /** A copy with the fields of the schema and nothing else, or null when it is not a valid user. */
+  /** Copies the fields of the schema; null for an invalid user. */
   parse(value: unknown): User | null
   /**
-   * Of a user that need not be whole, such as what is known after a registration: the fields of the schema that fit, each
-   * by itself. A `default` is added to a whole user only.
+   * Copies the matching fields of a possibly incomplete user, such as the user of a registration. Only a complete user gets
+   * the `default` of missing fields.
    */
   parseFields(value: unknown): Partial<User>
   /**
-   * A sentence for the log about a value that `parse` refuses: which path of the schema it does not match, in words of the
-   * schema alone. No value, and no name that the value brought along.
+   * Describes for the log why `parse` rejects a value: the mismatching path in the schema. The description has neither
+   * values nor unknown field names.
    */
   explain(value: unknown): string
-  /** Whether a stored user still fits the schema. */
+  /** Whether a stored user still matches the schema. */
   accepts(value: unknown): value is User
 }
 
-/** @param userSchema one that `resolveUserSchema()` lets pass */
+/** @param userSchema accepted by `resolveUserSchema()` */
 export function createUserParser(userSchema: TObject): UserParser {
-  const validator = Compile(userSchema)
-  const filter = createFieldFilter(userSchema)
+  return new SchemaUserParser(userSchema)
+}
 
-  function accepts(value: unknown): value is User {
-    return isPlainObject(value) && isUserId(value.id) && validator.Check(value)
+class SchemaUserParser implements UserParser {
+  readonly #validator: Validator
+  readonly #filter: FieldFilter
+  readonly #fields: readonly FieldParser[]
+
+  constructor(userSchema: TObject) {
+    this.#validator = Compile(userSchema)
+    this.#filter = createFieldFilter(userSchema)
+    this.#fields = Object.entries(userSchema.properties).map(([name, schema]) => ({
+      name,
+      filter: createFieldFilter(schema),
+      validator: Compile(schema)
+    }))
   }
 
-  function parse(value: unknown): User | null {
-    const user = filter(copyUser(value))
-    return accepts(user) ? user : null
+  accepts(value: unknown): value is User {
+    return attempt(() => this.#isUser(value), false)
   }
 
-  const fields = Object.entries(userSchema.properties).map(([name, schema]) => ({
-    name,
-    filter: createFieldFilter(schema),
-    validator: Compile(schema)
-  }))
-
-  function parseFields(value: unknown): Partial<User> {
-    const given = copyUser(value)
-    if (given === null) return {}
-    const fitting = fields
-      .filter(({ name }) => Object.hasOwn(given, name))
-      .flatMap(({ name, filter, validator }) => {
-        const field = attempt(() => filter(given[name]), undefined)
-        const isFit = attempt(() => validator.Check(field), false) && (name !== 'id' || isUserId(field))
-        return isFit ? [[name, field]] : []
-      })
-    return Object.fromEntries(fitting)
+  parse(value: unknown): User | null {
+    return attempt(() => {
+      const user = this.#filter(copyUser(value))
+      return this.#isUser(user) ? user : null
+    }, null)
   }
 
-  function explain(value: unknown): string {
+  parseFields(value: unknown): Partial<User> {
+    const user = this.parse(value)
+    if (user !== null) return user
+    const copy = copyUser(value)
+    return copy === null ? {} : Object.fromEntries(this.#fields.flatMap((field) => parseField(copy, field)))
+  }
+
+  explain(value: unknown): string {
+    return attempt(() => this.#explain(value), MISMATCH)
+  }
+
+  #isUser(value: unknown): value is User {
+    return isPlainObject(value) && isUserId(value.id) && this.#validator.Check(value)
+  }
+
+  #explain(value: unknown): string {
     const user = copyUser(value)
-    if (user === null) return value == null ? 'there is no user' : 'the user is not a JSON object'
+    if (user === null) return value == null ? 'the user is missing' : 'the user is not a JSON object'
     if (Number.isInteger(user.id)) return `${MISMATCH} at /id: an integer beyond 2^53 is not exact`
-    const [first] = validator.Errors(filter(user))
-    if (first === undefined) return `${MISMATCH} at /id: it must be 1 to 256 characters of well-formed Unicode`
-    return `${MISMATCH} at ${placeOf(first)}`
-  }
-
-  const tryParse = (value: unknown) => attempt(() => parse(value), null)
-  return {
-    accepts: (value): value is User => attempt(() => accepts(value), false),
-    parse: tryParse,
-    parseFields: (value) => tryParse(value) ?? parseFields(value),
-    explain: (value) => attempt(() => explain(value), MISMATCH)
+    const [first] = this.#validator.Errors(this.#filter(user))
+    if (first === undefined) return `${MISMATCH} at /id: must be 1 to 256 characters of well-formed Unicode`
+    return `${MISMATCH} at ${mismatchPath(first)}`
   }
 }
 
 const MISMATCH = 'the user does not match `userSchema`'
 
-/** A check or a `default` of the application may throw, and a value may be nested too deep for any: it does not match. */
-function attempt<T>(action: () => T, otherwise: T): T {
+interface FieldParser {
+  name: string
+  filter: FieldFilter
+  validator: Validator
+}
+
+/** The entry of a matching field, else an empty list. */
+function parseField(user: Record<string, unknown>, { name, filter, validator }: FieldParser): [string, unknown][] {
+  if (!Object.hasOwn(user, name)) return []
+  const field = attempt(() => filter(user[name]), undefined)
+  const isValid = attempt(() => validator.Check(field), false) && (name !== 'id' || isUserId(field))
+  return isValid ? [[name, field]] : []
+}
+
+/** Treats an exception as a mismatch: an application's check or `default` may throw, and deep nesting overflows the stack. */
+function attempt<T>(action: () => T, fallback: T): T {
   try {
     return action()
   } catch {
-    return otherwise
+    return fallback
   }
 }
 
-/** What JSON can hold of it, if that is an object. */
+/** A JSON copy of an object, with an integer `id` as a string; null for other values. */
 function copyUser(value: unknown): Record<string, unknown> | null {
   const copy = cloneJson(value)
   if (!isPlainObject(copy)) return null
-  // 9007199254740993 arrives as …992: an id that JSON.parse rounded could be that of another user.
+  // Only safe integers: JSON.parse rounds 9007199254740993 to …992, which may be the id of another user.
   if (Number.isSafeInteger(copy.id)) copy.id = String(copy.id)
   return copy
 }
 
-/** What TypeBox tells of a mismatch. */
-interface Mismatch {
-  keyword: string
-  /** A JSON pointer into the schema. The pointer into the value is not read: it may have names that the value brought. */
-  schemaPath: string
-  params: object
-}
-
-/** Such as `/address/city (required)`: fields and keywords of the schema. Members of an intersection and variants of a
- * union are not named. */
-function placeOf({ keyword, schemaPath, params }: Mismatch): string {
-  const missing = 'requiredProperties' in params ? `/${(params.requiredProperties as string[])[0]}` : ''
+/**
+ * The path of a mismatch in the schema, such as `/address/city (required)`, without intersection members and union variants.
+ * `instancePath` is not used: the path in the value may have names from the client.
+ */
+function mismatchPath(error: TValidationError): string {
+  const { keyword, schemaPath } = error
+  const missing = error.keyword === 'required' ? `/${error.params.requiredProperties[0]}` : ''
   const tokens = schemaPath.split('/').slice(1)
   const path: string[] = []
   for (let token = tokens.shift(); token !== undefined; token = tokens.shift()) {
@@ -115,7 +130,7 @@ function placeOf({ keyword, schemaPath, params }: Mismatch): string {
   return `${path.map((name) => `/${name}`).join('')}${missing || (path.length === 0 ? '/' : '')} (${keyword})`
 }
 
-/** Whether this can be a user id: 1 to 256 characters of well-formed Unicode, any of them. */
+/** Whether the value is a user id: 1 to 256 characters of well-formed Unicode. */
 export function isUserId(value: unknown): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= 256 && value.isWellFormed()
 }

@@ -369,7 +369,7 @@ t.test('the log says where a user does not match, in words of the schema', async
   const wrong: [part: object, place: string][] = [
     [{ id: 2 ** 53 }, '/id: an integer beyond 2^53 is not exact'],
     [{ id: -(2 ** 60) }, '/id: an integer beyond 2^53 is not exact'],
-    [{ id: '' }, '/id: it must be 1 to 256 characters of well-formed Unicode'],
+    [{ id: '' }, '/id: must be 1 to 256 characters of well-formed Unicode'],
     [{ id: 1.5 }, '/id (type)'],
     [{ id: undefined }, '/id (required)'],
     [{ name: undefined }, '/name (required)'],
@@ -390,7 +390,7 @@ t.test('the log says where a user does not match, in words of the schema', async
     t.equal(users.parse({ ...good, ...part }), null, place)
     t.equal(users.explain({ ...good, ...part }), `the user does not match \`userSchema\` at ${place}`)
   }
-  for (const nobody of [undefined, null]) t.equal(users.explain(nobody), 'there is no user')
+  for (const nobody of [undefined, null]) t.equal(users.explain(nobody), 'the user is missing')
   for (const odd of ['ada', 7, [good], () => good]) t.equal(users.explain(odd), 'the user is not a JSON object')
   const large = createUserParser(resolveUserSchema(Type.Object({ id }, { minProperties: 2 })))
   t.equal(large.explain({ id: 'a' }), 'the user does not match `userSchema` at / (minProperties)')

@@ -258,7 +258,7 @@ t.test('the log of a login without a valid user has the path in userSchema, and 
   const { lines, logger } = createLog()
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl }, userSchema: profile }, { logger })
   const causes: [user: string, cause: string][] = [
-    ['null', 'login: there is no user'],
+    ['null', 'login: the user is missing'],
     ['"hunter2"', 'login: the user is not a JSON object'],
     ['{"id":"ada","hunter2":1}', 'login: the user does not match `userSchema` at /name (required)'],
     [
