@@ -9,153 +9,163 @@ import { isSessionId } from '../model/session-id.js'
 import { isUserId } from '../model/user.js'
 import { encodedPayloadOf, HEADER, MAX_TOKEN_LENGTH } from './token-format.js'
 
-/** What a valid token claims. */
+/** The checked claims of a token. */
 export interface AccessTokenClaims {
   sessionId: string
   userId: string
-  /** Epoch seconds: that of the session, see {@link expOf}. */
+  /** Epoch seconds, see {@link expOf}. */
   exp: number
 }
 
-/** What a token claims of itself, not checked yet. */
+/** The unchecked claims of a token with a valid signature. */
 type RegisteredClaims = Record<'sub' | 'jti' | 'iat' | 'exp' | 'nbf' | 'iss' | 'aud', unknown>
 
-/** Makes access tokens, and reads them. */
+/** Signs and verifies access tokens. */
 export interface AccessTokens {
   /**
-   * A token that names the session and ends with it.
-   * @throws {InvalidClaimsError} `jwt.claims` is at fault
+   * Signs a token for the session, with the same expiry.
+   * @throws {InvalidClaimsError} `jwt.claims` threw or returned invalid claims
    */
   sign(session: Session): string
   /**
-   * What the token claims: every claim checked, and none before the signature (OWASP ASVS 9.1.1). `iat` is not compared
-   * with the clock, nor the lifetime with the option: the session is what ends.
-   * @throws {SessionEndedError} `expired` for a token issued here at or past its `exp`, else `invalid_token`
+   * Verifies the signature, then every claim (OWASP ASVS 9.1.1). `iat` is not compared with the clock, nor the lifetime
+   * with the option: the stored session decides.
+   * @throws {SessionEndedError} `expired` for an issued token at or after `exp`, else `invalid_token`
    */
   verify(token: string): AccessTokenClaims
   /**
-   * The session that a token issued here names, and its absolute expiry in epoch milliseconds, whatever else the token
-   * claims; null for any other token. For ending a session, which must not fail because clocks or options of two
-   * instances differ.
+   * Finds the session of an issued token: the id, and the absolute expiry in epoch milliseconds; null for other tokens. Other
+   * claims are not checked: ending a session must not fail because clocks or options of two instances differ.
    */
   findSession(token: string): { id: string; expiresAt: number } | null
 }
 
 /**
- * `exp` of the tokens of a session, in epoch seconds. Whole seconds, rounded up: a token is good as long as its session,
- * which ends at a millisecond.
+ * `exp` of a session's tokens, in epoch seconds, rounded up to whole seconds: a token must not expire before the session,
+ * whose expiry is in milliseconds.
  */
 export function expOf({ expiresAt }: Pick<Session, 'expiresAt'>): number {
   return Math.ceil(expiresAt / 1_000)
 }
 
-const MAX_OPENED = 10_000
+const MAX_VERIFIED_TOKENS = 10_000
 
-/** How tokens are signed, and what they have to claim. */
+/** How tokens are signed, and the expected claims. */
 export interface AccessTokenConfig {
-  /** The first signs, each verifies. */
+  /** At least one secret. The first secret signs, every secret verifies. */
   secrets: readonly Buffer[]
   issuer: string | undefined
   audience: string | undefined
-  /** The application's own claims. */
+  /** Returns the application's own claims. */
   claims(user: User): Record<string, unknown>
 }
 
-/** Signs with the first secret and verifies with each of them, so that a secret can be replaced without a logout. */
-export async function createAccessTokens(
-  fastify: FastifyInstance,
-  { secrets, issuer, audience, claims }: AccessTokenConfig
-): Promise<AccessTokens> {
-  const keys = await registerKeys(fastify, secrets)
+/** Creates access tokens. Several secrets allow a rotation without a logout. */
+export async function createAccessTokens(fastify: FastifyInstance, config: AccessTokenConfig): Promise<AccessTokens> {
+  return new JwtAccessTokens(await registerKeys(fastify, config.secrets), config)
+}
 
-  /** The claims of tokens whose signature is good. A secret holds as long as the app runs. */
-  const opened = new TokenMap<RegisteredClaims>(MAX_OPENED)
+class JwtAccessTokens implements AccessTokens {
+  readonly #keys: readonly [JWT, ...JWT[]]
+  readonly #config: AccessTokenConfig
+  /** Claims by token, after a valid signature. The secrets do not change while the app runs. */
+  readonly #verified = new TokenMap<RegisteredClaims>(MAX_VERIFIED_TOKENS)
 
-  /** The claims of a token that is spelled as the tokens issued here and signed with one of the secrets, or null. */
-  function openToken(token: string): RegisteredClaims | null {
-    const known = opened.get(token)
-    if (known !== undefined) return known
-    const payload = readToken(token)
+  constructor(keys: readonly [JWT, ...JWT[]], config: AccessTokenConfig) {
+    this.#keys = keys
+    this.#config = config
+  }
+
+  sign(session: Session): string {
+    const { issuer, audience, claims } = this.#config
+    const { id, user, createdAt, expiresAt } = session
+    const exp = expOf(session)
+    const registered = {
+      iss: issuer,
+      sub: user.id,
+      aud: audience,
+      exp,
+      nbf: undefined,
+      // Up to a second in the future, for whole seconds with the exact lifetime between `iat` and `exp`.
+      iat: exp - (expiresAt - createdAt) / 1_000,
+      jti: id
+    }
+    try {
+      const token = this.#keys[0].sign({ ...copyClaims(claims(structuredClone(user))), ...registered })
+      if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('Too long')
+      return token
+    } catch (error) {
+      throw new InvalidClaimsError(error)
+    }
+  }
+
+  verify(token: string): AccessTokenClaims {
+    const claims = this.#verifySignature(token)
+    if (claims === null) throw invalidToken()
+    return checkClaims(claims, this.#config)
+  }
+
+  findSession(token: string): { id: string; expiresAt: number } | null {
+    const { jti: id, exp } = this.#verifySignature(token) ?? {}
+    return isSessionId(id) && isFiniteNumber(exp) ? { id, expiresAt: exp * 1_000 } : null
+  }
+
+  /** The claims of a token with the format of issued tokens and a valid signature; null for other tokens. */
+  #verifySignature(token: string): RegisteredClaims | null {
+    const verified = this.#verified.get(token)
+    if (verified !== undefined) return verified
+    const payload = verifyPayload(token, this.#keys)
     if (payload === null) return null
     const { sub, jti, iat, exp, nbf, iss, aud } = payload
     const claims = { sub, jti, iat, exp, nbf, iss, aud }
-    opened.set(token, claims)
+    this.#verified.set(token, claims)
     return claims
-  }
-
-  function readToken(token: string): Record<string, unknown> | null {
-    const encodedPayload = encodedPayloadOf(token)
-    if (encodedPayload === null) return null
-    for (const key of keys) {
-      try {
-        const payload: unknown = key.verify(token)
-        // Malformed UTF-8 reads as U+FFFD, so two different payloads could look alike (RFC 7515 5.2).
-        return isPlainObject(payload) && isUtf8(Buffer.from(encodedPayload, 'base64url')) ? payload : null
-      } catch {
-        // Another secret may have signed the token. Why this secret did not is not reported.
-      }
-    }
-    return null
-  }
-
-  function readClaims({ sub, jti, iat, exp, nbf, iss, aud }: RegisteredClaims): AccessTokenClaims {
-    const now = Date.now() / 1_000
-    const hasRequiredClaims = isUserId(sub) && isSessionId(jti) && isFiniteNumber(iat) && isFiniteNumber(exp)
-    if (!hasRequiredClaims) throw invalidToken()
-    if (nbf !== undefined && !(isFiniteNumber(nbf) && nbf <= now)) throw invalidToken()
-    if (issuer !== undefined && iss !== issuer) throw invalidToken()
-    if (audience !== undefined && aud !== audience) throw invalidToken()
-    if (exp <= now) throw new SessionEndedError('expired')
-    return { sessionId: jti, userId: sub, exp }
-  }
-
-  return {
-    sign(session) {
-      const { id, user, createdAt, expiresAt } = session
-      const exp = expOf(session)
-      const registered = {
-        iss: issuer,
-        sub: user.id,
-        aud: audience,
-        exp,
-        nbf: undefined,
-        // Up to a second ahead, so that both are whole seconds and the lifetime between them.
-        iat: exp - (expiresAt - createdAt) / 1_000,
-        jti: id
-      }
-      try {
-        const result = claims(structuredClone(user))
-        // As JSON will have it: a toJSON() among them must not rewrite the registered claims.
-        const extra = isPlainObject(result) ? cloneJson(result) : undefined
-        if (!isPlainObject(extra)) throw new TypeError('Not an object')
-        const token = keys[0].sign({ ...extra, ...registered })
-        if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('Too long')
-        return token
-      } catch (error) {
-        throw new InvalidClaimsError(error)
-      }
-    },
-
-    verify(token) {
-      const payload = openToken(token)
-      if (payload === null) throw invalidToken()
-      return readClaims(payload)
-    },
-
-    findSession(token) {
-      const { jti: id, exp } = openToken(token) ?? {}
-      return isSessionId(id) && isFiniteNumber(exp) ? { id, expiresAt: exp * 1_000 } : null
-    }
   }
 }
 
+function verifyPayload(token: string, keys: readonly JWT[]): Record<string, unknown> | null {
+  const encodedPayload = encodedPayloadOf(token)
+  if (encodedPayload === null) return null
+  for (const key of keys) {
+    try {
+      const payload: unknown = key.verify(token)
+      // Decoding replaces malformed UTF-8 by U+FFFD: two different payloads could look alike (RFC 7515 5.2).
+      return isPlainObject(payload) && isUtf8(Buffer.from(encodedPayload, 'base64url')) ? payload : null
+    } catch {
+      // Another secret may have signed the token. The client does not learn why a secret failed.
+    }
+  }
+  return null
+}
+
+/** @throws {SessionEndedError} */
+function checkClaims(claims: RegisteredClaims, { issuer, audience }: AccessTokenConfig): AccessTokenClaims {
+  const { sub, jti, iat, exp, nbf, iss, aud } = claims
+  const now = Date.now() / 1_000
+  const hasRequiredClaims = isUserId(sub) && isSessionId(jti) && isFiniteNumber(iat) && isFiniteNumber(exp)
+  if (!hasRequiredClaims) throw invalidToken()
+  if (nbf !== undefined && !(isFiniteNumber(nbf) && nbf <= now)) throw invalidToken()
+  if (issuer !== undefined && iss !== issuer) throw invalidToken()
+  if (audience !== undefined && aud !== audience) throw invalidToken()
+  if (exp <= now) throw new SessionEndedError('expired')
+  return { sessionId: jti, userId: sub, exp }
+}
+
+/** Copies the result of `jwt.claims` as JSON: a toJSON() must not rewrite the registered claims. */
+function copyClaims(claims: unknown): Record<string, unknown> {
+  const copy = isPlainObject(claims) ? cloneJson(claims) : undefined
+  if (!isPlainObject(copy)) throw new TypeError('Not an object')
+  return copy
+}
+
 /**
- * One registration of @fastify/jwt for each secret, in a scope of its own: neither the host's `app.jwt` nor another
- * registration of this plugin sees it. Times are left to readClaims(), the only place that knows the rules.
+ * Registers @fastify/jwt once per secret, in a hidden scope: neither `app.jwt` of the host nor another registration of this
+ * plugin has access. checkClaims() checks the times, according to the rules of this package.
  */
 async function registerKeys(fastify: FastifyInstance, secrets: readonly Buffer[]): Promise<[JWT, ...JWT[]]> {
   const keys: Record<string, JWT> = {}
   await fastify.register(async (scope) => {
+    // With `namespace`, @fastify/jwt adds each key to this object.
     scope.decorate('jwt', keys as unknown as JWT)
     for (const [index, secret] of secrets.entries()) {
       await scope.register(fastifyJwt, {

@@ -3,8 +3,8 @@ import type { AccessTokens } from './access-token.js'
 import { readToken } from './transport.js'
 
 /**
- * The session that the request's token names, live or not, and its absolute expiry in epoch milliseconds; null without a
- * token that was issued here.
+ * Finds the session of the request's token: the id, and the absolute expiry in epoch milliseconds. The session may have
+ * ended. Null without a token signed by this application.
  */
 export function findTokenSession(
   request: Pick<FastifyRequest, 'headers'>,

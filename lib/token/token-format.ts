@@ -1,13 +1,13 @@
-/** The header of every token that is issued here. */
+/** The header of every issued token. */
 export const HEADER = { alg: 'HS256', typ: 'at+jwt' } as const
 
-/** In characters. */
+/** Maximum length of a token, in characters. */
 export const MAX_TOKEN_LENGTH = 8_192
 
 /**
- * The exact spelling of a token. The header is the header that sign() writes, to the byte: no other algorithm or type, no
- * `crit` and no key reference is ever read (RFC 8725 3.1, 3.11). Base64url has one spelling only, whole groups of four or
- * an end without stray bits (RFC 4648 3.5), so a 32-byte MAC ends in one of sixteen characters.
+ * The exact format of an issued token. The header must equal the header of sign(), byte by byte: other algorithms, other
+ * types, `crit` and key references are never parsed (RFC 8725 3.1, 3.11). Base64url must be canonical, without stray bits
+ * at the end (RFC 4648 3.5): a 32-byte MAC ends with 1 of 16 characters.
  */
 const TOKEN = new RegExp(
   `^${Buffer.from(JSON.stringify(HEADER)).toString('base64url')}` +
@@ -15,7 +15,7 @@ const TOKEN = new RegExp(
     String.raw`\.[\w-]{42}[AEIMQUYcgkosw048]$`
 )
 
-/** The payload, in base64url, of a token that is spelled as the tokens issued here; null for any other text. */
+/** The base64url payload of a token in the format of issued tokens; null for other text. */
 export function encodedPayloadOf(token: string): string | null {
   return token.length <= MAX_TOKEN_LENGTH ? (TOKEN.exec(token)?.[1] ?? null) : null
 }
