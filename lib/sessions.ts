@@ -18,167 +18,180 @@ import { isUserId, type UserParser } from './model/user.js'
 import type { EndReason, StoredSession } from './store/session-store.js'
 
 /**
- * `app.sessions`. A session that one method shows is a session that every other method and the guard know. Each method
- * that asks the store rejects with a `StoreUnavailableError` when the store gives no answer within `storeTimeoutMs`.
+ * `app.sessions`. All methods and the guard agree on which sessions are live. Each method with a call to the store rejects
+ * with a `StoreUnavailableError` without a response within `storeTimeoutMs`.
  */
 export interface Sessions {
   /**
-   * Opens a session without asking the upstream: for a login of your own (a magic link, OAuth, a passkey).
-   * @throws {InvalidUserError} the user does not fit `userSchema`
-   * @throws {InvalidDataError} `data` is no JSON object, or longer than `session.maxDataBytes`
-   * @throws {InvalidOptionError} `ttlSeconds` is no integer from 1 to `session.ttlSeconds`
-   * @throws {InvalidClaimsError} `jwt.claims` is at fault
+   * Opens a session without a call to the upstream, for the application's own login (a magic link, OAuth, a passkey).
+   * @throws {InvalidUserError} the user does not match `userSchema`
+   * @throws {InvalidDataError} `data` is not a JSON object, or longer than `session.maxDataBytes`
+   * @throws {InvalidOptionError} `ttlSeconds` is not an integer from 1 to `session.ttlSeconds`
+   * @throws {InvalidClaimsError} `jwt.claims` threw or returned invalid claims
    * @throws {SessionLimitReachedError} the user has `session.maxPerUser` sessions and `onMaxPerUser` is `'reject'`
    */
   create(user: User, details?: SessionDetails): Promise<CreatedSession>
   /**
-   * Does for a route of your own what the login route does once the upstream has accepted the credentials: opens a session,
-   * ends the session of the request's token, takes the session back when the answer does not reach the client.
+   * Completes a login in a route of the application, like the login route after the upstream has accepted the credentials:
+   * opens a session, ends the session of the request's token, and revokes the new session if the response does not reach the
+   * client.
    *
    * ```ts
    * app.post('/magic', async (request, reply) => app.sessions.login(request, reply, await userOf(request)))
    * ```
    *
-   * @returns the body to answer
-   * @throws {ClientGoneError} the client has gone, or the request has been answered
-   * @throws {CredentialsRejectedError} `revokeAll()` was called meanwhile; else see {@link create}
+   * @returns the body of the response
+   * @throws {ClientGoneError} the client has disconnected, or the response was already sent
+   * @throws {CredentialsRejectedError} `revokeAll()` was called meanwhile; other errors: see {@link create}
    */
   login(request: AnyRequest, reply: AnyReply, user: User, options?: LogInOptions): Promise<LogInAnswer>
-  /** The live session with this id, or null. Looking does not extend it. */
+  /** Finds a live session by id; null if absent. The call does not extend the session. */
   find(id: string): Promise<Session | null>
   /**
-   * The user's live sessions, the oldest login first.
-   * @throws {InvalidUserError} this is no user id
+   * Lists the user's live sessions, the oldest login first.
+   * @throws {InvalidUserError} not a user id
    */
   list(userId: string): Promise<Session[]>
   /**
-   * Changes fields of the session's `data`: fields that are undefined in the patch are removed, its other fields are set.
-   * Fields that the patch does not have stay, also when another process changes them now. The session is not extended.
-   * @returns the session as it is now, or null when there is no live one: an update never brings a session back
-   * @throws {InvalidDataError} the data would be longer than `session.maxDataBytes`
+   * Changes fields of the session's `data`: sets defined fields of the patch and removes undefined fields. Other fields
+   * keep concurrent changes by other processes. The call does not extend the session.
+   * @returns the changed session, or null without a live session: an update never reopens a session
+   * @throws {InvalidDataError} the changed data is longer than `session.maxDataBytes`
    */
   update(id: string, patch: SessionDataPatch): Promise<Session | null>
   /**
-   * Puts the user in the place of the stored user in every live session of this user: for a role that has changed. Claims in
-   * tokens stay as they were signed.
-   * @returns the number of sessions that have the new user
-   * @throws {InvalidUserError} the user does not fit `userSchema`, or has another id
+   * Replaces the stored user in every live session of the user, for example with a new role. The claims of issued tokens do
+   * not change.
+   * @returns the number of changed sessions
+   * @throws {InvalidUserError} the user does not match `userSchema`, or has another id
    */
   updateUser(userId: string, user: User): Promise<number>
-  /** Ends the session on every instance at once. Does nothing when there is none. */
+  /** Ends the session on every instance at once. Does nothing without a session. */
   revoke(id: string): Promise<void>
   /**
-   * Ends all sessions of the user on every instance at once, but for the session with `exceptId`, and refuses logins that
-   * are under way. For a changed password.
-   * @throws {InvalidUserError} this is no user id
+   * Ends all sessions of the user on every instance at once except the session `exceptId`, and rejects logins in progress.
+   * For password changes.
+   * @throws {InvalidUserError} not a user id
    */
   revokeAll(userId: string, options?: { exceptId?: string | undefined }): Promise<void>
-  /** Whether the store answers, for a readiness probe. Never rejects. */
+  /** Whether the store responds, for a readiness probe. Never rejects. */
   isReady(): Promise<boolean>
 }
 
-/** What the routes and the guard use. */
+/** The sessions for routes and guard. */
 export interface InternalSessions {
   newBudget(): TimeBudget
-  /** @param user one that fits `userSchema`; see {@link createOpenSession} */
+  /** @param user matches `userSchema`; see {@link createOpenSession} */
   create(user: User, details?: LoginDetails): Promise<CreatedSession>
   find(id: string, budget?: TimeBudget): Promise<Session | null>
   list(userId: string, budget?: TimeBudget): Promise<Session[]>
   update(id: string, patch: SessionDataPatch, budget?: TimeBudget): Promise<Session | null>
   updateUser(user: User, budget?: TimeBudget): Promise<number>
-  /** Ends the session; its token is refused with the reason from now on. Resolves to what was stored, live or not. */
+  /** Ends the session for the reason. Resolves to the stored session, which may have expired before. */
   end(id: string, reason: EndReason, budget?: TimeBudget): Promise<StoredSession | null>
-  /** Ends the session in the background, until the store has acknowledged it or `until`, in epoch milliseconds. */
+  /** Ends the session in the background: retries until an acknowledgment of the store, or until `until` (epoch ms). */
   endLater(id: string, reason: EndReason, until: number): void
   revokeAll(userId: string, exceptId?: string, budget?: TimeBudget): Promise<void>
   isReady(): Promise<boolean>
 }
 
-// Each conflict is another instance's write going through, so this many in a row are no coincidence.
+// Each conflict is a successful write of another instance: a series of this length is not a coincidence.
 const MAX_CONFLICTS = 1_000
 
-/** The rules of a session's life, on top of a store that only stores records. */
-export function createSessions(parts: OpeningParts): InternalSessions {
-  const { store, openRecord, dataRules } = parts
-  /** Updates of one session run one after another: of as many as ran at once, all but one would have to begin again. */
-  const updates = new KeyedQueue()
+/** Creates the sessions on top of a store of records. */
+export function createSessions(deps: OpeningParts): InternalSessions {
+  return new StoredSessions(deps)
+}
 
-  async function tryUpdate(id: string, change: SessionChange, budget: TimeBudget): Promise<Session | null> {
+/** Fields for an update of a session. */
+type SessionChange = (session: Session) => Partial<Pick<Session, 'data' | 'user'>>
+
+class StoredSessions implements InternalSessions {
+  readonly create: InternalSessions['create']
+  readonly #store: OpeningParts['store']
+  readonly #openRecord: OpeningParts['openRecord']
+  readonly #dataRules: OpeningParts['dataRules']
+  /** Runs the updates of a session one after another: of concurrent updates, all but one would conflict and start again. */
+  readonly #updates = new KeyedQueue()
+
+  constructor(deps: OpeningParts) {
+    this.create = createOpenSession(deps)
+    this.#store = deps.store
+    this.#openRecord = deps.openRecord
+    this.#dataRules = deps.dataRules
+  }
+
+  newBudget(): TimeBudget {
+    return this.#store.newBudget()
+  }
+
+  async find(id: string, budget?: TimeBudget): Promise<Session | null> {
+    if (!isSessionId(id)) return null
+    return liveOrNull(this.#openRecord(id, await this.#store.find(id, budget)))?.session ?? null
+  }
+
+  async list(userId: string, budget?: TimeBudget): Promise<Session[]> {
+    const stored = await this.#store.list(tagOf(userId), budget)
+    return stored
+      .map(({ id, record }) => liveOrNull(this.#openRecord(id, { record }))?.session)
+      .filter((session): session is Session => session?.user.id === userId)
+      .sort((left, right) => left.createdAt - right.createdAt)
+  }
+
+  async update(id: string, patch: SessionDataPatch, budget = this.newBudget()): Promise<Session | null> {
+    const applyPatch = this.#dataRules.copyPatch(patch)
+    if (!isSessionId(id)) return null
+    return spend(budget, () => this.#update(id, ({ data }) => ({ data: applyPatch(data) }), budget))
+  }
+
+  async updateUser(user: User, budget = this.newBudget()): Promise<number> {
+    const sessions = await this.list(user.id, budget)
+    const updated = await spend(budget, () =>
+      Promise.all(sessions.map(({ id }) => this.#update(id, () => ({ user }), budget)))
+    )
+    return updated.filter((session) => session !== null).length
+  }
+
+  async end(id: string, reason: EndReason, budget?: TimeBudget): Promise<StoredSession | null> {
+    const ended = isSessionId(id) ? await this.#store.end(id, reason, budget) : null
+    return ended && { id, record: ended.record }
+  }
+
+  endLater(id: string, reason: EndReason, until: number): void {
+    this.#store.endLater(id, reason, until)
+  }
+
+  async revokeAll(userId: string, exceptId?: string, budget?: TimeBudget): Promise<void> {
+    await this.#store.endAll(tagOf(userId), 'revoked', isSessionId(exceptId) ? exceptId : null, budget)
+  }
+
+  isReady(): Promise<boolean> {
+    return this.#store.isReady()
+  }
+
+  #update(id: string, change: SessionChange, budget: TimeBudget): Promise<Session | null> {
+    return this.#updates.run(id, () => this.#updateNow(id, change, budget))
+  }
+
+  async #updateNow(id: string, change: SessionChange, budget: TimeBudget): Promise<Session | null> {
     for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
-      const read = liveOrNull(openRecord(id, await store.find(id, budget)))
-      if (read === null) return null
-      const changed = { ...read.session, ...change(read.session) }
-      if (await store.replace(id, read.text, encodeUpdate(read, changed), budget)) return changed
+      const record = liveOrNull(this.#openRecord(id, await this.#store.find(id, budget)))
+      if (record === null) return null
+      const changed = { ...record.session, ...change(record.session) }
+      if (await this.#store.replace(id, record.text, encodeUpdate(record, changed), budget)) return changed
     }
     throw new StoreUnavailableError()
   }
-
-  function update(id: string, change: SessionChange, budget: TimeBudget): Promise<Session | null> {
-    return updates.run(id, () => tryUpdate(id, change, budget))
-  }
-
-  async function list(userId: string, budget: TimeBudget | undefined): Promise<Session[]> {
-    const stored = await store.list(tagOf(userId), budget)
-    return stored
-      .map(({ id, record }) => liveOrNull(openRecord(id, { record }))?.session)
-      .filter((session): session is Session => session?.user.id === userId)
-      .sort((one, other) => one.createdAt - other.createdAt)
-  }
-
-  return {
-    newBudget: () => store.newBudget(),
-
-    create: createOpenSession(parts),
-
-    async find(id, budget) {
-      if (!isSessionId(id)) return null
-      return liveOrNull(openRecord(id, await store.find(id, budget)))?.session ?? null
-    },
-
-    list,
-
-    async update(id, patch, budget = store.newBudget()) {
-      const change = dataRules.copyPatch(patch)
-      if (!isSessionId(id)) return null
-      return spend(budget, () => update(id, ({ data }) => ({ data: change(data) }), budget))
-    },
-
-    async updateUser(user, budget = store.newBudget()) {
-      const sessions = await list(user.id, budget)
-      const updated = await spend(budget, () =>
-        Promise.all(sessions.map(({ id }) => update(id, () => ({ user }), budget)))
-      )
-      return updated.filter((session) => session !== null).length
-    },
-
-    async end(id, reason, budget) {
-      const ended = isSessionId(id) ? await store.end(id, reason, budget) : null
-      return ended && { id, record: ended.record }
-    },
-
-    endLater(id, reason, until) {
-      store.endLater(id, reason, until)
-    },
-
-    async revokeAll(userId, exceptId, budget) {
-      await store.endAll(tagOf(userId), 'revoked', isSessionId(exceptId) ? exceptId : null, budget)
-    },
-
-    isReady: () => store.isReady()
-  }
 }
 
-/** What changes of a session. */
-type SessionChange = (session: Session) => Partial<Pick<Session, 'data' | 'user'>>
-
-/** What {@link createPublicSessions} is made of. */
+/** Dependencies of {@link createPublicSessions}. */
 export interface PublicSessionsDeps {
   sessions: InternalSessions
   logIn: LogIn
   users: UserParser
 }
 
-/** `app.sessions`: what is documented, and nothing else. */
+/** Creates `app.sessions`, with the documented methods only. */
 export function createPublicSessions({ sessions, logIn, users }: PublicSessionsDeps): Sessions {
   function parse(value: User): User {
     const user = users.parse(value)
@@ -187,7 +200,7 @@ export function createPublicSessions({ sessions, logIn, users }: PublicSessionsD
   }
 
   return {
-    // Field by field: of what an application hands in nothing else has a meaning here.
+    // Copy each documented field: an application must not set internal details.
     create: async (user, details) =>
       sessions.create(parse(user), {
         ip: details?.ip,
@@ -211,13 +224,13 @@ export function createPublicSessions({ sessions, logIn, users }: PublicSessionsD
   }
 }
 
-/** @throws {StoreUnavailableError} this process cannot know whether the session is live */
+/** @throws {StoreUnavailableError} the idle expiry is not known to this process yet */
 function liveOrNull(opened: DecodedRecord | UnusableReason): DecodedRecord | null {
   if (opened === 'not_known') throw new StoreUnavailableError()
   return typeof opened === 'string' ? null : opened
 }
 
-/** @throws {StoreUnavailableError} the budget was spent before the work had settled */
+/** @throws {StoreUnavailableError} the work exceeded the budget */
 async function spend<T>(budget: TimeBudget, work: () => Promise<T>): Promise<T> {
   try {
     return await budget.spend(work)
