@@ -17,8 +17,8 @@ export {
 } from './errors/upstream-errors.js'
 
 /**
- * Why a session has ended; sent as `reason` in the body, and in the `Session-Ended` header. `logged_in_again`, a login with
- * the token of the session, is sent in the body only: the browser is in use by the login that came after.
+ * Why a session has ended; sent as `reason` in the body, and in the `Session-Ended` header. `logged_in_again` (a login with
+ * the token of the session) is sent in the body only: the browser already has the next session.
  */
 export type SessionEndReason =
   | 'invalid_token'
@@ -31,21 +31,21 @@ export type SessionEndReason =
 
 const INVALID_TOKEN = `${CHALLENGE}, error="invalid_token"`
 
-// The developer
+// Configuration and use
 
-/** An option is wrong, unknown or contradicts another; thrown by `register()`. */
+/** An option is invalid, unknown or contradicts another option; thrown by `register()`. */
 export class InvalidOptionError extends JwtSessionError {
   /** The option's path, such as `jwt.secret`. */
   readonly option: string
 
-  /** @param rule completes the sentence "The `option` option …" and never repeats the value */
+  /** @param rule completes the sentence "The `option` option …", never with the value */
   constructor(option: string, rule: string, cause?: unknown) {
     super('FST_JWT_SESSION_INVALID_OPTION', 500, `The \`${option}\` option ${rule}`, cause)
     this.option = option
   }
 }
 
-/** `request.session` belongs to another plugin, or this scope has the plugin already. */
+/** `request.session` belongs to another plugin, or the scope already has a registration. */
 export class AlreadyDecoratedError extends JwtSessionError {
   constructor(name: string) {
     super(
@@ -57,21 +57,21 @@ export class AlreadyDecoratedError extends JwtSessionError {
   }
 }
 
-/** The imported `verifySession` guards a route in whose scope the plugin was never registered. */
+/** The imported `verifySession` guards a route in a scope without a registration of the plugin. */
 export class NotRegisteredError extends JwtSessionError {
   constructor() {
     super('FST_JWT_SESSION_NOT_REGISTERED', 500, 'fastify-jwt-session is not registered in the scope of this route')
   }
 }
 
-/** A method of `app.sessions` was given a user that does not match `userSchema`, or no user id. */
+/** A user does not match `userSchema`, or a user id is not a valid string, in a call of `app.sessions`. */
 export class InvalidUserError extends JwtSessionError {
   constructor() {
     super('FST_JWT_SESSION_INVALID_USER', 500, 'The user does not match `userSchema`, or its `id` is not a string')
   }
 }
 
-/** The `data` of a session would be no JSON object, or longer than `session.maxDataBytes`. */
+/** The `data` of a session is not a JSON object, or longer than `session.maxDataBytes`. */
 export class InvalidDataError extends JwtSessionError {
   /** @param maxBytes of JSON */
   constructor(maxBytes: number) {
@@ -83,27 +83,27 @@ export class InvalidDataError extends JwtSessionError {
   }
 }
 
-/** `jwt.claims` threw, gave something that is not a JSON object, or made the token longer than 8 KB. */
+/** `jwt.claims` threw, did not return a JSON object, or made the token longer than 8 KB. */
 export class InvalidClaimsError extends JwtSessionError {
   constructor(cause?: unknown) {
     super('FST_JWT_SESSION_INVALID_CLAIMS', 500, '`jwt.claims` must return a JSON object of a few KB at most', cause)
   }
 }
 
-// The client
+// Requests
 
-/** A body that is refused, with the code that Fastify has for it (`FST_ERR_…`: 400, 413, 415), and no stack trace. */
+/** A rejected body, with the code and status of Fastify (`FST_ERR_…`: 400, 413, 415). */
 export class InvalidBodyError extends JwtSessionError {
-  /** @param message by default the words of the status: those of older versions of Fastify quote the client */
+  /** @param message default: the status text, because messages of older Fastify versions quote the body */
   constructor(code: string, statusCode: number, message = `${STATUS_CODES[statusCode]}`) {
     super(code, statusCode, message)
   }
 }
 
-/** The client hung up before the answer was ready. It is not received, but logged. */
+/** The client disconnected before the response. The error is logged only. */
 export class ClientGoneError extends JwtSessionError {
   constructor() {
-    super('FST_JWT_SESSION_CLIENT_GONE', 400, 'The client has gone')
+    super('FST_JWT_SESSION_CLIENT_GONE', 400, 'The client has disconnected')
   }
 }
 
@@ -115,7 +115,7 @@ export class SessionMissingError extends JwtSessionError {
 }
 
 /**
- * A token was sent and there is no session behind it. The only error that carries the clear signal, unless its reason is
+ * The request's token has no live session. The only error reply with the clear signal, except for the reason
  * `logged_in_again`.
  */
 export class SessionEndedError extends JwtSessionError {
@@ -133,9 +133,9 @@ export class SessionEndedError extends JwtSessionError {
 }
 
 /**
- * The token is signed by this application and its session is stored, but not in a way that this instance can use: the
- * record is corrupt or of a release too far from this one, or its user no longer fits `userSchema`. No evidence of an end,
- * and so without the clear signal. Another login replaces the record, a logout ends it.
+ * The token is valid and the session is stored, but the record is unusable for this release: corrupt, of an unsupported
+ * version, or with a user that does not match `userSchema`. Not an end, therefore without the clear signal. The next login
+ * replaces the record; a logout ends the session.
  */
 export class LoginNeededError extends JwtSessionError {
   override readonly headers = { 'www-authenticate': INVALID_TOKEN }
@@ -145,14 +145,14 @@ export class LoginNeededError extends JwtSessionError {
   }
 }
 
-/** The login behind the session is longer ago than the route's `freshSeconds`. The session goes on. */
+/** The login is older than `freshSeconds` of the route. The session stays open. */
 export class SessionNotFreshError extends JwtSessionError {
   override readonly headers: Readonly<Record<string, string>>
-  /** The limit of the route, in seconds. */
+  /** Maximum age of the login, in seconds. */
   readonly freshSeconds: number
 
   constructor(freshSeconds: number) {
-    super('FST_JWT_SESSION_NOT_FRESH', 401, 'This needs a more recent login')
+    super('FST_JWT_SESSION_NOT_FRESH', 401, 'A more recent login is required')
     this.freshSeconds = freshSeconds
     const challenge = `${CHALLENGE}, error="insufficient_user_authentication", max_age="${freshSeconds}"`
     // RFC 9470 3
@@ -167,23 +167,23 @@ export class SessionLimitReachedError extends JwtSessionError {
   }
 }
 
-/** The user has no live session with this id. The same for the session of another user. */
+/** The user has no live session with this id; the session may belong to another user. */
 export class SessionNotFoundError extends JwtSessionError {
   constructor() {
-    super('FST_JWT_SESSION_NOT_FOUND', 404, 'There is no such session')
+    super('FST_JWT_SESSION_NOT_FOUND', 404, 'The user has no session with this id')
   }
 }
 
 // The store
 
-/** The session store could not be asked or told. Says nothing about the session: never a reason to log a user out. */
+/** A call to the session store failed. The state of the session is unknown: never a reason for a logout. */
 export class StoreUnavailableError extends JwtSessionError {
   override readonly headers = { 'retry-after': '1' }
 
-  /** @param atStart the address, if the store is Redis: an error that fails the start has it and the cause in its message */
+  /** @param atStart for a failed start, which adds the address of Redis and the cause to the message */
   constructor(cause?: unknown, atStart?: { address: string | undefined }) {
-    const where = atStart?.address === undefined ? '' : ` at ${atStart.address}`
-    const why = atStart === undefined ? '' : `: ${redisReplyOf(cause) ?? withoutDetails(cause).message}`
-    super('FST_JWT_SESSION_STORE_UNAVAILABLE', 503, `The session store${where} is unavailable${why}`, cause)
+    const address = atStart?.address === undefined ? '' : ` at ${atStart.address}`
+    const reason = atStart === undefined ? '' : `: ${redisReplyOf(cause) ?? withoutDetails(cause).message}`
+    super('FST_JWT_SESSION_STORE_UNAVAILABLE', 503, `The session store${address} is unavailable${reason}`, cause)
   }
 }

@@ -25,7 +25,7 @@ function assertNotFresh(t: Test, answer: LightMyRequestResponse): void {
   assertRefused(t, answer, { statusCode: 401, code: 'FST_JWT_SESSION_NOT_FRESH' })
   t.equal(
     answer.body,
-    '{"statusCode":401,"code":"FST_JWT_SESSION_NOT_FRESH","error":"Unauthorized","message":"This needs a more recent login"}'
+    '{"statusCode":401,"code":"FST_JWT_SESSION_NOT_FRESH","error":"Unauthorized","message":"A more recent login is required"}'
   )
   t.equal(
     answer.headers['www-authenticate'],

@@ -9,7 +9,7 @@ import { assertEnded, readPayload, upstream } from '../fixtures/tokens.js'
 
 const PATH = '/user/sessions'
 const NOT_FOUND =
-  '{"statusCode":404,"code":"FST_JWT_SESSION_NOT_FOUND","error":"Not Found","message":"There is no such session"}'
+  '{"statusCode":404,"code":"FST_JWT_SESSION_NOT_FOUND","error":"Not Found","message":"The user has no session with this id"}'
 
 function createRoutedApp(t: Test, options: Partial<OptionsWithUpstream> = {}): Promise<FastifyInstance> {
   return createApp(t, { upstream, routes: { sessions: {} }, ...options })
