@@ -4,20 +4,20 @@ import { errorAnswers, nullable, time, toIsoTime } from '../http/schemas.js'
 import type { Route } from '../options/resolve-routes.js'
 import type { RouteDeps } from './route-deps.js'
 
-/** `GET /user/session`: who is logged in, and until when. Looking does not extend the session. */
-export function mountCurrentSession(scope: FastifyInstance, { path, config }: Route, parts: RouteDeps): void {
-  const { verifySession, lifetimes } = parts
+/** `GET /user/session`: the user, the login time and the expiry. The request does not extend the session. */
+export function mountCurrentSession(scope: FastifyInstance, { path, config }: Route, deps: RouteDeps): void {
+  const { options, verifySession, lifetimes } = deps
   const ok = Type.Object(
     {
-      user: parts.options.userSchema,
+      user: options.userSchema,
       created_at: time('The login'),
-      expires_at: time('The session ends at the latest'),
-      idle_expires_at: nullable(time('The session ends unless it is in use; null when there is no idle timeout'))
+      expires_at: time('Absolute expiry'),
+      idle_expires_at: nullable(time('Expiry without further activity; null without an idle timeout'))
     },
     { description: 'The session' }
   )
   const response = { 200: ok, ...errorAnswers(401, 503) }
-  const schema = { summary: 'Who is logged in, and until when', response, ...parts.options.routes.security }
+  const schema = { summary: 'Who is logged in, and until when', response, ...options.routes.security }
 
   scope.get(path, { schema, config, preHandler: verifySession }, async ({ session }) => {
     const idleExpiry = lifetimes.idleExpiryOf(session, Date.now())

@@ -10,11 +10,12 @@ import type { RouteDeps } from './route-deps.js'
 import { mountUserSessions } from './user-sessions.js'
 
 /**
- * The plugin's routes, for a scope of their own. How a body is read and an answer written here does not depend on the
- * parsers, compilers and error handlers of the host application: credentials pass through.
+ * Creates the scope with the plugin's routes. Parsers, compilers and error handlers of the host do not apply to these routes,
+ * because the routes handle credentials.
  */
-export function createRoutes(parts: RouteDeps) {
+export function createRoutes(deps: RouteDeps) {
   return async function routes(scope: FastifyInstance): Promise<void> {
+    const { options, errorReplies } = deps
     acceptOnlyJson(scope)
     scope.setReplySerializer((payload) => JSON.stringify(payload))
     scope.setSerializerCompiler(() => serializeHostError)
@@ -24,39 +25,39 @@ export function createRoutes(parts: RouteDeps) {
     })
     scope.addHook('onSend', async ({ raw }, reply) => {
       reply.header('cache-control', 'no-store')
-      // Node keeps a connection that was waiting for its answer when the server closed, and the close waits for that: for
-      // 72 s, unless the client says something. Under HTTP/2 there is no such header.
+      // Otherwise an open request at the time of close() leaves a keep-alive connection, and close() waits 72 s for the
+      // client. HTTP/2 has no `connection` header.
       if (isClosing && raw.httpVersionMajor === 1) reply.header('connection', 'close')
     })
     const hostErrorHandler = scope.errorHandler
     scope.setErrorHandler((error: unknown, request, reply) => {
-      if (isJwtSessionError(error)) return parts.errorReplies.send(request, reply, error)
-      if (isFastifyRefusal(error))
-        return parts.errorReplies.send(request, reply, new InvalidBodyError(error.code, error.statusCode))
-      // What a hook of the host has thrown is the host's to answer. Fastify passes on what is thrown here, if an Error.
+      if (isJwtSessionError(error)) return errorReplies.send(request, reply, error)
+      if (isFastifyRejection(error))
+        return errorReplies.send(request, reply, new InvalidBodyError(error.code, error.statusCode))
+      // The host replies to an exception of a host hook. Fastify passes a rethrown Error on, but no other value.
       if (error instanceof Error) throw error
       return hostErrorHandler(error as FastifyError, request, reply)
     })
 
-    const { login, register, logout, session, sessions } = parts.options.routes
-    if (login) mountLogin(scope, login, parts)
-    if (register) mountRegister(scope, register, parts)
+    const { login, register, logout, session, sessions } = options.routes
+    if (login) mountLogin(scope, login, deps)
+    if (register) mountRegister(scope, register, deps)
     await scope.register(async (bodiless) => {
       ignoreBodies(bodiless)
-      if (logout) mountLogout(bodiless, logout, parts)
-      if (session) mountCurrentSession(bodiless, session, parts)
-      if (sessions) mountUserSessions(bodiless, sessions, parts)
+      if (logout) mountLogout(bodiless, logout, deps)
+      if (session) mountCurrentSession(bodiless, session, deps)
+      if (sessions) mountUserSessions(bodiless, sessions, deps)
     })
   }
 }
 
-/** Whether Fastify itself has refused the request. */
-function isFastifyRefusal(error: unknown): error is FastifyError & { statusCode: number } {
+/** Whether Fastify itself rejected the request. */
+function isFastifyRejection(error: unknown): error is FastifyError & { statusCode: number } {
   const { code, statusCode } = error as Partial<FastifyError>
   return typeof code === 'string' && code.startsWith('FST_ERR_') && statusCode !== undefined && statusCode < 500
 }
 
-/** Only an error of the host comes here: Fastify gives it to the response schema, which describes ours. */
+/** Serializes error replies of the host. Fastify would apply the route's response schema, made for errors of the plugin. */
 function serializeHostError({ statusCode, code, error, message }: Record<string, unknown>): string {
   return JSON.stringify({ statusCode, code, error, message })
 }

@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import type { IncomingMessage } from 'node:http'
 import { finished } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { TObject, TProperties } from 'typebox'
@@ -11,8 +10,8 @@ const BODY_LIMIT = 16_384
 const BODY_TIMEOUT_MS = 5_000
 
 /**
- * Bodies are JSON in this scope: strict UTF-8, no prototype poisoning, at most 16 KB within 5 s. They are checked and
- * neither coerced nor stripped, so that what was validated is what the upstream gets (OWASP ASVS 6.2.8).
+ * Restricts the scope to JSON bodies: strict UTF-8, no prototype poisoning, at most 16 KB within 5 s. Validation neither
+ * coerces nor strips values: the upstream receives exactly the validated body (OWASP ASVS 6.2.8).
  */
 export function acceptOnlyJson(scope: FastifyInstance): void {
   const parseJson = scope.getDefaultJsonParser('error', 'error')
@@ -21,12 +20,12 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
     'application/json',
     { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
     (request, body: Buffer, done) => {
-      // Decoding would turn malformed bytes of a password into U+FFFD.
+      // Decoding would replace malformed bytes of a password by U+FFFD.
       if (!isUtf8(body)) return done(invalidBody('FST_ERR_CTP_INVALID_JSON_BODY', 'Body is not valid UTF-8'))
-      // No body at all: the validator says so.
+      // The validator rejects an empty body.
       if (body.length === 0) return done(null, undefined)
       parseJson(request, body.toString(), (error, value) => {
-        // Not the parser's own words: older versions of Fastify quote the body.
+        // The parser's message may quote the body in older versions of Fastify.
         if (error) return done(invalidBody('FST_ERR_CTP_INVALID_JSON_BODY', 'Body is not valid JSON'))
         done(null, value)
       })
@@ -36,32 +35,36 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
   scope.setValidatorCompiler<TObject>(({ schema }) => {
     const validator = Compile(schema)
     return (value: unknown) =>
-      validator.Check(value) ? { value } : { error: describe(validator.Errors(value), schema.properties) }
+      validator.Check(value) ? { value } : { error: toBodyError(validator.Errors(value), schema.properties) }
   })
 
-  // A host can have validation errors attached to the request instead of thrown.
+  // With `attachValidation` of the host, Fastify does not throw validation errors.
   scope.addHook('preHandler', async ({ validationError }) => {
     if (validationError) throw validationError
   })
 
   scope.addHook('onRequest', async ({ raw }, reply) => {
-    // Fastify's own requestTimeout is off by default, and the host's to set.
+    // Fastify's `requestTimeout` is off by default and belongs to the host.
     const timer = setTimeout(() => {
-      if (raw.complete || (raw as Http2Request).stream?.endAfterHeaders) return
+      const { complete, stream }: Incoming = raw
+      if (complete || stream?.endAfterHeaders) return
       raw.destroy()
-      // Under HTTP/2 the stream is the answer's.
+      // Under HTTP/2 only the response can destroy the stream.
       reply.raw.destroy()
     }, BODY_TIMEOUT_MS).unref()
     finished(raw, { writable: false }, () => clearTimeout(timer))
   })
 }
 
-/** Node never calls a request without a body complete under HTTP/2. */
-type Http2Request = IncomingMessage & { stream?: { endAfterHeaders: boolean } }
+/** A request of HTTP/1 or HTTP/2. Under HTTP/2 without a body, `complete` stays false. */
+interface Incoming {
+  complete: boolean
+  stream?: { endAfterHeaders: boolean }
+}
 
-/** Says what is wrong with the first field that is, by a name of the schema: never by one that the client has chosen. */
-function describe(errors: TLocalizedValidationError[], properties: TProperties): InvalidBodyError {
-  // Of a property that is not allowed the validator says "schema is false" first, and of many such nothing else.
+/** Reports the first invalid field, with field names of the schema only: never with names from the client. */
+function toBodyError(errors: TLocalizedValidationError[], properties: TProperties): InvalidBodyError {
+  // For an undeclared property the first error is "schema is false", for many undeclared properties the only error.
   const { instancePath, message } = errors.find(({ keyword }) => keyword !== 'boolean') ?? TOO_MANY_FIELDS
   const [, field = ''] = instancePath.split('/')
   return invalidBody('FST_ERR_VALIDATION', `body${Object.hasOwn(properties, field) ? `/${field}` : ''} ${message}`)

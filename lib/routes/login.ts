@@ -8,13 +8,13 @@ import type { BodyRoute } from '../options/resolve-routes.js'
 import { tokenAnswerSchema } from '../token/transport.js'
 import type { RouteDeps } from './route-deps.js'
 
-/** `POST /user/login`: hands the credentials to the upstream, and opens a session. */
-export function mountLogin(scope: FastifyInstance, { path, config, schema }: BodyRoute, parts: RouteDeps): void {
-  const { options, upstream, users, logIn } = parts
+/** `POST /user/login`: sends the credentials to the upstream and opens a session. */
+export function mountLogin(scope: FastifyInstance, { path, config, schema }: BodyRoute, deps: RouteDeps): void {
+  const { options, upstream, users, logIn } = deps
   const ok = Type.Object(
     {
       ...tokenAnswerSchema,
-      expires_in: Type.Integer({ description: 'Seconds until the session ends' }),
+      expires_in: Type.Integer({ description: 'Seconds until the absolute expiry' }),
       user: options.userSchema
     },
     { description: 'The session is open' }

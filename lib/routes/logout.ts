@@ -10,18 +10,18 @@ import { findTokenSession } from '../token/find-token-session.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
 import type { RouteDeps } from './route-deps.js'
 
-/** `POST /user/logout`: ends the session of the request's token. Without such a session there is nothing to do: 204 too. */
-export function mountLogout(scope: FastifyInstance, { path, config }: Route, parts: RouteDeps): void {
-  const { upstream, users, accessTokens, sessions, errorReplies } = parts
-  const response = { 204: Type.Null({ description: 'There is no session any more' }), ...errorAnswers(503) }
+/** `POST /user/logout`: ends the session of the request's token. Without a session the response is 204 too. */
+export function mountLogout(scope: FastifyInstance, { path, config }: Route, deps: RouteDeps): void {
+  const { upstream, users, accessTokens, sessions, errorReplies } = deps
+  const response = { 204: Type.Null({ description: 'The session has ended' }), ...errorAnswers(503) }
 
-  /** Also when the client has gone meanwhile: a page that logs out often leaves at once. */
+  /** Notifies also after a disconnect: a page often navigates away right after the logout. */
   async function notifyUpstream({ headers, ip, log }: FastifyRequest, { id, record }: StoredSession): Promise<void> {
-    const read = decodeRecord(id, record, users)
-    // It ends all the same, without being read.
-    if (read === null) return log.error('The upstream was not notified of a logout: the session cannot be read')
+    const decoded = decodeRecord(id, record, users)
+    // The logout succeeds without decoding the record.
+    if (decoded === null) return log.error('The upstream was not notified of a logout: the session cannot be read')
     try {
-      await upstream?.logout?.(read.session, { headers, ip, presence: ALWAYS_THERE })
+      await upstream?.logout?.(decoded.session, { headers, ip, presence: ALWAYS_THERE })
     } catch (error) {
       const { code, cause } = toUpstreamError('logout', error)
       log.warn({ code, cause: withoutDetails(cause).message }, 'The upstream was not notified of a logout')
@@ -30,8 +30,8 @@ export function mountLogout(scope: FastifyInstance, { path, config }: Route, par
 
   const route = { config, schema: { summary: 'Log out', response } }
   scope.post(path, route, async (request, reply) => {
-    const named = findTokenSession(request, accessTokens)
-    const ended = named && (await sessions.end(named.id, 'logged_out'))
+    const session = findTokenSession(request, accessTokens)
+    const ended = session && (await sessions.end(session.id, 'logged_out'))
     if (ended !== null && upstream?.logout !== undefined) await notifyUpstream(request, ended)
     errorReplies.setClearSignal(request, reply, 'logged_out')
     reply.code(204)

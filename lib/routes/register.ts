@@ -6,15 +6,15 @@ import type { BodyRoute } from '../options/resolve-routes.js'
 import type { RouteDeps } from './route-deps.js'
 
 /**
- * `POST /user/register`: hands the registration to the upstream. It opens no session. Once the upstream has resolved the
- * user exists, so it is 201 whatever is known of that user: a client that saw an error would register again.
+ * `POST /user/register`: sends the registration to the upstream, without opening a session. After success of the upstream
+ * the user exists, and the response is 201 even without valid user fields: after an error, a client would register again.
  */
 export function mountRegister(
   scope: FastifyInstance,
   { path, config, schema }: BodyRoute,
   { options: { userSchema }, upstream, users }: RouteDeps
 ): void {
-  const created = Type.Object({ user: partOf(userSchema) }, { description: 'The user exists now' })
+  const created = Type.Object({ user: partialSchemaOf(userSchema) }, { description: 'The user exists now' })
   const response = { 201: created, ...errorAnswers(400, 409, 413, 415, 422, 429, 502, 503, 504) }
 
   const route = { config, schema: { summary: 'Register', body: schema, response } }
@@ -28,8 +28,8 @@ export function mountRegister(
   )
 }
 
-/** The schema of an answer in which any field may be missing: without a `default`, which the serializer would write. */
-function partOf({ required: _required, ...schema }: TObject): TSchema {
+/** Makes each field optional, and removes `default`: the serializer would add a missing field with the default. */
+function partialSchemaOf({ required: _required, ...schema }: TObject): TSchema {
   const properties = Object.entries<object>(schema.properties).map(([name, field]) => {
     const { default: _default, ...rest } = { default: undefined, ...field }
     return [name, rest]

@@ -8,10 +8,10 @@ import type { InternalSessions } from '../sessions.js'
 import type { AccessTokens } from '../token/access-token.js'
 import type { GuardedUpstream } from '../upstream/guarded-upstream.js'
 
-/** What the routes are made of; each route takes what it needs. */
+/** Dependencies of the routes. */
 export interface RouteDeps {
   options: ResolvedOptions
-  /** Null: there is none, and no route to log in or to register. */
+  /** Null: no upstream, and neither a login route nor a registration route. */
   upstream: GuardedUpstream | null
   users: UserParser
   accessTokens: AccessTokens
