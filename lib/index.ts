@@ -2,78 +2,58 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { AlreadyDecoratedError } from './errors.js'
 import { createAuthentication } from './guard/authenticate.js'
-import type { VerifySession } from './guard/create-guard.js'
+import { createGuard, type VerifySession } from './guard/create-guard.js'
 import { checkHooksOfScopes } from './guard/guard-hooks.js'
 import { checkRoute, type SessionRouteSettings } from './guard/route-settings.js'
-import { createVerifySession, GUARD } from './guard/verify-session.js'
+import { createVerify, VERIFY } from './guard/verify-session.js'
 import { createErrorReplies } from './http/error-reply.js'
 import { createLogIn } from './login/log-in.js'
 import { logEvictions } from './login/open-session.js'
 import { createLifetimes } from './model/lifetime.js'
 import { createOpenRecord } from './model/open-record.js'
-import type { RequestSession, SessionDeclaration } from './model/session.js'
+import type { SessionDeclaration } from './model/session.js'
 import { createSessionDataRules } from './model/session-data.js'
 import type { DecodedRecord } from './model/session-record.js'
 import { createUserParser } from './model/user.js'
 import type { JwtSessionOptions } from './options/options.js'
-import { type ResolvedOptions, resolveOptions } from './options/resolve-options.js'
+import { resolveOptions } from './options/resolve-options.js'
+import { toStoreConfig } from './options/to-store-config.js'
 import { createRoutes } from './routes/index.js'
 import { createPublicSessions, createSessions, type Sessions } from './sessions.js'
 import { openStore } from './store/open-store.js'
-import type { StoreConfig } from './store/store-config.js'
 import { createAccessTokens } from './token/access-token.js'
 import { openUpstream } from './upstream/open-upstream.js'
 
 const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions) => {
   const options = resolveOptions(rawOptions)
+  const { breaker, upstream: choice, session } = options
   checkDecorators(fastify)
 
   const users = createUserParser(options.userSchema)
   const accessTokens = await createAccessTokens(fastify, options.jwt)
-  const { breaker, upstream: choice } = options
   const upstream = choice && openUpstream(fastify, { upstream: choice, breaker })
-  const { store, cache } = await openStore<DecodedRecord>(fastify, storeConfigOf(options))
-  const lifetimes = createLifetimes({ ...options.session, downtimeOf: store.downtimeOf })
+  const { store, cache } = await openStore<DecodedRecord>(fastify, toStoreConfig(options))
+  const lifetimes = createLifetimes({ ...session, downtimeOf: store.downtimeOf })
   const openRecord = createOpenRecord(users, lifetimes)
-  const { limit: given, isDefaultLimit } = options.session
-  const limit = isDefaultLimit ? logEvictions(given, fastify.log) : given
-  const dataRules = createSessionDataRules(options.session.maxDataBytes)
+  const limit = session.isDefaultLimit ? logEvictions(session.limit, fastify.log) : session.limit
+  const dataRules = createSessionDataRules(session.maxDataBytes)
   const sessions = createSessions({ store, lifetimes, limit, dataRules, accessTokens, openRecord })
   const authentication = createAuthentication({ store, cache, accessTokens, lifetimes, openRecord })
   const errorReplies = createErrorReplies(options.clearSiteData)
   const logIn = createLogIn({ sessions, accessTokens, errorReplies })
-  const verifySession = createVerifySession({ authentication, sessions, errorReplies })
+  const verify = createVerify({ authentication, sessions, errorReplies })
+  const verifySession = createGuard(verify)
 
   fastify.addHook('onRoute', checkRoute)
   fastify.addHook('onReady', async () => checkHooksOfScopes(fastify))
-  // Of what a handler of the host throws, such as the error of an update(), Fastify sends the headers and no more.
+  // Fastify sends the headers of an error thrown by a handler, for example by update(), but does not expose the headers.
   fastify.addHook('onError', async (_request, reply, error) => errorReplies.exposeRetryAfter(reply, error))
-  fastify.decorateRequest('session', null as unknown as RequestSession)
+  fastify.decorateRequest('session', null, [])
   fastify.decorate('sessions', createPublicSessions({ sessions, logIn, users }))
   fastify.decorate('verifySession', verifySession)
-  fastify.decorate(GUARD, verifySession)
-  const parts = { options, upstream, users, accessTokens, sessions, logIn, lifetimes, errorReplies, verifySession }
-  await fastify.register(createRoutes(parts), { prefix: options.routes.prefix })
-}
-
-function storeConfigOf({
-  store,
-  storeTimeoutMs,
-  requireStoreAtStart,
-  minReplicas,
-  ...options
-}: ResolvedOptions): StoreConfig {
-  const { ttlSeconds, idleTimeoutSeconds } = options.session
-  return {
-    choice: store,
-    timeoutMs: storeTimeoutMs,
-    isRequiredAtStart: requireStoreAtStart,
-    minReplicas,
-    breaker: options.breaker.store,
-    cache: options.cache,
-    ttlMs: ttlSeconds * 1_000,
-    idleMs: idleTimeoutSeconds && idleTimeoutSeconds * 1_000
-  }
+  fastify.decorate(VERIFY, verify)
+  const deps = { options, upstream, users, accessTokens, sessions, logIn, lifetimes, errorReplies, verifySession }
+  await fastify.register(createRoutes(deps), { prefix: options.routes.prefix })
 }
 
 function checkDecorators(fastify: FastifyInstance): void {
@@ -83,7 +63,7 @@ function checkDecorators(fastify: FastifyInstance): void {
   }
 }
 
-/** Registers login, logout and register routes, `app.verifySession`, `app.sessions` and `request.session`. */
+/** The plugin: adds the routes, `app.verifySession`, `app.sessions` and `request.session`. */
 export const fastifyJwtSession = fp(plugin, { fastify: '5.x', name: 'fastify-jwt-session' })
 export default fastifyJwtSession
 
@@ -172,14 +152,14 @@ export type { UpstreamDispatcher, UpstreamHttpRequest, UpstreamHttpResponse } fr
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The guard of private routes: `{ preHandler: app.verifySession }`. */
+    /** The guard for private routes: `{ preHandler: app.verifySession }`. */
     verifySession: VerifySession
-    /** The sessions, for logins of your own and for administration. */
+    /** Sessions, for the application's own logins and for administration. */
     sessions: Sessions
   }
   interface FastifyRequest extends SessionDeclaration {}
   interface FastifyContextConfig {
-    /** What `verifySession` does on this route. False: the route is exempt from the `verifySession` of its scope. */
+    /** Settings of `verifySession` on the route. False: the route is exempt from the `verifySession` of the scope. */
     session?: SessionRouteSettings | false | undefined
   }
 }

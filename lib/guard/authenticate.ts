@@ -9,18 +9,18 @@ import type { GuardedStore } from '../store/guarded-store.js'
 import { type AccessTokenClaims, type AccessTokens, expOf } from '../token/access-token.js'
 import type { ResolvedRouteSettings } from './route-settings.js'
 
-/** The way from a token to its live session, which every request to a guarded route takes. */
+/** Finds the live session of a token, for every request to a guarded route. */
 export interface Authentication {
   /**
-   * The session of the token, if it is cached: shared with other requests, and not to be changed.
-   * @throws {SessionNotFreshError} the login was too long ago for the route
+   * The cached session of the token; the object is shared with other requests and must not be changed.
+   * @throws {SessionNotFreshError} the login is older than the route allows
    */
   findCached(token: string, settings: AuthenticationSettings): DecodedRecord | undefined
   /**
-   * The session of the token, which is then cached.
-   * @throws {SessionEndedError} there is no such session
-   * @throws {LoginNeededError} the session is stored in a way that this release cannot use
-   * @throws {SessionNotFreshError} the login was too long ago for the route
+   * Loads the session of the token from the store into the cache.
+   * @throws {SessionEndedError} the token is invalid or the session has ended
+   * @throws {LoginNeededError} the record is unusable for this release
+   * @throws {SessionNotFreshError} the login is older than the route allows
    * @throws {StoreUnavailableError}
    */
   load(token: string, settings: AuthenticationSettings, budget: TimeBudget): Promise<DecodedRecord>
@@ -28,7 +28,7 @@ export interface Authentication {
 
 type AuthenticationSettings = Pick<ResolvedRouteSettings, 'freshSeconds' | 'slide'>
 
-/** What {@link createAuthentication} is made of. */
+/** Dependencies of {@link createAuthentication}. */
 export interface AuthenticationDeps {
   store: Pick<GuardedStore, 'find' | 'replace'>
   cache: CachedReader<DecodedRecord>
@@ -37,21 +37,21 @@ export interface AuthenticationDeps {
   openRecord: OpenRecord
 }
 
-/** Checks tokens, and records the activity of their sessions. */
-export function createAuthentication(parts: AuthenticationDeps): Authentication {
-  const { store, cache, accessTokens, lifetimes, openRecord } = parts
+/** Creates the authentication, which also records the activity of sessions. */
+export function createAuthentication(deps: AuthenticationDeps): Authentication {
+  const { store, cache, accessTokens, lifetimes, openRecord } = deps
   const recordActivity = createActivityRecorder(store, lifetimes)
 
-  async function read({ sessionId, userId, exp }: AccessTokenClaims, budget: TimeBudget): Promise<DecodedRecord> {
+  async function loadRecord({ sessionId, userId, exp }: AccessTokenClaims, budget: TimeBudget): Promise<DecodedRecord> {
     const opened = openRecord(sessionId, await store.find(sessionId, budget))
     if (typeof opened === 'string') throw unusableError(opened)
-    // RFC 8725 3.8: the token and the record must name the same user.
+    // RFC 8725 3.8: the token and the record must have the same user.
     if (opened.session.user.id !== userId) throw new SessionEndedError('unknown')
     if (expOf(opened.session) !== exp) throw new SessionEndedError('invalid_token')
     return opened
   }
 
-  function use(record: DecodedRecord, settings: AuthenticationSettings, now: number): DecodedRecord {
+  function admit(record: DecodedRecord, settings: AuthenticationSettings, now: number): DecodedRecord {
     const { freshSeconds, slide } = settings
     if (now - record.session.createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
     if (slide) recordActivity(record, now)
@@ -63,27 +63,27 @@ export function createAuthentication(parts: AuthenticationDeps): Authentication 
       const cached = cache.get(token)
       if (cached === undefined) return undefined
       const now = Date.now()
-      // Another instance may know of activity that this cache has not been notified of.
-      return lifetimes.stateOf(cached.session, now) === 'live' ? use(cached, settings, now) : undefined
+      // Not an end: another instance may have recorded activity without a notification here yet.
+      return lifetimes.stateOf(cached.session, now) === 'live' ? admit(cached, settings, now) : undefined
     },
 
     async load(token, settings, budget) {
       const claims = accessTokens.verify(token)
       const [tag] = splitSessionId(claims.sessionId)
-      return use(await cache.load(token, tag, () => read(claims, budget)), settings, Date.now())
+      return admit(await cache.load(token, tag, () => loadRecord(claims, budget)), settings, Date.now())
     }
   }
 }
 
-/** For how long the activity of a session is not written again, when it could not be written: there may be many sessions. */
+/** Pause after a failed write, per session: a failing store must not get a write with every request. */
 const RETRY_PAUSE_MS = 1_000
 
-// A longer delay overflows Node's timers, which then fire at once.
+// Longer delays overflow Node's timers, which then fire immediately.
 const LONGEST_DELAY_MS = 2 ** 31 - 1
 
-/** Writes that a session is in use, at most once in a tenth of the idle timeout. No request waits for the write. */
+/** Records activity at most once per tenth of the idle timeout, in the background. */
 function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes: Lifetimes) {
-  /** Ids of sessions that are not to be written now. */
+  /** Ids of sessions with a write in progress or a pause after a write. */
   const paused = new Set<string>()
 
   return (record: DecodedRecord, now: number): void => {
@@ -91,16 +91,16 @@ function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes:
     const lastSeenAt = lifetimes.activityOf(record.session, now)
     if (lastSeenAt === null || paused.has(id)) return
     paused.add(id)
-    const release = () => paused.delete(id)
-    const releaseIn = (ms: number) => setTimeout(release, Math.min(ms, LONGEST_DELAY_MS)).unref()
+    const resume = () => paused.delete(id)
+    const resumeAfter = (ms: number) => setTimeout(resume, Math.min(ms, LONGEST_DELAY_MS)).unref()
     const onWritten = () => {
-      // The record does not show this write when the clock of another instance is ahead.
-      if (lastSeenAt === writtenAt) releaseIn(lifetimes.activityIntervalMs)
-      // Requests that have read the record as it was before, and were answered together with this write, come first.
-      else setImmediate(release)
+      // With the clock of another instance ahead, the write did not change the record: only a timer limits the next write.
+      if (lastSeenAt === writtenAt) resumeAfter(lifetimes.activityIntervalMs)
+      // Concurrent requests with the previous record resolve first, and must not write again.
+      else setImmediate(resume)
     }
-    // A write that was lost to another write is not repeated: the next request is soon enough.
-    const onFailed = () => releaseIn(Math.min(lifetimes.activityIntervalMs, RETRY_PAUSE_MS))
+    // No retry: the next request records activity.
+    const onFailed = () => resumeAfter(Math.min(lifetimes.activityIntervalMs, RETRY_PAUSE_MS))
     void store.replace(id, record.text, encodeActivity(record, lastSeenAt)).then(onWritten, onFailed)
   }
 }

@@ -2,51 +2,53 @@ import type { AnyReply, AnyRequest } from '../http/error-reply.js'
 import { nameGuard } from './guard-hooks.js'
 
 /**
- * The guard, for `onRequest`, `preParsing`, `preValidation` or `preHandler` of a route or of a scope: sets
- * `request.session`, or answers the request and then fails with the error that was answered. Nothing runs behind a refusal.
- * The route's `config.session` changes what the guard does: see `SessionRouteSettings`.
+ * The guard, a hook for `onRequest`, `preParsing`, `preValidation` or `preHandler` of a route or scope. The guard sets
+ * `request.session`, or rejects the request: sends the error reply and fails with the error, so that no handler runs.
+ * The route's `config.session` configures the guard, see `SessionRouteSettings`.
  *
- * Called with a callback, as Fastify calls a hook, the guard calls it exactly once, with the error of a refusal, and returns
- * nothing. Without a callback the guard returns a promise, which rejects for code that awaits it and is never an unhandled
- * rejection.
+ * With a callback, the guard returns nothing and calls back exactly once, with the error of a rejected request. Without a
+ * callback, the guard returns a promise, whose rejection is never unhandled.
  *
- * The errors: `SessionMissingError` (no bearer token was sent), `SessionEndedError` (there is no session behind the token),
- * `LoginNeededError` (the session is stored in a way that this release cannot use), `SessionNotFreshError` (the login was too
- * long ago for the route), `StoreUnavailableError`, `InvalidOptionError` (the route's settings are wrong).
+ * Errors: `SessionMissingError` (no bearer token), `SessionEndedError` (no session for the token), `LoginNeededError` (the
+ * record is unusable for this release), `SessionNotFreshError` (the login is older than the route allows),
+ * `StoreUnavailableError`, `InvalidOptionError` (invalid settings of the route).
  */
 export interface VerifySession {
   (request: AnyRequest, reply: AnyReply): Promise<void>
   (request: AnyRequest, reply: AnyReply, done: (error?: Error) => void): void
 }
 
-/** Both forms of a call in one. A preParsing hook has the payload in the third place: it is called for a promise. */
-export type GuardCall = (request: AnyRequest, reply: AnyReply, done?: unknown) => Promise<void> | undefined
+/** Verifies a request: undefined or a resolved promise admits the request. A rejection comes after the error reply. */
+export type Verify = (request: AnyRequest, reply: AnyReply) => Promise<void> | undefined
 
-/**
- * A guard that can be called as a hook, by hand with a callback, or by hand for a promise.
- *
- * @param verify resolves, or gives undefined at once, for a request that is let through; rejects once the request is answered
- */
-export function createGuard(
-  verify: (request: AnyRequest, reply: AnyReply) => Promise<void> | undefined
-): VerifySession {
-  const guard: GuardCall = (request, reply, done) => {
+type Done = (error?: Error) => void
+
+/** Creates a guard for use as a hook, or for calls with a callback or for a promise. */
+export function createGuard(verify: Verify): VerifySession {
+  function guard(request: AnyRequest, reply: AnyReply): Promise<void>
+  function guard(request: AnyRequest, reply: AnyReply, done: Done): void
+  // Fastify calls a preParsing hook with the payload as the third argument, for a promise.
+  function guard(request: AnyRequest, reply: AnyReply, done?: unknown): Promise<void> | undefined {
     const verified = verify(request, reply)
-    if (typeof done === 'function') return callBack(verified, reply, done as (error?: unknown) => void)
+    if (isCallback(done)) return callBack(verified, reply, done)
     const promise = verified ?? Promise.resolve()
     promise.catch(() => {})
     return promise
   }
-  return nameGuard(guard as VerifySession)
+  return nameGuard(guard)
 }
 
-/** Calls back exactly once, also when the callback throws. Fastify takes a promise for a second call, so there is none. */
-function callBack(verified: Promise<void> | undefined, reply: AnyReply, done: (error?: unknown) => void): undefined {
+function isCallback(value: unknown): value is Done {
+  return typeof value === 'function'
+}
+
+/** Calls back exactly once, also when the callback throws. Returns no promise: Fastify would treat a promise as a second call. */
+function callBack(verified: Promise<void> | undefined, reply: AnyReply, done: Done): undefined {
   if (verified === undefined) return void done()
   verified.then(() => done(), done).catch((thrown: unknown) => reply.send(toError(thrown)))
 }
 
-/** What a callback throws is answered as what a hook throws. Text would be sent as it is. */
+/** Makes an exception of a callback an error reply, like an exception of a hook. Fastify would send a string unchanged. */
 function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error('A callback of verifySession has thrown', { cause: thrown })
+  return thrown instanceof Error ? thrown : new Error('A callback of verifySession threw', { cause: thrown })
 }

@@ -3,65 +3,65 @@ import { InvalidOptionError } from '../errors.js'
 import type { AnyRequest } from '../http/error-reply.js'
 
 /**
- * The name of every guard function, of another copy of this package too. It is what Fastify leaves of a hook: it binds each
- * hook to its scope, and `printRoutes()` lists hooks by name. No function of an application has such a name by accident.
+ * The name of every guard function, also in other copies of this package. Fastify binds each hook to a scope and lists hooks
+ * by name in `printRoutes()`: only the name identifies a guard. An application is unlikely to have a function of this name.
  */
 const GUARD_NAME = 'verifySession of fastify-jwt-session'
 
-/** Names a function, so that it is recognized as a guard wherever it hooks in. */
+/** Sets the name that identifies a function as a guard. */
 export function nameGuard<T extends object>(guard: T): T {
   return Object.defineProperty(guard, 'name', { value: GUARD_NAME })
 }
 
-/** Hooks behind which the handler has not run yet. */
+/** Hooks before the handler. */
 const GUARD_HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
 
 const LATE_HOOKS = ['preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout', 'onRequestAbort'] as const
 
 type HookName = (typeof GUARD_HOOKS | typeof LATE_HOOKS)[number]
 
-/** Hooks as Fastify stores them: a route has one, several or none. */
+/** The hooks of a route or scope in Fastify's format: a function, an array or undefined for each name. */
 type Hooks = Partial<Record<HookName, unknown>>
 
-/** The error of a guard in a hook such as `onSend`, behind which the handler has run already. */
+/** The error for a guard in a hook after the handler, such as `onSend`. */
 function lateHookError(hook: string): InvalidOptionError {
   return new InvalidOptionError(hook, `must not be verifySession, which guards in ${GUARD_HOOKS.join(', ')} only`)
 }
 
-/** @throws {InvalidOptionError} for a route that names the guard in a hook that is too late */
+/** @throws {InvalidOptionError} the route has the guard in a hook after the handler */
 export function checkHooksOfRoute(route: RouteOptions): void {
-  const late = LATE_HOOKS.find((hook) => countGuards(route, hook) > 0)
-  if (late !== undefined) throw lateHookError(late)
+  const lateHook = LATE_HOOKS.find((hook) => countGuards(route, hook) > 0)
+  if (lateHook !== undefined) throw lateHookError(lateHook)
 }
 
-/** Whether the options of a route name the guard. */
+/** Whether the options of a route have the guard. */
 export function hasGuard(route: RouteOptions): boolean {
   return GUARD_HOOKS.some((hook) => countGuards(route, hook) > 0)
 }
 
 /**
- * The same of all routes of the application, with the hooks of their scopes, once all are registered. No `onRoute` hook
- * sees the hooks of a scope, or a route that was there before.
+ * Checks all registered routes of the application, with the hooks of each scope. An `onRoute` hook does not see the hooks of
+ * a scope, or routes from before the plugin.
  *
- * @throws {InvalidOptionError} for a scope or a route that has the guard in a hook that is too late
+ * @throws {InvalidOptionError} a scope or a route has the guard in a hook after the handler
  */
 export function checkHooksOfScopes(app: FastifyInstance): void {
   const lines = app.printRoutes({ includeHooks: true }).split('\n')
-  const late = LATE_HOOKS.find((hook) =>
+  const lateHook = LATE_HOOKS.find((hook) =>
     lines.some((line) => line.includes(`• (${hook}) `) && line.includes(GUARD_NAME))
   )
-  if (late !== undefined) throw lateHookError(late)
+  if (lateHook !== undefined) throw lateHookError(lateHook)
 }
 
 /**
- * Whether the route of the request itself has the guard, beside the hooks of its scope. Fastify keeps both in properties of
- * its own; were they not there, the answer would be yes, so that no guard is left out by mistake.
+ * Whether the request's route has the guard in addition to the hooks of the scope. Both are internal properties of Fastify.
+ * If a property is missing, the result is true: no guard is skipped by mistake.
  */
-export function hasGuardOfItsOwn(request: AnyRequest): boolean {
-  const ofScope = internalHooks(request.server, 'fastify.hooks')
-  const ofAll = internalHooks(request, 'fastify.context')
-  if (ofScope === undefined || ofAll === undefined) return true
-  return GUARD_HOOKS.some((hook) => countGuards(ofAll, hook) > countGuards(ofScope, hook))
+export function hasRouteGuard(request: AnyRequest): boolean {
+  const scopeHooks = internalHooks(request.server, 'fastify.hooks')
+  const allHooks = internalHooks(request, 'fastify.context')
+  if (scopeHooks === undefined || allHooks === undefined) return true
+  return GUARD_HOOKS.some((hook) => countGuards(allHooks, hook) > countGuards(scopeHooks, hook))
 }
 
 function internalHooks(owner: object, description: string): Hooks | undefined {

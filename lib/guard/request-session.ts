@@ -3,13 +3,10 @@ import type { TimeBudget } from '../internal/time-budget.js'
 import type { RequestSession, Session, SessionData, SessionDataPatch, User } from '../model/session.js'
 import type { InternalSessions } from '../sessions.js'
 
-/** What the methods of `request.session` need. */
+/** Dependencies of the methods of `request.session`. */
 export type SessionUpdater = Pick<InternalSessions, 'newBudget' | 'update'>
 
-/**
- * `request.session`. What it has besides data is a method and private, so that a session is nothing but data to JSON,
- * structuredClone() and Object.keys().
- */
+/** `request.session`: plain data for JSON, structuredClone() and Object.keys(), which skip methods and private fields. */
 class GuardedSession implements RequestSession {
   readonly id: string
   readonly user: User
@@ -20,10 +17,10 @@ class GuardedSession implements RequestSession {
   readonly ip: string | null
   readonly userAgent: string | null
   readonly #sessions: SessionUpdater
-  /** Null: the guard did not wait for the store. */
+  /** Null for a session from the cache. */
   readonly #budget: TimeBudget | null
 
-  /** A copy, field by field, which is the fastest: the cached session is shared with other requests, the copy is not. */
+  /** Copies the session, because a cached session is shared with other requests. Assigning each field is the fastest way. */
   constructor(sessions: SessionUpdater, session: Session, budget: TimeBudget | null) {
     this.id = session.id
     this.user = copyParsed(session.user)
@@ -49,7 +46,7 @@ class GuardedSession implements RequestSession {
   }
 }
 
-/** What handlers find as `request.session`. */
+/** Creates the `request.session` of a handler. */
 export function createRequestSession(
   sessions: SessionUpdater,
   session: Session,
@@ -59,7 +56,7 @@ export function createRequestSession(
 }
 
 /**
- * A new budget for the handler: what the guard has left of the time that the request may wait for the store. Each call
- * of a handler has its own, so that a long request can make many.
+ * Creates a budget for a call to the store in a handler: the rest of the guard's budget. Each call has a separate budget, to
+ * allow many calls in a long request.
  */
 export const budgetOf: (session: RequestSession) => TimeBudget = GuardedSession.budgetOf

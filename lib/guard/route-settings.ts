@@ -2,27 +2,28 @@ import type { RouteOptions } from 'fastify'
 import { InvalidOptionError } from '../errors.js'
 import type { AnyRequest } from '../http/error-reply.js'
 import { checkCount, checkFields, checkSwitch } from '../options/checks.js'
-import { checkHooksOfRoute, hasGuard, hasGuardOfItsOwn } from './guard-hooks.js'
+import { checkHooksOfRoute, hasGuard, hasRouteGuard } from './guard-hooks.js'
 
-/** What `verifySession` does on one route: its `config.session`. */
+/** Settings of `verifySession` on a route: `config.session`. */
 export interface SessionRouteSettings {
-  /** Whether a request without credentials is let through, with `request.session` null. Default false. */
+  /** Whether to admit a request without a token, with `request.session` null. Default false. */
   optional?: boolean | undefined
   /**
-   * Seconds since the login after which the route asks for a new one, with 401 `FST_JWT_SESSION_NOT_FRESH` and without
-   * ending the session: 1 to 2 147 483 647. For a changed password or a payment (OWASP ASVS 7.5.1). Default: never.
+   * Maximum age of the login in seconds: 1 to 2 147 483 647. An older login is rejected with 401
+   * `FST_JWT_SESSION_NOT_FRESH`; the session stays open. For password changes and payments (OWASP ASVS 7.5.1). Default: no
+   * maximum.
    */
   freshSeconds?: number | undefined
-  /** Whether a request is activity, which extends the idle expiry of the session. Default true. */
+  /** Whether a request is activity and extends the idle expiry of the session. Default true. */
   slide?: boolean | undefined
 }
 
-/** Every setting of a route, with its default. */
+/** The settings of a route after all checks, with defaults. */
 export interface ResolvedRouteSettings {
   /** Whether the route is exempt from the guard of its scope. */
   isPublic: boolean
   optional: boolean
-  /** Infinity: any login is fresh. */
+  /** Infinity: no maximum. */
   freshSeconds: number
   slide: boolean
 }
@@ -30,7 +31,7 @@ export interface ResolvedRouteSettings {
 const OPTION = 'config.session'
 const FIELDS: (keyof SessionRouteSettings)[] = ['optional', 'freshSeconds', 'slide']
 
-/** Only what the config and its settings have of their own counts: nothing of `Object.prototype` opens a route. */
+/** Reads own properties only: a polluted `Object.prototype` must not make a route public. */
 function resolveSettings(config: object | undefined): ResolvedRouteSettings {
   const { session = {} }: { session?: SessionRouteSettings | false } = ownFields(config)
   const isPublic = session === false
@@ -48,26 +49,25 @@ function ownFields<T extends object>(value: T | undefined): T {
 }
 
 /**
- * Checks a route at its registration.
+ * Checks a route at registration.
  *
- * @throws {InvalidOptionError} for settings that are wrong, for a guard in a hook that is too late, and for a route that
- * names the guard and is exempt from the guard
+ * @throws {InvalidOptionError} invalid settings, a guard in a hook after the handler, or a guard on an exempt route
  */
 export function checkRoute(route: RouteOptions): void {
-  // Fastify would copy it into the route.
+  // Fastify would copy a config of the prototype into the route.
   if (!Object.hasOwn(route, 'config') && route.config !== undefined) route.config = {}
   checkHooksOfRoute(route)
-  if (resolveSettings(route.config).isPublic && hasGuard(route)) throw contradiction()
+  if (resolveSettings(route.config).isPublic && hasGuard(route)) throw guardedAndExempt()
 }
 
-/** By the config, of which Fastify gives each route its own. */
+/** Settings by config: Fastify creates a config object for each route. */
 const settingsByConfig = new WeakMap<object, ResolvedRouteSettings>()
 
 /**
- * The settings of the route of a request. They are resolved at the first request: a route that was there before the plugin,
- * or that another `onRoute` hook has changed, has not been checked at its registration.
+ * The settings of the request's route, resolved at the first request: checkRoute() has not seen routes from before the plugin
+ * and changes of other `onRoute` hooks.
  *
- * @throws {InvalidOptionError} at each request, as {@link checkRoute}
+ * @throws {InvalidOptionError} at each request, like {@link checkRoute}
  */
 export function settingsOf(request: AnyRequest): ResolvedRouteSettings {
   const { config } = request.routeOptions
@@ -76,12 +76,12 @@ export function settingsOf(request: AnyRequest): ResolvedRouteSettings {
 
 function resolveSettingsOf(request: AnyRequest, config: object): ResolvedRouteSettings {
   const settings = resolveSettings(config)
-  if (settings.isPublic && hasGuardOfItsOwn(request)) throw contradiction()
-  // The handlers of what is not found may share a config: one of them with the guard, and one without.
+  if (settings.isPublic && hasRouteGuard(request)) throw guardedAndExempt()
+  // Not-found handlers may share a config, with the guard and without.
   if (!request.is404) settingsByConfig.set(config, settings)
   return settings
 }
 
-function contradiction(): InvalidOptionError {
+function guardedAndExempt(): InvalidOptionError {
   return new InvalidOptionError(OPTION, 'must not be false on a route that names verifySession itself')
 }

@@ -2,12 +2,11 @@ import { isJwtSessionError, NotRegisteredError, SessionMissingError } from '../e
 import type { AnyReply, AnyRequest, ErrorReplies } from '../http/error-reply.js'
 import { readToken } from '../token/transport.js'
 import type { Authentication } from './authenticate.js'
-import { createGuard, type GuardCall, type VerifySession } from './create-guard.js'
-import { nameGuard } from './guard-hooks.js'
+import { createGuard, type Verify } from './create-guard.js'
 import { createRequestSession, type SessionUpdater } from './request-session.js'
 import { type ResolvedRouteSettings, settingsOf } from './route-settings.js'
 
-/** What {@link createVerifySession} is made of. */
+/** Dependencies of {@link createVerify}. */
 export interface GuardDeps {
   authentication: Authentication
   sessions: SessionUpdater
@@ -15,11 +14,11 @@ export interface GuardDeps {
 }
 
 /**
- * The guard. It answers a refused request itself, so that no error handler can lose the clear signal or reword the
- * body, and waits until the answer is out before it fails.
+ * Creates the verification behind the guard. The verification sends error replies, so that no error handler removes the clear signal
+ * or changes the body; the rejection follows after the response.
  */
-export function createVerifySession({ authentication, sessions, errorReplies }: GuardDeps): VerifySession {
-  /** A promise only where there is something to wait for. */
+export function createVerify({ authentication, sessions, errorReplies }: GuardDeps): Verify {
+  /** Returns a promise only to wait for the store. */
   function admit(request: AnyRequest): Promise<void> | undefined {
     const settings = settingsOf(request)
     if (settings.isPublic) return
@@ -39,37 +38,39 @@ export function createVerifySession({ authentication, sessions, errorReplies }: 
     request.session = createRequestSession(sessions, session, budget)
   }
 
-  const refused = new WeakSet<AnyRequest>()
+  const rejected = new WeakSet<AnyRequest>()
 
-  async function refuse(request: AnyRequest, reply: AnyReply, error: unknown): Promise<never> {
+  async function reject(request: AnyRequest, reply: AnyReply, error: unknown): Promise<never> {
     if (isJwtSessionError(error)) {
-      // A guard that was called twice, and not awaited, answers once.
-      if (!refused.has(request)) errorReplies.send(request, reply, error)
-      refused.add(request)
+      // Two concurrent calls of the guard send one error reply.
+      if (!rejected.has(request)) errorReplies.send(request, reply, error)
+      rejected.add(request)
       await reply
     }
     throw error
   }
 
-  return createGuard((request, reply) => {
+  return (request, reply) => {
     try {
-      return admit(request)?.catch((error) => refuse(request, reply, error))
+      return admit(request)?.catch((error) => reject(request, reply, error))
     } catch (error) {
-      return refuse(request, reply, error)
+      return reject(request, reply, error)
     }
-  })
+  }
 }
 
-const notRegistered = createGuard(() => Promise.reject(new NotRegisteredError()))
+/** Decorator with the verification of a scope, for the imported guard. A registered symbol: copies of this package share the key. */
+export const VERIFY: unique symbol = Symbol.for('fastify-jwt-session.verify')
 
 /**
- * The same guard without an `app` at hand: for a route file that is loaded before the plugin is registered. It uses the
- * registration in whose scope the route is. Without one it fails at the first request, with a `NotRegisteredError`.
+ * The guard without an `app`, for a route file that is loaded before the plugin is registered. The registration in the scope
+ * of the route applies; without a registration the guard fails at the first request, with a `NotRegisteredError`.
  */
-export const verifySession = nameGuard(((request, reply, done) => {
-  const { [GUARD]: guard = notRegistered } = request.server as { [GUARD]?: VerifySession }
-  return (guard as GuardCall)(request, reply, done)
-}) satisfies GuardCall as VerifySession)
+export const verifySession = createGuard((request, reply) => {
+  const { [VERIFY]: verify = rejectUnregistered } = request.server as { [VERIFY]?: Verify }
+  return verify(request, reply)
+})
 
-/** Where the imported guard finds the guard of a scope. Registered, so that another copy of this package finds it too. */
-export const GUARD = Symbol.for('fastify-jwt-session.guard')
+function rejectUnregistered(): Promise<never> {
+  return Promise.reject(new NotRegisteredError())
+}

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { hasGuardOfItsOwn } from '../../lib/guard/guard-hooks.js'
+import { hasRouteGuard } from '../../lib/guard/guard-hooks.js'
 import type { AnyRequest } from '../../lib/http/error-reply.js'
 import { fastifyJwtSession, verifySession } from '../../lib/index.js'
 import { SECRET } from '../fixtures/app.js'
@@ -88,6 +88,6 @@ t.test('a hook of the host whose name is like the name of the guard is not taken
 })
 
 t.test('where Fastify does not show its hooks, a public route counts as one that names the guard', (t) => {
-  t.equal(hasGuardOfItsOwn({ server: {} } as AnyRequest), true)
+  t.equal(hasRouteGuard({ server: {} } as AnyRequest), true)
   t.end()
 })
