@@ -2,21 +2,8 @@ import type { RouteOptions } from 'fastify'
 import { InvalidOptionError } from '../errors.js'
 import type { AnyRequest } from '../http/error-reply.js'
 import { checkCount, checkFields, checkSwitch } from '../options/checks.js'
+import type { SessionRouteSettings } from '../options/session-route-settings.js'
 import { checkHooksOfRoute, hasGuard, hasRouteGuard } from './guard-hooks.js'
-
-/** Settings of `verifySession` on a route: `config.session`. */
-export interface SessionRouteSettings {
-  /** Whether to admit a request without a token, with `request.session` null. Default false. */
-  optional?: boolean | undefined
-  /**
-   * Maximum age of the login in seconds: 1 to 2 147 483 647. An older login is rejected with 401
-   * `FST_JWT_SESSION_NOT_FRESH`; the session stays open. For password changes and payments (OWASP ASVS 7.5.1). Default: no
-   * maximum.
-   */
-  freshSeconds?: number | undefined
-  /** Whether a request is activity and extends the idle expiry of the session. Default true. */
-  slide?: boolean | undefined
-}
 
 /** The settings of a route after all checks, with defaults. */
 export interface ResolvedRouteSettings {

@@ -1,7 +1,6 @@
 import type { FastifyContextConfig } from 'fastify'
 import { IsObject, type TObject } from 'typebox'
 import { InvalidOptionError } from '../errors.js'
-import type { SessionRouteSettings } from '../guard/route-settings.js'
 import { defaultLoginSchema, defaultRegisterSchema } from '../http/schemas.js'
 import { isPlainObject } from '../internal/json.js'
 import { checkFields, checkPath, orEmpty } from './checks.js'
@@ -12,6 +11,7 @@ import type {
   RoutesOptions,
   SecurityRequirement
 } from './options.js'
+import type { SessionRouteSettings } from './session-route-settings.js'
 
 /** The routes to mount; false for one that is not. */
 export interface ResolvedRoutes {
