@@ -17,8 +17,8 @@ export {
 } from './errors/upstream-errors.js'
 
 /**
- * Why a session has ended; sent as `reason` in the body, and in the `Session-Ended` header. `logged_in_again` (a login with
- * the token of the session) is sent in the body only: the browser already has the next session.
+ * Why a session has ended; sent as `reason` in the body, and in the `Session-Ended` header. `logged_in_again` (a login
+ * with the token of the session) is sent in the body only: the browser already has the next session.
  */
 export type SessionEndReason =
   | 'invalid_token'
@@ -134,8 +134,8 @@ export class SessionEndedError extends JwtSessionError {
 
 /**
  * The token is valid and the session is stored, but the record is unusable for this release: corrupt, of an unsupported
- * version, or with a user that does not match `userSchema`. Not an end, therefore without the clear signal. The next login
- * replaces the record; a logout ends the session.
+ * version, or with a user that does not match `userSchema`. Not an end, therefore without the clear signal. The next
+ * login replaces the record; a logout ends the session.
  */
 export class LoginNeededError extends JwtSessionError {
   override readonly headers = { 'www-authenticate': INVALID_TOKEN }

@@ -47,7 +47,8 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
 
   fastify.addHook('onRoute', checkRoute)
   fastify.addHook('onReady', async () => checkHooksOfScopes(fastify))
-  // Fastify sends the headers of an error thrown by a handler, for example by update(), but does not expose the headers.
+  // Fastify sends the headers of an error thrown by a handler, for example by update(), but does not expose the
+  // headers.
   fastify.addHook('onError', async (_request, reply, error) => errorReplies.exposeRetryAfter(reply, error))
   fastify.decorateRequest('session', null, [])
   fastify.decorate('sessions', createPublicSessions({ sessions, logIn, users }))

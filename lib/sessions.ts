@@ -18,8 +18,8 @@ import { isUserId, type UserParser } from './model/user.js'
 import type { EndReason, StoredSession } from './store/session-store.js'
 
 /**
- * `app.sessions`. All methods and the guard agree on which sessions are live. Each method with a call to the store rejects
- * with a `StoreUnavailableError` without a response within `storeTimeoutMs`.
+ * `app.sessions`. All methods and the guard agree on which sessions are live. Each method with a call to the store
+ * rejects with a `StoreUnavailableError` without a response within `storeTimeoutMs`.
  */
 export interface Sessions {
   /**
@@ -32,9 +32,9 @@ export interface Sessions {
    */
   create(user: User, details?: SessionDetails): Promise<CreatedSession>
   /**
-   * Completes a login in a route of the application, like the login route after the upstream has accepted the credentials:
-   * opens a session, ends the session of the request's token, and revokes the new session if the response does not reach the
-   * client.
+   * Completes a login in a route of the application, like the login route after the upstream has accepted the
+   * credentials: opens a session, ends the session of the request's token, and revokes the new session if the response
+   * does not reach the client.
    *
    * ```ts
    * app.post('/magic', async (request, reply) => app.sessions.login(request, reply, await userOf(request)))
@@ -60,8 +60,8 @@ export interface Sessions {
    */
   update(id: string, patch: SessionDataPatch): Promise<Session | null>
   /**
-   * Replaces the stored user in every live session of the user, for example with a new role. The claims of issued tokens do
-   * not change.
+   * Replaces the stored user in every live session of the user, for example with a new role. The claims of issued
+   * tokens do not change.
    * @returns the number of changed sessions
    * @throws {InvalidUserError} the user does not match `userSchema`, or has another id
    */
@@ -69,8 +69,8 @@ export interface Sessions {
   /** Ends the session on every instance at once. Does nothing without a session. */
   revoke(id: string): Promise<void>
   /**
-   * Ends all sessions of the user on every instance at once except the session `exceptId`, and rejects logins in progress.
-   * For password changes.
+   * Ends all sessions of the user on every instance at once except the session `exceptId`, and rejects logins in
+   * progress. For password changes.
    * @throws {InvalidUserError} not a user id
    */
   revokeAll(userId: string, options?: { exceptId?: string | undefined }): Promise<void>
@@ -111,7 +111,9 @@ class StoredSessions implements InternalSessions {
   readonly #store: OpeningParts['store']
   readonly #openRecord: OpeningParts['openRecord']
   readonly #dataRules: OpeningParts['dataRules']
-  /** Runs the updates of a session one after another: of concurrent updates, all but one would conflict and start again. */
+  /**
+   * Runs the updates of a session one after another: of concurrent updates, all but one would conflict and start again.
+   */
   readonly #updates = new KeyedQueue()
 
   constructor(deps: OpeningParts) {

@@ -94,7 +94,8 @@ function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes:
     const resume = () => paused.delete(id)
     const resumeAfter = (ms: number) => setTimeout(resume, Math.min(ms, LONGEST_DELAY_MS)).unref()
     const onWritten = () => {
-      // With the clock of another instance ahead, the write did not change the record: only a timer limits the next write.
+      // With the clock of another instance ahead, the write did not change the record: only a timer limits the next
+      // write.
       if (lastSeenAt === writtenAt) resumeAfter(lifetimes.activityIntervalMs)
       // Concurrent requests with the previous record resolve first, and must not write again.
       else setImmediate(resume)

@@ -6,11 +6,11 @@ import { nameGuard } from './guard-hooks.js'
  * `request.session`, or rejects the request: sends the error reply and fails with the error, so that no handler runs.
  * The route's `config.session` configures the guard, see `SessionRouteSettings`.
  *
- * With a callback, the guard returns nothing and calls back exactly once, with the error of a rejected request. Without a
- * callback, the guard returns a promise, whose rejection is never unhandled.
+ * With a callback, the guard returns nothing and calls back exactly once, with the error of a rejected request. Without
+ * a callback, the guard returns a promise, whose rejection is never unhandled.
  *
- * Errors: `SessionMissingError` (no bearer token), `SessionEndedError` (no session for the token), `LoginNeededError` (the
- * record is unusable for this release), `SessionNotFreshError` (the login is older than the route allows),
+ * Errors: `SessionMissingError` (no bearer token), `SessionEndedError` (no session for the token), `LoginNeededError`
+ * (the record is unusable for this release), `SessionNotFreshError` (the login is older than the route allows),
  * `StoreUnavailableError`, `InvalidOptionError` (invalid settings of the route).
  */
 export interface VerifySession {
@@ -42,13 +42,18 @@ function isCallback(value: unknown): value is Done {
   return typeof value === 'function'
 }
 
-/** Calls back exactly once, also when the callback throws. Returns no promise: Fastify would treat a promise as a second call. */
+/**
+ * Calls back exactly once, also when the callback throws. Returns no promise: Fastify would treat a promise as a second
+ * call.
+ */
 function callBack(verified: Promise<void> | undefined, reply: AnyReply, done: Done): undefined {
   if (verified === undefined) return void done()
   verified.then(() => done(), done).catch((thrown: unknown) => reply.send(toError(thrown)))
 }
 
-/** Makes an exception of a callback an error reply, like an exception of a hook. Fastify would send a string unchanged. */
+/**
+ * Makes an exception of a callback an error reply, like an exception of a hook. Fastify would send a string unchanged.
+ */
 function toError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error('A callback of verifySession threw', { cause: thrown })
 }

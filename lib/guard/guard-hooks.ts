@@ -3,8 +3,9 @@ import { InvalidOptionError } from '../errors.js'
 import type { AnyRequest } from '../http/error-reply.js'
 
 /**
- * The name of every guard function, also in other copies of this package. Fastify binds each hook to a scope and lists hooks
- * by name in `printRoutes()`: only the name identifies a guard. An application is unlikely to have a function of this name.
+ * The name of every guard function, also in other copies of this package. Fastify binds each hook to a scope and lists
+ * hooks by name in `printRoutes()`: only the name identifies a guard. An application is unlikely to have a function of
+ * this name.
  */
 const GUARD_NAME = 'verifySession of fastify-jwt-session'
 
@@ -40,8 +41,8 @@ export function hasGuard(route: RouteOptions): boolean {
 }
 
 /**
- * Checks all registered routes of the application, with the hooks of each scope. An `onRoute` hook does not see the hooks of
- * a scope, or routes from before the plugin.
+ * Checks all registered routes of the application, with the hooks of each scope. An `onRoute` hook does not see the
+ * hooks of a scope, or routes from before the plugin.
  *
  * @throws {InvalidOptionError} a scope or a route has the guard in a hook after the handler
  */
@@ -54,8 +55,8 @@ export function checkHooksOfScopes(app: FastifyInstance): void {
 }
 
 /**
- * Whether the request's route has the guard in addition to the hooks of the scope. Both are internal properties of Fastify.
- * If a property is missing, the result is true: no guard is skipped by mistake.
+ * Whether the request's route has the guard in addition to the hooks of the scope. Both are internal properties of
+ * Fastify. If a property is missing, the result is true: no guard is skipped by mistake.
  */
 export function hasRouteGuard(request: AnyRequest): boolean {
   const scopeHooks = internalHooks(request.server, 'fastify.hooks')

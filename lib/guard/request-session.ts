@@ -6,7 +6,9 @@ import type { InternalSessions } from '../sessions.js'
 /** Dependencies of the methods of `request.session`. */
 export type SessionUpdater = Pick<InternalSessions, 'newBudget' | 'update'>
 
-/** `request.session`: plain data for JSON, structuredClone() and Object.keys(), which skip methods and private fields. */
+/**
+ * `request.session`: plain data for JSON, structuredClone() and Object.keys(), which skip methods and private fields.
+ */
 class GuardedSession implements RequestSession {
   readonly id: string
   readonly user: User
@@ -20,7 +22,10 @@ class GuardedSession implements RequestSession {
   /** Null for a session from the cache. */
   readonly #budget: TimeBudget | null
 
-  /** Copies the session, because a cached session is shared with other requests. Assigning each field is the fastest way. */
+  /**
+   * Copies the session, because a cached session is shared with other requests. Assigning each field is the fastest
+   * way.
+   */
   constructor(sessions: SessionUpdater, session: Session, budget: TimeBudget | null) {
     this.id = session.id
     this.user = copyParsed(session.user)
@@ -56,7 +61,7 @@ export function createRequestSession(
 }
 
 /**
- * Creates a budget for a call to the store in a handler: the rest of the guard's budget. Each call has a separate budget, to
- * allow many calls in a long request.
+ * Creates a budget for a call to the store in a handler: the rest of the guard's budget. Each call has a separate
+ * budget, to allow many calls in a long request.
  */
 export const budgetOf: (session: RequestSession) => TimeBudget = GuardedSession.budgetOf

@@ -51,8 +51,8 @@ export function checkRoute(route: RouteOptions): void {
 const settingsByConfig = new WeakMap<object, ResolvedRouteSettings>()
 
 /**
- * The settings of the request's route, resolved at the first request: checkRoute() has not seen routes from before the plugin
- * and changes of other `onRoute` hooks.
+ * The settings of the request's route, resolved at the first request: checkRoute() has not seen routes from before the
+ * plugin and changes of other `onRoute` hooks.
  *
  * @throws {InvalidOptionError} at each request, like {@link checkRoute}
  */

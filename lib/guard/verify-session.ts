@@ -14,8 +14,8 @@ export interface GuardDeps {
 }
 
 /**
- * Creates the verification behind the guard. The verification sends error replies, so that no error handler removes the clear signal
- * or changes the body; the rejection follows after the response.
+ * Creates the verification behind the guard. The verification sends error replies, so that no error handler removes the
+ * clear signal or changes the body; the rejection follows after the response.
  */
 export function createVerify({ authentication, sessions, errorReplies }: GuardDeps): Verify {
   /** Returns a promise only to wait for the store. */
@@ -59,12 +59,15 @@ export function createVerify({ authentication, sessions, errorReplies }: GuardDe
   }
 }
 
-/** Decorator with the verification of a scope, for the imported guard. A registered symbol: copies of this package share the key. */
+/**
+ * Decorator with the verification of a scope, for the imported guard. A registered symbol: copies of this package share
+ * the key.
+ */
 export const VERIFY: unique symbol = Symbol.for('fastify-jwt-session.verify')
 
 /**
- * The guard without an `app`, for a route file that is loaded before the plugin is registered. The registration in the scope
- * of the route applies; without a registration the guard fails at the first request, with a `NotRegisteredError`.
+ * The guard without an `app`, for a route file that is loaded before the plugin is registered. The registration in the
+ * scope of the route applies; without a registration the guard fails at the first request, with a `NotRegisteredError`.
  */
 export const verifySession = createGuard((request, reply) => {
   const { [VERIFY]: verify = rejectUnregistered } = request.server as { [VERIFY]?: Verify }

@@ -17,8 +17,8 @@ import { Priority } from 'typebox/type'
 import { cloneJson, isPlainObject } from '../internal/json.js'
 
 /**
- * Copies a JSON value with the declared fields of a schema only, and with the `default` of each missing field. A mismatch is
- * left unchanged or replaced by a value that no schema accepts: the caller validates the copy.
+ * Copies a JSON value with the declared fields of a schema only, and with the `default` of each missing field. A
+ * mismatch is left unchanged or replaced by a value that no schema accepts: the caller validates the copy.
  */
 export type FieldFilter = (value: unknown) => unknown
 
@@ -34,8 +34,8 @@ interface Scope {
 /**
  * Compiles a schema into a filter.
  *
- * Replaces `Value.Clean` of TypeBox, which keeps every field of a value without a matching union variant, drops the fields
- * of a `Cyclic` in an intersection, and interprets the schema again for each value.
+ * Replaces `Value.Clean` of TypeBox, which keeps every field of a value without a matching union variant, drops the
+ * fields of a `Cyclic` in an intersection, and interprets the schema again for each value.
  *
  * @param schema accepted by `resolveUserSchema()`
  */

@@ -9,11 +9,13 @@ interface Downtime {
 
 /** Configuration of {@link createLifetimes}. */
 export interface LifetimeConfig {
-  /** Lifetime of new sessions; an open session keeps the lifetime from the login. */
+  /** Lifetime of new sessions; an open session keeps the lifetime set at the login. */
   ttlSeconds: number
   /** Idle timeout of all sessions, open sessions included. Null: no idle timeout. */
   idleTimeoutSeconds: number | null
-  /** Downtime of the store for the user with this tag, the oldest period first; null while not known to this process. */
+  /**
+   * Downtime of the store for the user with this tag, the oldest period first; null while not known to this process.
+   */
   downtimeOf(tag: string, now: number): readonly Downtime[] | null
 }
 
@@ -37,15 +39,16 @@ export interface Lifetimes {
 }
 
 /**
- * A session expires `ttlSeconds` after the login (absolute expiry), or after `idleTimeoutSeconds` without activity (idle
- * expiry). Downtime of the store does not count toward the idle expiry: otherwise an outage would end the session of every
- * active user.
+ * A session expires `ttlSeconds` after the login (absolute expiry), or after `idleTimeoutSeconds` without activity
+ * (idle expiry). Downtime of the store does not count toward the idle expiry: otherwise an outage would end the session
+ * of every active user.
  *
  * A store with repeated failures leaves little time to record activity. Uptime between two periods of downtime does not
  * count either if the uptime is shorter than a third of the idle timeout and shorter than both periods together. A user
  * with a request in every third of the idle timeout stays logged in, and short failures do not keep idle sessions open.
  *
- * At any moment the downtime yields one number, the idle cutoff: a session without activity after the cutoff has expired.
+ * At any moment the downtime yields one number, the idle cutoff: a session without activity after the cutoff has
+ * expired.
  */
 export function createLifetimes(config: LifetimeConfig): Lifetimes {
   const { ttlSeconds, idleTimeoutSeconds, downtimeOf } = config

@@ -13,8 +13,8 @@ import type { UserParser } from './user.js'
 type Found = { record: string } | { ended: SessionEndReason } | null
 
 /**
- * Why a stored session is unusable: the session has ended, the record is unusable for this release (`'login_needed'`), or
- * the idle expiry is not known to this process yet (`'not_known'`).
+ * Why a stored session is unusable: the session has ended, the record is unusable for this release (`'login_needed'`),
+ * or the idle expiry is not known to this process yet (`'not_known'`).
  */
 export type UnusableReason = SessionEndReason | 'login_needed' | 'not_known'
 

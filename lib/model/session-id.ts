@@ -4,8 +4,8 @@ const TAG_LENGTH = 16
 const RANDOM_LENGTH = 22
 
 /**
- * Creates a session id of 38 base64url characters: the user's tag of 16 characters (96 bits of a hash), by which a store
- * groups the sessions of a user, and 22 random characters (132 bits; OWASP ASVS 7.2.3).
+ * Creates a session id of 38 base64url characters: the user's tag of 16 characters (96 bits of a hash), by which a
+ * store groups the sessions of a user, and 22 random characters (132 bits; OWASP ASVS 7.2.3).
  */
 export function createSessionId(userId: string): string {
   return userTag(userId) + randomBytes(RANDOM_LENGTH).toString('base64url').slice(0, RANDOM_LENGTH)

@@ -17,9 +17,9 @@ export interface DecodedRecord {
 }
 
 /**
- * Encodes a session as a record: absolute expiry, lifetime in seconds, and milliseconds from the login to the last activity,
- * each in base 36; then the elements of a JSON array without brackets, empty `data` omitted. Relative times and unnamed
- * fields save memory in every session.
+ * Encodes a session as a record: absolute expiry, lifetime in seconds, and milliseconds from the login to the last
+ * activity, each in base 36; then the elements of a JSON array without brackets, empty `data` omitted. Relative times
+ * and unnamed fields save memory in every session.
  */
 export function encodeRecord(session: Session): string {
   return encode({ session, version: VERSION, unknownElements: [] })

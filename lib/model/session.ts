@@ -1,8 +1,8 @@
 import type { Static, TObject, TString } from 'typebox'
 
 /**
- * Declares the types of `request.session` for the whole application: `userSchema`, and `data`, the application's own fields
- * of a session.
+ * Declares the types of `request.session` for the whole application: `userSchema`, and `data`, the application's own
+ * fields of a session.
  *
  * ```ts
  * const userSchema = Type.Object({ id: Type.String(), name: Type.String() })
@@ -15,8 +15,8 @@ import type { Static, TObject, TString } from 'typebox'
  * }
  * ```
  *
- * `requestSession: false` removes the declaration of `request.session`, for a project with the declaration of
- * @fastify/session or @fastify/secure-session; `request.getDecorator<RequestSession>('session')` then returns the session.
+ * `requestSession: false` removes the declaration of `request.session`, for a project in which another plugin, such as
+ * `@fastify/session`, declares the property; `request.getDecorator<RequestSession>('session')` then returns the session.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: filled by the application through declaration merging
 export interface SessionTypes {}
@@ -29,7 +29,10 @@ export type UserSchema = SessionTypes extends { userSchema: infer Schema extends
 /** The user of a session: the fields of `userSchema`. `id` is always a string. */
 export type User = Static<UserSchema> & { id: string }
 
-/** The `data` declared in {@link SessionTypes}, each field optional. Default: JSON. A new session has the `data` of the login, or no fields. */
+/**
+ * The `data` declared in {@link SessionTypes}, each field optional. Default: JSON. A new session has the `data` of the
+ * login, or no fields.
+ */
 export type SessionData = SessionTypes extends { data: infer Data extends object }
   ? Partial<Data>
   : Record<string, unknown>
@@ -50,8 +53,8 @@ export interface Session {
   /** Absolute expiry in epoch milliseconds. */
   readonly expiresAt: number
   /**
-   * Epoch milliseconds of the last written activity, the start of the idle timeout. Activity is written at most once per
-   * tenth of `idleTimeoutSeconds`. Without an idle timeout: the time of the login.
+   * Epoch milliseconds of the last written activity, the start of the idle timeout. Activity is written at most once
+   * per tenth of `idleTimeoutSeconds`. Without an idle timeout: the time of the login.
    */
   readonly lastSeenAt: number
   /** `request.ip` of the login; behind a proxy correct only with Fastify's `trustProxy`. */
@@ -73,12 +76,15 @@ export interface RequestSession extends Session {
 }
 
 /**
- * The declaration of `session` on `FastifyRequest`; empty when `SessionTypes` has `requestSession: false`, for a project
- * with the declaration of another package such as @fastify/session.
+ * The declaration of `session` on `FastifyRequest`; empty when `SessionTypes` has `requestSession: false`, for a
+ * project with the declaration of another package such as @fastify/session.
  */
 export type SessionDeclaration = SessionTypes extends { requestSession: false } ? object : FastifyJwtSessionRequest
 
 interface FastifyJwtSessionRequest {
-  /** The session after `verifySession`. Null, contrary to the type, on unguarded routes and without a token on `optional` routes. */
+  /**
+   * The session after `verifySession`. Null, contrary to the type, on unguarded routes and without a token on
+   * `optional` routes.
+   */
   session: RequestSession
 }

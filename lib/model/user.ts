@@ -10,8 +10,8 @@ export interface UserParser {
   /** Copies the fields of the schema; null for an invalid user. */
   parse(value: unknown): User | null
   /**
-   * Copies the matching fields of a possibly incomplete user, such as the user of a registration. Only a complete user gets
-   * the `default` of missing fields.
+   * Copies the matching fields of a possibly incomplete user, such as the user of a registration. Only a complete user
+   * gets the `default` of missing fields.
    */
   parseFields(value: unknown): Partial<User>
   /**
@@ -95,7 +95,10 @@ function parseField(user: Record<string, unknown>, { name, filter, validator }: 
   return isValid ? [[name, field]] : []
 }
 
-/** Treats an exception as a mismatch: an application's check or `default` may throw, and deep nesting overflows the stack. */
+/**
+ * Treats an exception as a mismatch: an application's check or `default` may throw, and deep nesting overflows the
+ * stack.
+ */
 function attempt<T>(action: () => T, fallback: T): T {
   try {
     return action()
@@ -114,8 +117,8 @@ function copyUser(value: unknown): Record<string, unknown> | null {
 }
 
 /**
- * The path of a mismatch in the schema, such as `/address/city (required)`, without intersection members and union variants.
- * `instancePath` is not used: the path in the value may have names from the client.
+ * The path of a mismatch in the schema, such as `/address/city (required)`, without intersection members and union
+ * variants. `instancePath` is not used: the path in the value may have names from the client.
  */
 function mismatchPath(error: TValidationError): string {
   const { keyword, schemaPath } = error

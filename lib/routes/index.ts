@@ -10,8 +10,8 @@ import type { RouteDeps } from './route-deps.js'
 import { mountUserSessions } from './user-sessions.js'
 
 /**
- * Creates the scope with the plugin's routes. Parsers, compilers and error handlers of the host do not apply to these routes,
- * because the routes handle credentials.
+ * Creates the scope with the plugin's routes. Parsers, compilers and error handlers of the host do not apply to these
+ * routes, because the routes handle credentials.
  */
 export function createRoutes(deps: RouteDeps) {
   return async function routes(scope: FastifyInstance): Promise<void> {
@@ -57,7 +57,9 @@ function isFastifyRejection(error: unknown): error is FastifyError & { statusCod
   return typeof code === 'string' && code.startsWith('FST_ERR_') && statusCode !== undefined && statusCode < 500
 }
 
-/** Serializes error replies of the host. Fastify would apply the route's response schema, made for errors of the plugin. */
+/**
+ * Serializes error replies of the host. Fastify would apply the route's response schema, made for errors of the plugin.
+ */
 function serializeHostError({ statusCode, code, error, message }: Record<string, unknown>): string {
   return JSON.stringify({ statusCode, code, error, message })
 }

@@ -10,8 +10,8 @@ const BODY_LIMIT = 16_384
 const BODY_TIMEOUT_MS = 5_000
 
 /**
- * Restricts the scope to JSON bodies: strict UTF-8, no prototype poisoning, at most 16 KB within 5 s. Validation neither
- * coerces nor strips values: the upstream receives exactly the validated body (OWASP ASVS 6.2.8).
+ * Restricts the scope to JSON bodies: strict UTF-8, no prototype poisoning, at most 16 KB within 5 s. Validation
+ * neither coerces nor strips values: the upstream receives exactly the validated body (OWASP ASVS 6.2.8).
  */
 export function acceptOnlyJson(scope: FastifyInstance): void {
   const parseJson = scope.getDefaultJsonParser('error', 'error')

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 
 /**
- * Ignores request bodies in the scope: neither type, encoding, syntax nor length of a body can stop a logout or a revocation,
- * and the response does not wait for the body.
+ * Ignores request bodies in the scope: neither type, encoding, syntax nor length of a body can stop a logout or a
+ * revocation, and the response does not wait for the body.
  */
 export function ignoreBodies(scope: FastifyInstance): void {
   scope.addHook('onRequest', async (request) => {

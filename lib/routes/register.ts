@@ -6,8 +6,9 @@ import type { BodyRoute } from '../options/resolve-routes.js'
 import type { RouteDeps } from './route-deps.js'
 
 /**
- * `POST /user/register`: sends the registration to the upstream, without opening a session. After success of the upstream
- * the user exists, and the response is 201 even without valid user fields: after an error, a client would register again.
+ * `POST /user/register`: sends the registration to the upstream, without opening a session. After success of the
+ * upstream the user exists, and the response is 201 even without valid user fields: after an error, a client would
+ * register again.
  */
 export function mountRegister(
   scope: FastifyInstance,

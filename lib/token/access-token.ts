@@ -34,15 +34,15 @@ export interface AccessTokens {
    */
   verify(token: string): AccessTokenClaims
   /**
-   * Finds the session of an issued token: the id, and the absolute expiry in epoch milliseconds; null for other tokens. Other
-   * claims are not checked: ending a session must not fail because clocks or options of two instances differ.
+   * Finds the session of an issued token: the id, and the absolute expiry in epoch milliseconds; null for other tokens.
+   * Other claims are not checked: ending a session must not fail because clocks or options of two instances differ.
    */
   findSession(token: string): { id: string; expiresAt: number } | null
 }
 
 /**
- * `exp` of a session's tokens, in epoch seconds, rounded up to whole seconds: a token must not expire before the session,
- * whose expiry is in milliseconds.
+ * `exp` of a session's tokens, in epoch seconds, rounded up to whole seconds: a token must not expire before the
+ * session, whose expiry is in milliseconds.
  */
 export function expOf({ expiresAt }: Pick<Session, 'expiresAt'>): number {
   return Math.ceil(expiresAt / 1_000)
@@ -159,8 +159,8 @@ function copyClaims(claims: unknown): Record<string, unknown> {
 }
 
 /**
- * Registers @fastify/jwt once per secret, in a hidden scope: neither `app.jwt` of the host nor another registration of this
- * plugin has access. checkClaims() checks the times, according to the rules of this package.
+ * Registers @fastify/jwt once per secret, in a hidden scope: neither `app.jwt` of the host nor another registration of
+ * this plugin has access. checkClaims() checks the times, according to the rules of this package.
  */
 async function registerKeys(fastify: FastifyInstance, secrets: readonly Buffer[]): Promise<[JWT, ...JWT[]]> {
   const keys: Record<string, JWT> = {}

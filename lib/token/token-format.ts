@@ -5,9 +5,9 @@ export const HEADER = { alg: 'HS256', typ: 'at+jwt' } as const
 export const MAX_TOKEN_LENGTH = 8_192
 
 /**
- * The exact format of an issued token. The header must equal the header of sign(), byte by byte: other algorithms, other
- * types, `crit` and key references are never parsed (RFC 8725 3.1, 3.11). Base64url must be canonical, without stray bits
- * at the end (RFC 4648 3.5): a 32-byte MAC ends with 1 of 16 characters.
+ * The exact format of an issued token. The header must equal the header of sign(), byte by byte: other algorithms,
+ * other types, `crit` and key references are never parsed (RFC 8725 3.1, 3.11). Base64url must be canonical, without
+ * stray bits at the end (RFC 4648 3.5): a 32-byte MAC ends with 1 of 16 characters.
  */
 const TOKEN = new RegExp(
   `^${Buffer.from(JSON.stringify(HEADER)).toString('base64url')}` +
