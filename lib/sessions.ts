@@ -1,7 +1,8 @@
 import { InvalidUserError, StoreUnavailableError } from './errors.js'
 import type { AnyReply, AnyRequest } from './http/error-reply.js'
+import { isTimeout } from './internal/deadline.js'
 import { KeyedQueue } from './internal/keyed-queue.js'
-import { isTimeout, type TimeBudget } from './internal/time-budget.js'
+import type { TimeBudget } from './internal/time-budget.js'
 import type { LogIn, LogInAnswer, LogInOptions } from './login/log-in.js'
 import {
   type CreatedSession,

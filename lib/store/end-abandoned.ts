@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { withDeadline } from '../internal/time-budget.js'
+import { withDeadline } from '../internal/deadline.js'
 import { splitSessionId } from '../model/session-id.js'
 import { checkEnded } from './check-reply.js'
 import type { EndReason, SessionStore } from './session-store.js'

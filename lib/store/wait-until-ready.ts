@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { StoreUnavailableError } from '../errors.js'
-import { isTimeout, withDeadline } from '../internal/time-budget.js'
+import { isTimeout, withDeadline } from '../internal/deadline.js'
 import { createSessionId } from '../model/session-id.js'
 import { checkFound } from './check-reply.js'
 import type { SessionStore } from './session-store.js'

@@ -2,7 +2,9 @@ import { getEventListeners } from 'node:events'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
-import { AbortableCall, createDeadline, TimeBudget, withDeadline } from '../../lib/internal/time-budget.js'
+import { AbortableCall } from '../../lib/internal/abortable-call.js'
+import { createDeadline, withDeadline } from '../../lib/internal/deadline.js'
+import { TimeBudget } from '../../lib/internal/time-budget.js'
 import { until } from '../fixtures/until.js'
 
 const TIMED_OUT = { code: 'ETIMEDOUT' }

@@ -1,4 +1,4 @@
-import { withDeadline } from '../../internal/time-budget.js'
+import { withDeadline } from '../../internal/deadline.js'
 import type { Downtime, DowntimeOptions, DowntimeWatch } from '../session-store.js'
 import type { Servers, SessionServer } from './servers.js'
 

@@ -1,7 +1,7 @@
 import fastifyRedis, { type FastifyRedis, type FastifyRedisPluginOptions } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import { InvalidOptionError, StoreUnavailableError } from '../../errors.js'
-import { withDeadline } from '../../internal/time-budget.js'
+import { withDeadline } from '../../internal/deadline.js'
 import type { RedisServer } from './client.js'
 import { commandSettings } from './command-settings.js'
 import { keepConnecting } from './keep-connecting.js'

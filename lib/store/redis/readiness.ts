@@ -1,5 +1,5 @@
+import { withDeadline } from '../../internal/deadline.js'
 import { withoutDetails } from '../../internal/redact-error.js'
-import { withDeadline } from '../../internal/time-budget.js'
 import type { RedisStore } from './redis-store.js'
 import type { SessionServer } from './servers.js'
 

@@ -1,4 +1,4 @@
-import { withDeadline } from '../../internal/time-budget.js'
+import { withDeadline } from '../../internal/deadline.js'
 import type { RedisServer } from './client.js'
 
 /** What to follow, and what to call. */
