@@ -1,43 +1,41 @@
 import { createTimeoutError } from './deadline.js'
 
 /**
- * One call of something that obeys an `AbortSignal`, with the time that it may take: one controller and one timer, which
- * does not keep the process alive.
+ * A call with an `AbortSignal` and a timeout. The timer does not keep the process alive.
  *
- * Not `AbortSignal.timeout()` or `AbortSignal.any()`: Node.js 20 may collect such a signal as garbage, and then it is
- * never aborted.
+ * Not `AbortSignal.timeout()` or `AbortSignal.any()`: Node.js 20 may collect such signals as garbage before the abort.
  */
 export class AbortableCall {
   readonly #timeoutMs: number
   readonly #controller = new AbortController()
   #timer: NodeJS.Timeout | undefined
-  /** The call, and what goes on after it. */
+  /** The call and the work added with {@link waitUntil}, until settled. */
   #pending = 0
-  /** Undefined when there is nothing to reject, before the call and after it. */
+  /** Set while the call is pending. */
   #reject: ((reason: Error) => void) | undefined
-  #isOverdue = false
+  #hasTimedOut = false
 
-  /** @param timeoutMs milliseconds from {@link run}: 1 to 2 147 483 647 */
+  /** @param timeoutMs milliseconds from the start of {@link run}, 1 to 2 147 483 647 */
   constructor(timeoutMs: number) {
     this.#timeoutMs = timeoutMs
   }
 
-  /** Aborted when the time has passed, or by {@link abort}. */
+  /** Aborted by the timeout or by {@link abort}. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }
 
-  /** Whether the time had passed before the call settled. */
-  get isOverdue(): boolean {
-    return this.#isOverdue
+  /** Whether the timeout came before the call had settled. */
+  get hasTimedOut(): boolean {
+    return this.#hasTimedOut
   }
 
   /**
-   * Runs the work, once. When the time has passed, the signal is aborted, and the result is what the work settles with in
-   * the same turn of the event loop, or else a rejection with the code `ETIMEDOUT`. A later result is ignored.
+   * Runs the work, once. The timeout aborts the signal. Work that settles within the same turn of the event loop still
+   * gives the result; otherwise the call rejects with the code `ETIMEDOUT`, and a later result is ignored.
    */
   async run<T>(work: () => Promise<T>): Promise<T> {
-    // In a process that was busy for so long, timers come first: a reply that has arrived meanwhile is read before this.
+    // After a busy turn of the event loop timers run before I/O: a response received in time is read before `#expire`.
     this.#timer = setTimeout(() => setImmediate(() => this.#expire()), this.#timeoutMs).unref()
     try {
       return await new Promise<T>((resolve, reject) => {
@@ -51,7 +49,7 @@ export class AbortableCall {
     }
   }
 
-  /** Work that goes on after the call, such as reading away a body: the signal is aborted too when its time has passed. */
+  /** Adds work that may outlast the call, such as draining a body. The timeout aborts the signal for the work too. */
   waitUntil(work: Promise<unknown>): void {
     this.#pending++
     const settle = () => {
@@ -60,7 +58,7 @@ export class AbortableCall {
     work.then(settle, settle)
   }
 
-  /** Aborts the call: it settles as when its time has passed, but for the reason. Not what goes on after the call. */
+  /** Aborts a pending call, which rejects with the reason. Without effect on a settled call and the rest of the work. */
   abort(reason: Error): void {
     if (this.#reject === undefined) return
     this.#controller.abort(reason)
@@ -69,9 +67,9 @@ export class AbortableCall {
 
   #expire(): void {
     if (this.#pending === 0) return
-    this.#isOverdue = this.#reject !== undefined
+    this.#hasTimedOut = this.#reject !== undefined
     const reason = createTimeoutError()
-    if (this.#isOverdue) this.abort(reason)
+    if (this.#hasTimedOut) this.abort(reason)
     else this.#controller.abort(reason)
   }
 }

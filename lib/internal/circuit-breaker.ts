@@ -1,26 +1,31 @@
-/** When a circuit opens, and how it closes again. */
+/** Limits of a circuit breaker. */
 export interface BreakerLimits {
-  /** Consecutive failures that open the circuit: calls without a response to any call since the failed call began. */
+  /**
+   * Consecutive failures that open the circuit. A failed call does not count when another call got a response in the
+   * meantime.
+   */
   failures: number
-  /** Milliseconds from the opening, or from the last failed probe, to the next probe. After an abandoned probe: none. */
+  /** Milliseconds from the opening, or from a failed probe, to the next probe. After an abandoned probe: 0. */
   probeAfterMs: number
-  /** Calls that may be under way at the same time. */
+  /** Maximum of concurrent calls. */
   maxInFlight: number
 }
 
 /**
- * The outcome of a call that did not resolve: the dependency responded, with whatever content; it did not; or the call
- * was abandoned before the dependency had its time, which says nothing about it.
+ * The outcome of a rejected call. `response`: the dependency responded, for example with an error. `failure`: no
+ * response. `abandoned`: the caller gave up first, and the state of the dependency is unknown.
  */
 export type Outcome = 'response' | 'failure' | 'abandoned'
 
 /**
- * A circuit breaker. While the circuit is open, calls are rejected at once; one probe at a time checks whether the
- * dependency has recovered. Any response closes the circuit.
+ * A circuit breaker. While the circuit is open, calls are rejected at once; a single probe at a time checks whether the
+ * dependency has recovered. Any response closes the circuit, even to an earlier call.
  */
 export interface Breaker {
   /**
-   * @param outcomeOf the outcome of a call that has rejected with this error
+   * Runs a call while the circuit is closed, or as the probe.
+   *
+   * @param outcomeOf classifies the error of a rejected call
    * @throws {BreakerError} the call was not started
    */
   run<T>(call: () => Promise<T>, outcomeOf: (error: unknown) => Outcome): Promise<T>
@@ -36,19 +41,23 @@ export class BreakerError extends Error {
   }
 }
 
-// Made once: with many calls to reject, the stack trace of each is the greatest cost.
+// Created once: a stack trace per rejected call would dominate the cost of an outage.
 const CIRCUIT_OPEN = new BreakerError('CIRCUIT_OPEN')
 const TOO_MANY_IN_FLIGHT = new BreakerError('TOO_MANY_IN_FLIGHT')
 
-/** A probe may never settle: then the next call is the probe. */
-const LONGEST_PROBE_MS = 60_000
+/** A probe may never settle: after a minute the next call becomes the probe. */
+const MAX_PROBE_MS = 60_000
 
-/** By the milliseconds of `performance.now()`. */
+/** Milliseconds of a monotonic clock. */
 type Clock = () => number
 
 const monotonicClock: Clock = () => performance.now()
 
-/** @param onChange called with true when the circuit opens, and with false when it closes */
+/**
+ * Creates a closed circuit breaker.
+ *
+ * @param onChange called with true when the circuit opens, with false when the circuit closes
+ */
 export function createBreaker(
   limits: BreakerLimits,
   onChange: (isOpen: boolean) => void,
@@ -61,12 +70,12 @@ class CircuitBreaker implements Breaker {
   readonly #limits: BreakerLimits
   readonly #onChange: (isOpen: boolean) => void
   readonly #clock: Clock
-  /** Half-open: a probe is under way. */
+  /** Half-open: a probe is pending. */
   #state: 'closed' | 'open' | 'half-open' = 'closed'
-  /** When the circuit is not closed: the time of the next probe. */
+  /** The time of the next probe, unless the circuit is closed. */
   #probeAt = 0
-  /** Counts the probes: a probe that was given up in favor of another is a call like any other. */
-  #probe = 0
+  /** The number of the current probe: the outcome of an older probe must not count as the outcome of the current probe. */
+  #probeNumber = 0
   #inFlight = 0
   #failures = 0
   #responses = 0
@@ -88,7 +97,7 @@ class CircuitBreaker implements Breaker {
       this.#inFlight--
       const outcome = outcomeOf(error)
       if (outcome === 'response') this.#onResponse()
-      // A response to any other call since then: the dependency is there.
+      // Otherwise another call has got a response since: the dependency is up.
       else if (this.#responses === responsesBefore) this.#onNoResponse(outcome, probe)
       throw error
     }
@@ -97,16 +106,16 @@ class CircuitBreaker implements Breaker {
     return result
   }
 
-  /** Whether the breaker could be replaced by a new breaker without a difference; or was left open and is not called any more. */
-  get isForgettable(): boolean {
+  /** Whether the state does not matter: closed and idle, or open and without calls for a minute. */
+  get isDisposable(): boolean {
     if (this.#inFlight > 0) return false
-    return this.#state === 'closed' ? this.#failures === 0 : this.#clock() > this.#probeAt + LONGEST_PROBE_MS
+    return this.#state === 'closed' ? this.#failures === 0 : this.#clock() > this.#probeAt + MAX_PROBE_MS
   }
 
   /**
-   * The number of the probe that the call is; null for a call like any other.
+   * Admits a call. Returns the number of the probe, or null for a normal call.
    *
-   * @throws {BreakerError}
+   * @throws {BreakerError} the circuit is open, or the maximum of concurrent calls is reached
    */
   #admit(): number | null {
     if (this.#state === 'closed') {
@@ -115,10 +124,10 @@ class CircuitBreaker implements Breaker {
     }
     const now = this.#clock()
     if (now < this.#probeAt) throw CIRCUIT_OPEN
-    // Also when as many calls are under way as may be: calls that hang must not keep the circuit open.
+    // A probe ignores `maxInFlight`: hanging calls must not keep the circuit open.
     this.#state = 'half-open'
-    this.#probeAt = now + LONGEST_PROBE_MS
-    return ++this.#probe
+    this.#probeAt = now + MAX_PROBE_MS
+    return ++this.#probeNumber
   }
 
   #onResponse(): void {
@@ -132,12 +141,12 @@ class CircuitBreaker implements Breaker {
   #onNoResponse(outcome: Outcome, probe: number | null): void {
     if (this.#state === 'closed') {
       if (outcome === 'failure' && ++this.#failures >= this.#limits.failures) this.#open()
-    } else if (probe === this.#probe) {
-      // An abandoned probe has said nothing: whether the dependency has recovered is for the next call to find out.
+    } else if (probe === this.#probeNumber) {
+      // After an abandoned probe the next call is a probe at once.
       if (outcome === 'failure') this.#open()
       else this.#openUntil(this.#clock())
     }
-    // A call from before the opening says nothing new: it does not put off the next probe.
+    // A call from before the opening does not delay the next probe.
   }
 
   #open(): void {
@@ -152,20 +161,20 @@ class CircuitBreaker implements Breaker {
   }
 }
 
-/** Breakers by the name of what they guard, such as one master of a Cluster. */
+/** Limits and listener of a set of breakers. */
 export interface BreakersConfig {
   limits: BreakerLimits
-  /** Called when the circuit of this name opens or closes. */
+  /** Called when the circuit of a name opens or closes. */
   onChange(name: string, isOpen: boolean): void
   clock?: Clock
 }
 
-/** More than masters of a Cluster in use; masters come and go, and what has gone must not take memory for good. */
-const MANY_BREAKERS = 128
+/** Beyond this number disposable breakers are deleted: names come and go, and stale names must not leak memory. */
+const CLEANUP_SIZE = 128
 
 /**
- * A breaker per name: the function returns the breaker of the name, the same as long as its state matters. Among many,
- * breakers that are closed and idle, or open and not called any more, are forgotten.
+ * Creates a function from a name to a breaker, for a dependency with several servers. A name keeps the same breaker while
+ * the state of the breaker matters.
  */
 export function createBreakers({
   limits,
@@ -174,27 +183,30 @@ export function createBreakers({
 }: BreakersConfig): (name: string) => Breaker {
   const breakers = new Map<string, CircuitBreaker>()
 
-  function forgetIdle(): void {
-    for (const [name, breaker] of breakers) if (breaker.isForgettable) breakers.delete(name)
+  function cleanUp(): void {
+    for (const [name, breaker] of breakers) if (breaker.isDisposable) breakers.delete(name)
   }
 
   return (name) => {
     const known = breakers.get(name)
     if (known !== undefined) return known
-    if (breakers.size >= MANY_BREAKERS) forgetIdle()
+    if (breakers.size >= CLEANUP_SIZE) cleanUp()
     const breaker = new CircuitBreaker(limits, (isOpen) => onChange(name, isOpen), clock)
     breakers.set(name, breaker)
     return breaker
   }
 }
 
-/** Logs each opening and each closing once: a rejected call looks like many others. */
+/** Logs when a circuit opens and closes, once each: a line per rejected call would flood the log. */
 export function logBreaker(
   log: { error(text: string): void; info(text: string): void },
   name: string
 ): (isOpen: boolean) => void {
   return (isOpen) => {
-    if (isOpen) log.error(`The ${name} does not respond: requests that need it are answered 503 at once until it does`)
+    if (isOpen)
+      log.error(
+        `The ${name} does not respond: until a probe succeeds, requests that need the ${name} are answered 503 at once`
+      )
     else log.info(`The ${name} responds again`)
   }
 }

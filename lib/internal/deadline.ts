@@ -1,71 +1,22 @@
-/** Gives work a fixed time, see {@link createDeadline}. */
+/** Settles with the work, or rejects with the code `ETIMEDOUT`. See {@link createDeadline}. */
 export type Deadline = <T>(work: Promise<T>) => Promise<T>
 
-/** Work that has not settled yet, in the order of its deadlines. */
-interface Waiting {
-  /** By `performance.now()`. */
-  until: number
-  abandon(): void
-  previous: Waiting
-  next: Waiting
-}
-
 /**
- * Gives work `timeoutMs` milliseconds: the promise settles as the work does, or rejects with the code `ETIMEDOUT`. The
- * work itself goes on, and its late result is ignored.
+ * Creates a deadline of `timeoutMs` milliseconds. Work past the deadline is abandoned: the promise rejects, the work
+ * continues, and the late result is ignored.
  *
- * All work shares one timer, which runs on when no work is left: to set and clear a timer costs as much as to parse a
- * session.
+ * For many short pieces of work: all of them share a single timer, because setting and clearing a timer for each costs
+ * as much as parsing a small JSON text.
  */
 export function createDeadline(timeoutMs: number): Deadline {
-  const queue = createQueue()
-  let timer: NodeJS.Timeout | undefined
-
-  function abandonOverdue(): void {
-    // Timers may fire a millisecond early.
-    const now = performance.now() + 1
-    while (queue.next !== queue && queue.next.until <= now) {
-      const { abandon } = queue.next
-      remove(queue.next)
-      // In a process that was busy for so long, timers come first: a reply that has arrived meanwhile is read before this.
-      setImmediate(abandon)
-    }
-    timer = queue.next === queue ? undefined : setTimeout(abandonOverdue, queue.next.until - now)
-  }
-
-  function add(abandon: () => void): Waiting {
-    const waiting = { until: performance.now() + timeoutMs, abandon, previous: queue.previous, next: queue }
-    queue.previous.next = waiting
-    queue.previous = waiting
-    // The timer may fire before this work is due, and is set again then.
-    timer = timer?.ref() ?? setTimeout(abandonOverdue, timeoutMs)
-    return waiting
-  }
-
-  function settle(waiting: Waiting): void {
-    remove(waiting)
-    if (queue.next === queue) timer?.unref()
-  }
-
-  return (work) =>
-    new Promise((resolve, reject) => {
-      const waiting = add(() => reject(createTimeoutError()))
-      work.then(
-        (value) => {
-          settle(waiting)
-          resolve(value)
-        },
-        (error) => {
-          settle(waiting)
-          reject(error)
-        }
-      )
-    })
+  const queue = new DeadlineQueue(timeoutMs)
+  return (work) => queue.run(work)
 }
 
 /**
- * Gives one piece of work its own time, see {@link createDeadline}.
+ * Gives a single piece of work a timer of its own. See {@link createDeadline}.
  *
+ * @param timeoutMs milliseconds, 1 to 2 147 483 647
  * @param options.ref false: the timer does not keep the process alive. Default: true
  */
 export function withDeadline<T>(work: Promise<T>, timeoutMs: number, { ref = true } = {}): Promise<T> {
@@ -76,28 +27,96 @@ export function withDeadline<T>(work: Promise<T>, timeoutMs: number, { ref = tru
   })
 }
 
-/** Whether the error is that of work that took too long, made here or by a store of the application's own. */
+/** The error of work that timed out, with the code `ETIMEDOUT`. */
+export function createTimeoutError(): Error {
+  return Object.assign(new Error('Timed out'), { code: 'ETIMEDOUT' })
+}
+
+/** Whether an error has the code `ETIMEDOUT`, as the errors of {@link createTimeoutError} and of Node.js sockets do. */
 export function isTimeout(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ETIMEDOUT'
 }
 
-/** The error of work that took too long. */
-export function createTimeoutError(): Error {
-  return Object.assign(new Error('Deadline'), { code: 'ETIMEDOUT' })
+/** Pending work in the order of the deadlines, with a single timer. The timer stays set while the queue is empty. */
+class DeadlineQueue {
+  readonly #timeoutMs: number
+  /** The head of a ring: `next` is the first entry, `previous` the last. */
+  readonly #head = new QueueEntry(Number.POSITIVE_INFINITY, () => {})
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs
+  }
+
+  run<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const entry = this.#add(() => reject(createTimeoutError()))
+      work.then(
+        (value) => {
+          this.#remove(entry)
+          resolve(value)
+        },
+        (error) => {
+          this.#remove(entry)
+          reject(error)
+        }
+      )
+    })
+  }
+
+  #add(abandon: () => void): QueueEntry {
+    const entry = new QueueEntry(performance.now() + this.#timeoutMs, abandon)
+    entry.insertBefore(this.#head)
+    // A timer left from earlier work may fire too early for the new entry, and is set again then.
+    this.#timer = this.#timer?.ref() ?? setTimeout(() => this.#abandonOverdue(), this.#timeoutMs)
+    return entry
+  }
+
+  #remove(entry: QueueEntry): void {
+    entry.remove()
+    if (this.#head.next === this.#head) this.#timer?.unref()
+  }
+
+  #abandonOverdue(): void {
+    // Timers may fire a millisecond early.
+    const now = performance.now() + 1
+    let first = this.#head.next
+    while (first !== this.#head && first.deadline <= now) {
+      first.remove()
+      // After a busy turn of the event loop timers run before I/O: a reply received in time is read before `abandon`.
+      setImmediate(first.abandon)
+      first = this.#head.next
+    }
+    const isEmpty = first === this.#head
+    this.#timer = isEmpty ? undefined : setTimeout(() => this.#abandonOverdue(), first.deadline - now)
+  }
 }
 
-/** A ring: its own next is the first entry, its previous the last. */
-function createQueue(): Waiting {
-  const queue = { until: Number.POSITIVE_INFINITY } as Waiting
-  queue.previous = queue
-  queue.next = queue
-  return queue
-}
+/** An entry of a doubly linked ring; alone after creation and after removal. */
+class QueueEntry {
+  /** Milliseconds of `performance.now()`. */
+  readonly deadline: number
+  readonly abandon: () => void
+  previous: QueueEntry = this
+  next: QueueEntry = this
 
-/** Does nothing to an entry that has been removed before. */
-function remove(waiting: Waiting): void {
-  waiting.previous.next = waiting.next
-  waiting.next.previous = waiting.previous
-  waiting.previous = waiting
-  waiting.next = waiting
+  constructor(deadline: number, abandon: () => void) {
+    this.deadline = deadline
+    this.abandon = abandon
+  }
+
+  insertBefore(next: QueueEntry): void {
+    this.previous = next.previous
+    this.next = next
+    next.previous.next = this
+    next.previous = this
+  }
+
+  /** Removing an entry twice has no effect. */
+  remove(): void {
+    this.previous.next = this.next
+    this.next.previous = this.previous
+    this.previous = this
+    this.next = this
+  }
 }

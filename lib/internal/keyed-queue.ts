@@ -1,17 +1,17 @@
 /**
- * A queue per key: tasks of one key run one after another, in the order in which they came; tasks of different keys run
- * side by side. For tasks that get in each other's way: of as many as ran at once, all but one would have to begin again.
+ * A queue per key: tasks of the same key run in order, without overlap; tasks of different keys run concurrently. For
+ * tasks that conflict when run concurrently: all but the first would have to start over.
  */
 export class KeyedQueue {
-  /** The last task of each key that has tasks. */
+  /** The last task of each key. Keys without tasks are absent. */
   readonly #last = new Map<string, Promise<unknown>>()
 
-  /** The number of keys that have tasks. */
+  /** The number of keys with tasks. */
   get size(): number {
     return this.#last.size
   }
 
-  /** Settles as the task does. A task that fails does not stop the tasks behind it. */
+  /** Settles with the task. A failed task does not stop the tasks behind. */
   async run<T>(key: string, task: () => Promise<T>): Promise<T> {
     const previous = this.#last.get(key)
     const current = previous === undefined ? task() : previous.then(task, task)

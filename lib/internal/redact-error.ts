@@ -1,4 +1,4 @@
-/** The errors of ioredis that have no code, by their names or messages. */
+/** Codes for errors of ioredis without a code, by name or message. */
 const IOREDIS_CODES: Readonly<Record<string, string>> = {
   'Command timed out': 'ETIMEDOUT',
   'Connection is closed.': 'CONNECTION_CLOSED',
@@ -6,76 +6,17 @@ const IOREDIS_CODES: Readonly<Record<string, string>> = {
   "Stream isn't writeable and enableOfflineQueue options is false": 'NOT_CONNECTED'
 }
 
-/** The first words of the error replies of Redis. Only these are kept: another error may begin with a word of a secret. */
+/** First words of Redis error replies. Only known words are logged: an unknown reply may begin with part of a secret. */
 const REDIS_CODES = [
-  ...[
-    'ERR',
-    'OOM',
-    'READONLY',
-    'NOREPLICAS',
-    'MISCONF',
-    'LOADING',
-    'BUSY',
-    'NOSCRIPT',
-    'NOAUTH',
-    'WRONGPASS',
-    'NOPERM'
-  ],
-  ...[
-    'EXECABORT',
-    'MASTERDOWN',
-    'CLUSTERDOWN',
-    'MOVED',
-    'ASK',
-    'TRYAGAIN',
-    'CROSSSLOT',
-    'WRONGTYPE',
-    'NOPROTO',
-    'UNBLOCKED'
-  ],
-  ...['DENIED', 'FAILOVER', 'REDIRECT']
+  ...'ERR OOM READONLY NOREPLICAS MISCONF LOADING BUSY NOSCRIPT NOAUTH WRONGPASS NOPERM EXECABORT'.split(' '),
+  ...'MASTERDOWN CLUSTERDOWN MOVED ASK TRYAGAIN CROSSSLOT WRONGTYPE NOPROTO UNBLOCKED DENIED FAILOVER REDIRECT'.split(
+    ' '
+  )
 ]
-
-/**
- * A cause in words of this package, which may be logged as it is. It names options, operations and statuses, and never a value.
- */
-export class PlainCause extends Error {
-  readonly code: string
-
-  /** @param code an upper-case word for programs */
-  constructor(message: string, code = 'UNKNOWN') {
-    super(message)
-    this.name = 'PlainCause'
-    this.code = code
-    this.stack = `${this.name}: ${message}`
-  }
-}
-
-/** What may be kept of an error that is not ours: the name of its class and a code, or the first word Redis said. */
-export function withoutDetails(error: unknown): Error & { code: string } {
-  if (error instanceof PlainCause) return error
-  const { name, code, message }: NodeJS.ErrnoException = error instanceof Error ? error : new Error()
-  const redisCode = isRedisReply(error) ? REDIS_CODES.find((word) => word === message.split(' ', 1)[0]) : undefined
-  const safeName = isWord(name) ? name : 'Error'
-  const ioredisCode = IOREDIS_CODES[name] ?? IOREDIS_CODES[message]
-  const safeCode = [code, redisCode, ioredisCode].find((word) => isWord(word) && word === word.toUpperCase())
-  const cause = Object.assign(new Error(safeCode ?? safeName), { name: safeName, code: safeCode ?? 'UNKNOWN' })
-  cause.stack = `${safeName}: ${cause.message}`
-  return cause
-}
-
-/**
- * Whether the error is an error reply of Redis, such as `OOM command not allowed …`: told by what Redis wrote, for a bundler
- * renames the class of ioredis. The errors of Node.js and of ioredis have a code or another form.
- */
-export function isRedisReply(error: unknown): error is Error {
-  if (!(error instanceof Error) || ('code' in error && typeof error.code === 'string')) return false
-  return REDIS_REPLY.test(error.message)
-}
 
 const REDIS_REPLY = /^[A-Z][A-Z_]{1,23}(?: |$)/
 
-/** Error replies of Redis that are the same for every client. */
+/** Redis error replies without a variable part. */
 const FIXED_REPLIES = [
   'ERR DB index is out of range',
   'ERR invalid DB index',
@@ -85,10 +26,45 @@ const FIXED_REPLIES = [
   'WRONGPASS invalid username-password pair or user is disabled.'
 ]
 
+/** A cause that is safe to log in full: the message names options, operations and statuses, never a value. */
+export class PlainCause extends Error {
+  readonly code: string
+
+  /** @param code an upper-case word for programs. Default: `UNKNOWN` */
+  constructor(message: string, code = 'UNKNOWN') {
+    super(message)
+    this.name = 'PlainCause'
+    this.code = code
+    this.stack = `${this.name}: ${message}`
+  }
+}
+
 /**
- * What Redis wrote, where that is known to name nothing but a command: for the error of a start, which an operator has to
- * mend. Undefined for another reply or error.
+ * A copy of an error that is safe to log: the name of the class and a code, or the first word of a Redis reply. The
+ * message may hold a secret and is dropped.
  */
+export function withoutDetails(error: unknown): Error & { code: string } {
+  if (error instanceof PlainCause) return error
+  const { name, code, message }: NodeJS.ErrnoException = error instanceof Error ? error : new Error()
+  const redisCode = isRedisReply(error) ? REDIS_CODES.find((word) => word === message.split(' ', 1)[0]) : undefined
+  const ioredisCode = IOREDIS_CODES[name] ?? IOREDIS_CODES[message]
+  const safeName = isWord(name) ? name : 'Error'
+  const safeCode = [code, redisCode, ioredisCode].find((word) => isWord(word) && word === word.toUpperCase())
+  const cause = Object.assign(new Error(safeCode ?? safeName), { name: safeName, code: safeCode ?? 'UNKNOWN' })
+  cause.stack = `${safeName}: ${cause.message}`
+  return cause
+}
+
+/**
+ * Whether an error is an error reply of Redis, such as `OOM command not allowed …`. Recognized by the message, because
+ * bundlers rename the classes of ioredis. Errors of Node.js and ioredis have a code, or a message of another form.
+ */
+export function isRedisReply(error: unknown): error is Error {
+  if (!(error instanceof Error) || ('code' in error && typeof error.code === 'string')) return false
+  return REDIS_REPLY.test(error.message)
+}
+
+/** The text of a Redis error reply if free of secrets, to help an operator whose app does not start; else undefined. */
 export function redisReplyOf(error: unknown): string | undefined {
   if (!isRedisReply(error)) return undefined
   const [, command] = /^NOPERM .*'([a-z|]{1,40})' command/.exec(error.message) ?? []

@@ -1,31 +1,30 @@
 import { createDeadline, createTimeoutError, type Deadline, withDeadline } from './deadline.js'
 
 /**
- * The time that one request may wait for its store. Only waiting is spent: not the time between two calls, and the time
- * of calls that run side by side once.
+ * A time limit for a series of calls. Only the time while a call is pending is spent: not the time between two calls,
+ * and the time of concurrent calls once.
  */
 export class TimeBudget {
-  /** Milliseconds that the budget began with. */
+  /** Milliseconds at the start. */
   readonly totalMs: number
   #spentMs = 0
-  /** Calls that have not settled yet. */
-  #waiting = 0
-  /** By `performance.now()`: since when there has been a call that has not settled. */
-  #waitingSince = 0
+  #pending = 0
+  /** Milliseconds of `performance.now()`: the start of the current period with pending calls. */
+  #pendingSince = 0
 
-  /** @param totalMs milliseconds. Budgets of one length share a timer, so there should be few different lengths in a process. */
+  /** @param totalMs milliseconds. Budgets of equal length share a timer: use few different lengths in a process. */
   constructor(totalMs: number) {
     this.totalMs = totalMs
   }
 
-  /** Milliseconds that are left; 0 when it is less than one, which is as exact as a timer. */
+  /** Milliseconds left; 0 below one millisecond, the precision of a timer. */
   get leftMs(): number {
-    const waitedMs = this.#waiting === 0 ? 0 : performance.now() - this.#waitingSince
-    const leftMs = this.totalMs - this.#spentMs - waitedMs
+    const pendingMs = this.#pending === 0 ? 0 : performance.now() - this.#pendingSince
+    const leftMs = this.totalMs - this.#spentMs - pendingMs
     return leftMs < 1 ? 0 : leftMs
   }
 
-  /** A budget of its own, with as much time left as this one has now. */
+  /** A separate budget with the same time left. */
   fork(): TimeBudget {
     const fork = new TimeBudget(this.totalMs)
     fork.#spentMs = this.totalMs - this.leftMs
@@ -33,23 +32,23 @@ export class TimeBudget {
   }
 
   /**
-   * Runs the work, and rejects with the code `ETIMEDOUT` when the time that is left has passed before the work has
-   * settled. The work itself goes on, and its late result is ignored. With nothing left the work is not started.
+   * Runs the work, and rejects with the code `ETIMEDOUT` when no time is left before the work has settled. The abandoned
+   * work continues, and the late result is ignored. With no time left at the start, the work is not started.
    */
   async spend<T>(work: () => Promise<T>): Promise<T> {
     const { leftMs } = this
     if (leftMs === 0) throw createTimeoutError()
-    if (this.#waiting === 0) this.#waitingSince = performance.now()
-    this.#waiting++
+    if (this.#pending === 0) this.#pendingSince = performance.now()
+    this.#pending++
     try {
-      // Not every store is written in TypeScript: a value is as good as a promise of the value.
+      // Work written in JavaScript may return a plain value instead of a promise.
       const result = Promise.resolve(work())
       return await (leftMs === this.totalMs
         ? deadlineOf(this.totalMs)(result)
         : withDeadline(result, Math.ceil(leftMs)))
     } finally {
-      this.#waiting--
-      if (this.#waiting === 0) this.#spentMs += performance.now() - this.#waitingSince
+      this.#pending--
+      if (this.#pending === 0) this.#spentMs += performance.now() - this.#pendingSince
     }
   }
 }

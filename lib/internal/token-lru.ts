@@ -5,14 +5,13 @@ interface Entry<Value> {
   newer: Entry<Value> | null
 }
 
-// 72 bits of the HMAC that a token ends with: as good as random. Where two share them, the last one is in the map.
+/** Characters of a key: 72 bits of the HMAC at the end of a token, as good as random. On a collision the later token stays. */
 const KEY_LENGTH = 12
 
 /**
- * A map by exact text that ends with a token, of bounded size: when it is full, what was not used for the longest time goes. It is the
- * first thing that each request asks, so it spares what makes a Map slow here: texts are found by their end, a part of the
- * signature, and then compared, since hashing a whole one takes longer; and the order of use is a linked list, since moving a key to the
- * end of a Map takes longer.
+ * An LRU map with tokens as keys; a full map evicts the least recently used entry. Two differences from a plain `Map`
+ * speed up the hot path: the key is the end of the token, because hashing the whole token takes longer, and the order of
+ * use is a linked list, because moving a key to the end of a `Map` takes longer.
  */
 export class TokenMap<Value> {
   readonly #entries = new Map<string, Entry<Value>>()
@@ -43,7 +42,7 @@ export class TokenMap<Value> {
     const entry = { token, value, older: null, newer: null }
     this.#entries.set(key, entry)
     this.#append(entry)
-    if (this.#entries.size > this.#maxEntries) this.#evict(this.#oldest as Entry<Value>)
+    if (this.#entries.size > this.#maxEntries && this.#oldest !== null) this.#evict(this.#oldest)
   }
 
   delete(token: string): void {

@@ -67,7 +67,7 @@ export function createGuardedUpstream(
       try {
         return await call.run(() => run(context))
       } catch (error) {
-        if (!call.isOverdue || isRefusal(error)) throw error
+        if (!call.hasTimedOut || isRefusal(error)) throw error
         throw new UpstreamTimeoutError(new PlainCause(`${operation}: the upstream did not answer in time`))
       }
     }

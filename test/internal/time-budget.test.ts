@@ -211,7 +211,7 @@ t.test('a call is aborted and rejects when its time has passed, also when nothin
   const { signal } = call
   await t.rejects(call.run(never), TIMED_OUT)
   t.ok(signal.aborted)
-  t.ok(call.isOverdue)
+  t.ok(call.hasTimedOut)
 })
 
 t.test('a call that is hanging is aborted also when the garbage has been collected', async (t) => {
@@ -232,7 +232,7 @@ t.test('what a call settles with in the turn of its abort is its result', async 
   const saved = () =>
     new Promise<string>((resolve) => call.signal.addEventListener('abort', () => setImmediate(resolve, 'saved')))
   t.equal(await call.run(saved), 'saved')
-  t.ok(call.isOverdue)
+  t.ok(call.hasTimedOut)
 
   const error = new Error('no')
   const refused = new AbortableCall(20)
@@ -250,7 +250,7 @@ t.test('a late result of an aborted call is ignored', async (t) => {
     const result = call.run(late)
     call.abort(new Error('gone'))
     await t.rejects(result, { message: 'gone' })
-    t.notOk(call.isOverdue)
+    t.notOk(call.hasTimedOut)
     settle?.[name](new Error('late') as never)
     // An unhandled rejection would fail the test.
     await new Promise(setImmediate)
@@ -306,7 +306,7 @@ t.test('what goes on after a call has the rest of its time, and outlives a clien
   t.ok(isSet(timers[0]), 'the other work goes on')
   await t.rejects(second)
   t.ok(call.signal.aborted)
-  t.notOk(call.isOverdue, 'the call itself was in time')
+  t.notOk(call.hasTimedOut, 'the call itself was in time')
   t.notOk(isSet(timers[0]))
 })
 

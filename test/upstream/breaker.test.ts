@@ -152,7 +152,7 @@ t.test('a logout endpoint that hangs closes no login, and a login endpoint that 
   for (const token of tokens.slice(0, 4)) t.equal((await app.inject(logout(token))).statusCode, 204)
   t.equal(notified.length, 2, 'it is not notified any more')
   t.equal(lines.filter((line) => line.includes('The upstream does not respond to logouts')).length, 1)
-  t.equal(lines.filter((line) => line.includes('requests that need it are answered 503')).length, 0)
+  t.equal(lines.filter((line) => line.includes('requests that need the upstream are answered 503')).length, 0)
   t.equal((await logIn(app)).status, 200)
   t.equal((await app.inject(postJson('/user/register', CREDENTIALS))).statusCode, 201)
 
