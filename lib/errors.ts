@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import { CHALLENGE, type ErrorBody, JwtSessionError } from './errors/base-error.js'
-import { redisReplyOf, withoutDetails } from './internal/redact-error.js'
+import { redactError, redisReplyOf } from './internal/redact-error.js'
 
 export { isJwtSessionError, JwtSessionError } from './errors/base-error.js'
 export {
@@ -183,7 +183,7 @@ export class StoreUnavailableError extends JwtSessionError {
   /** @param atStart for a failed start, which adds the address of Redis and the cause to the message */
   constructor(cause?: unknown, atStart?: { address: string | undefined }) {
     const address = atStart?.address === undefined ? '' : ` at ${atStart.address}`
-    const reason = atStart === undefined ? '' : `: ${redisReplyOf(cause) ?? withoutDetails(cause).message}`
+    const reason = atStart === undefined ? '' : `: ${redisReplyOf(cause) ?? redactError(cause).message}`
     super('FST_JWT_SESSION_STORE_UNAVAILABLE', 503, `The session store${address} is unavailable${reason}`, cause)
   }
 }

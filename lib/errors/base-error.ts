@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import { withoutDetails } from '../internal/redact-error.js'
+import { redactError } from '../internal/redact-error.js'
 
 // Not `instanceof`: two copies of this package in one process have classes of their own, and answer each other's errors.
 const IS_OURS = Symbol.for('fastify-jwt-session.error')
@@ -23,7 +23,7 @@ export abstract class JwtSessionError extends Error {
   readonly headers: Readonly<Record<string, string>>
 
   constructor(code: string, statusCode: number, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause: withoutDetails(cause) })
+    super(message, cause === undefined ? undefined : { cause: redactError(cause) })
     this.name = new.target.name
     this.code = code
     this.statusCode = statusCode

@@ -8,10 +8,9 @@ const IOREDIS_CODES: Readonly<Record<string, string>> = {
 
 /** First words of Redis error replies. Only known words are logged: an unknown reply may begin with part of a secret. */
 const REDIS_CODES = [
-  ...'ERR OOM READONLY NOREPLICAS MISCONF LOADING BUSY NOSCRIPT NOAUTH WRONGPASS NOPERM EXECABORT'.split(' '),
-  ...'MASTERDOWN CLUSTERDOWN MOVED ASK TRYAGAIN CROSSSLOT WRONGTYPE NOPROTO UNBLOCKED DENIED FAILOVER REDIRECT'.split(
-    ' '
-  )
+  ...'ERR OOM READONLY NOREPLICAS MISCONF LOADING BUSY NOSCRIPT'.split(' '),
+  ...'NOAUTH WRONGPASS NOPERM EXECABORT MASTERDOWN CLUSTERDOWN MOVED ASK'.split(' '),
+  ...'TRYAGAIN CROSSSLOT WRONGTYPE NOPROTO UNBLOCKED DENIED FAILOVER REDIRECT'.split(' ')
 ]
 
 const REDIS_REPLY = /^[A-Z][A-Z_]{1,23}(?: |$)/
@@ -43,7 +42,7 @@ export class PlainCause extends Error {
  * A copy of an error that is safe to log: the name of the class and a code, or the first word of a Redis reply. The
  * message may hold a secret and is dropped.
  */
-export function withoutDetails(error: unknown): Error & { code: string } {
+export function redactError(error: unknown): Error & { code: string } {
   if (error instanceof PlainCause) return error
   const { name, code, message }: NodeJS.ErrnoException = error instanceof Error ? error : new Error()
   const redisCode = isRedisReply(error) ? REDIS_CODES.find((word) => word === message.split(' ', 1)[0]) : undefined

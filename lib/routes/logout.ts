@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { ALWAYS_THERE } from '../http/client-presence.js'
 import { errorAnswers } from '../http/schemas.js'
-import { withoutDetails } from '../internal/redact-error.js'
+import { redactError } from '../internal/redact-error.js'
 import { decodeRecord } from '../model/session-record.js'
 import type { Route } from '../options/resolve-routes.js'
 import type { StoredSession } from '../store/session-store.js'
@@ -24,7 +24,7 @@ export function mountLogout(scope: FastifyInstance, { path, config }: Route, dep
       await upstream?.logout?.(decoded.session, { headers, ip, presence: ALWAYS_THERE })
     } catch (error) {
       const { code, cause } = toUpstreamError('logout', error)
-      log.warn({ code, cause: withoutDetails(cause).message }, 'The upstream was not notified of a logout')
+      log.warn({ code, cause: redactError(cause).message }, 'The upstream was not notified of a logout')
     }
   }
 

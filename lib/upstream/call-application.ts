@@ -1,5 +1,5 @@
 import { InvalidAnswerError, isUpstreamError, UpstreamInvalidError } from '../errors.js'
-import { PlainCause, withoutDetails } from '../internal/redact-error.js'
+import { PlainCause, redactError } from '../internal/redact-error.js'
 import type { UpstreamOperation } from './upstream-client.js'
 
 /**
@@ -18,7 +18,7 @@ export async function callApplication(
     result = await call()
   } catch (error) {
     if (isUpstreamError(error)) throw error
-    const cause = new PlainCause(`${operation}: \`${option}\` threw ${withoutDetails(error).message}`)
+    const cause = new PlainCause(`${operation}: \`${option}\` threw ${redactError(error).message}`)
     // It was about to refuse.
     throw error instanceof InvalidAnswerError ? new UpstreamInvalidError(cause) : cause
   }

@@ -1,7 +1,7 @@
 import { Pool } from 'undici'
 import { isUpstreamError } from '../errors.js'
 import { isPlainObject } from '../internal/json.js'
-import { PlainCause, withoutDetails } from '../internal/redact-error.js'
+import { PlainCause, redactError } from '../internal/redact-error.js'
 import type { Session } from '../model/session.js'
 import { callApplication } from './call-application.js'
 import { createReadAnswer, dumpBody, isGood, type UpstreamLog } from './read-answer.js'
@@ -63,7 +63,7 @@ export function createHttpUpstream(config: HttpUpstreamConfig, log: UpstreamLog)
       return await Promise.race([selected, whenAborted(signal)])
     } catch (error) {
       if (isUpstreamError(error)) throw error
-      const { message, code } = withoutDetails(error)
+      const { message, code } = redactError(error)
       if (code !== EMPTY)
         log.warn({ cause: message }, 'The user of a registration is not known, though it was accepted')
       return undefined

@@ -1,4 +1,4 @@
-import { withoutDetails } from '../internal/redact-error.js'
+import { redactError } from '../internal/redact-error.js'
 import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
 
 /** What a body says; or why it says nothing that can be used, in words that follow "login: the answer …". */
@@ -19,7 +19,7 @@ export async function readJson({ body }: UpstreamHttpResponse, maxBytes: number)
       chunks.push(chunk)
     }
   } catch (error) {
-    const { message, code } = withoutDetails(error)
+    const { message, code } = redactError(error)
     return { problem: `broke off: ${message}`, code }
   }
   if (size === 0) return { problem: 'is empty', code: EMPTY }

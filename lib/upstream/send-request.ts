@@ -1,4 +1,4 @@
-import { PlainCause, withoutDetails } from '../internal/redact-error.js'
+import { PlainCause, redactError } from '../internal/redact-error.js'
 import { type BodyMapping, createRequestBody } from './request-body.js'
 import { createRequestHeaders } from './request-headers.js'
 import type { UpstreamCall, UpstreamOperation } from './upstream-client.js'
@@ -41,7 +41,7 @@ export function createSendRequest(config: HttpUpstreamConfig, dispatcher: Upstre
         bodyTimeout: 0
       })
     } catch (error) {
-      const { message, code } = withoutDetails(error)
+      const { message, code } = redactError(error)
       throw new PlainCause(`${operation}: the upstream was not reached, or broke off: ${message}`, code)
     }
   }

@@ -1,5 +1,5 @@
 import { isUpstreamError, type UpstreamError, UpstreamInvalidError } from '../errors.js'
-import { PlainCause, withoutDetails } from '../internal/redact-error.js'
+import { PlainCause, redactError } from '../internal/redact-error.js'
 import type { UpstreamOperation } from './upstream-client.js'
 
 /**
@@ -9,6 +9,6 @@ import type { UpstreamOperation } from './upstream-client.js'
 export function toUpstreamError(operation: UpstreamOperation, error: unknown): UpstreamError {
   if (isUpstreamError(error)) return error
   if (error instanceof PlainCause) return new UpstreamInvalidError(error)
-  const { message, code } = withoutDetails(error)
+  const { message, code } = redactError(error)
   return new UpstreamInvalidError(new PlainCause(`${operation}: ${message}`, code))
 }

@@ -1,5 +1,5 @@
 import { withDeadline } from '../../internal/deadline.js'
-import { withoutDetails } from '../../internal/redact-error.js'
+import { redactError } from '../../internal/redact-error.js'
 import type { RedisStore } from './redis-store.js'
 import type { SessionServer } from './servers.js'
 
@@ -48,7 +48,7 @@ export class Readiness {
       if (error !== null) missing.add(name)
       const wasMissing = this.#missing.has(name)
       if (error !== null && !wasMissing) {
-        this.#log.error({ cause: withoutDetails(error).message }, `The session store at ${name} is not ready`)
+        this.#log.error({ cause: redactError(error).message }, `The session store at ${name} is not ready`)
       }
       if (error === null && wasMissing) this.#log.info(`The session store at ${name} is ready again`)
     }
