@@ -3,11 +3,12 @@ import { PlainCause, redactError } from '../internal/redact-error.js'
 import type { UpstreamOperation } from './upstream-client.js'
 
 /**
- * Calls a function of the application, which may be asynchronous.
+ * Calls a function of the application, synchronous or asynchronous, and resolves to the result.
  *
- * @param place the operation and the option, for the log
- * @throws {UpstreamError} the function threw or returned this answer, or tried to make one
- * @throws {PlainCause} the function threw anything else
+ * @param place the operation and the name of the option, for the log
+ * @throws {UpstreamError} thrown or returned by the function
+ * @throws {UpstreamInvalidError} the function threw an {@link InvalidAnswerError}
+ * @throws {PlainCause} the function threw another error
  */
 export async function callApplication(
   { operation, option }: { operation: UpstreamOperation; option: string },
@@ -19,7 +20,7 @@ export async function callApplication(
   } catch (error) {
     if (isUpstreamError(error)) throw error
     const cause = new PlainCause(`${operation}: \`${option}\` threw ${redactError(error).message}`)
-    // It was about to refuse.
+    // The function meant to reject but built an invalid error: the call must fail, even an accepted registration.
     throw error instanceof InvalidAnswerError ? new UpstreamInvalidError(cause) : cause
   }
   if (isUpstreamError(result)) throw result

@@ -9,71 +9,77 @@ import { NotSentError } from './request-body.js'
 import { toUpstreamError } from './to-upstream-error.js'
 import type { UpstreamCall, UpstreamClient, UpstreamLogin, UpstreamOperation } from './upstream-client.js'
 
-/** The request that needs the upstream. */
+/** The client's request behind a call to the upstream. */
 export interface UpstreamRequest {
   headers: IncomingHttpHeaders
   ip: string
-  /** A call whose client has gone is aborted. */
+  /** The call is aborted when the client has gone. */
   presence: ClientPresence
 }
 
-/**
- * The upstream as the routes see it: each call has its deadline and its circuit breaker.
- *
- * @throws {ClientGoneError} no client waits for the result
- * @throws {UpstreamError} anything else that was thrown
- */
-export interface GuardedUpstream {
-  login(credentials: unknown, request: UpstreamRequest): Promise<UpstreamLogin>
-  register?: ((registration: unknown, request: UpstreamRequest) => Promise<{ user: unknown }>) | undefined
-  logout?: ((session: Session, request: UpstreamRequest) => Promise<unknown>) | undefined
-}
-
-/** How calls are guarded. */
+/** Timeout and circuit breakers of the upstream. */
 export interface UpstreamGuards {
-  /** Milliseconds that each call may take. */
+  /** Milliseconds per call. */
   timeoutMs: number
-  /** Of logins and registrations. */
+  /** For logins and registrations. */
   breaker: Breaker
-  /** Of logouts: an upstream that does not respond to them may well respond to logins. */
+  /** For logouts, separately: an upstream without a response to logouts may still respond to logins. */
   logoutBreaker: Breaker
 }
 
-/** A call by its operation. */
-interface GuardedCall<T> {
+interface GuardedCall {
   operation: UpstreamOperation
   breaker: Breaker
   request: UpstreamRequest
-  run(call: UpstreamCall): Promise<T>
 }
 
 /**
- * Puts the guards around an upstream client.
+ * The upstream for the routes: an {@link UpstreamClient} with a timeout and a circuit breaker.
  *
- * @param upstream called through what is returned, and by nothing else
+ * Each method throws:
+ * - `ClientGoneError`: the client has gone, and no response is needed.
+ * - `UpstreamError`: the error reply for the client. Other errors of the upstream client become `UpstreamInvalidError`.
  */
-export function createGuardedUpstream(
-  upstream: UpstreamClient,
-  { timeoutMs, breaker, logoutBreaker }: UpstreamGuards
-): GuardedUpstream {
-  async function guard<T>({ operation, breaker, request, run }: GuardedCall<T>): Promise<T> {
-    const { headers, ip, presence } = request
-    if (presence.isGone) throw new ClientGoneError()
+export class GuardedUpstream {
+  readonly #client: UpstreamClient
+  readonly #guards: UpstreamGuards
+  /** Absent when the upstream client has no `register()`. */
+  readonly register?: (registration: unknown, request: UpstreamRequest) => Promise<{ user: unknown }>
+  /** Absent when the upstream client has no `logout()`. */
+  readonly logout?: (session: Session, request: UpstreamRequest) => Promise<unknown>
 
-    async function attempt(): Promise<T> {
-      const call = new AbortableCall(timeoutMs)
-      presence.onGone(() => call.abort(new ClientGoneError()))
-      const context = { headers, ip, signal: call.signal, waitUntil: (work: Promise<unknown>) => call.waitUntil(work) }
-      try {
-        return await call.run(() => run(context))
-      } catch (error) {
-        if (!call.hasTimedOut || isRefusal(error)) throw error
-        throw new UpstreamTimeoutError(new PlainCause(`${operation}: the upstream did not answer in time`))
-      }
+  constructor(client: UpstreamClient, guards: UpstreamGuards) {
+    this.#client = client
+    this.#guards = guards
+    const { breaker, logoutBreaker } = guards
+    const { register, logout } = client
+    if (register !== undefined) {
+      this.register = (registration, request) =>
+        this.#run({ operation: 'register', breaker, request }, (call) => register.call(client, registration, call))
     }
+    if (logout !== undefined) {
+      this.logout = (session, request) =>
+        this.#run({ operation: 'logout', breaker: logoutBreaker, request }, (call) =>
+          logout.call(client, session, call)
+        )
+    }
+  }
 
+  /** Resolves when the upstream has accepted the credentials. */
+  login(credentials: unknown, request: UpstreamRequest): Promise<UpstreamLogin> {
+    const { breaker } = this.#guards
+    return this.#run({ operation: 'login', breaker, request }, (call) => this.#client.login(credentials, call))
+  }
+
+  async #run<T>(guarded: GuardedCall, run: (call: UpstreamCall) => Promise<T>): Promise<T> {
+    const { operation, breaker } = guarded
+    const { presence } = guarded.request
+    if (presence.isGone) throw new ClientGoneError()
     try {
-      const result = await breaker.run(attempt, (error) => (presence.isGone ? 'abandoned' : outcomeOf(error)))
+      const result = await breaker.run(
+        () => this.#runInTime(guarded, run),
+        (error) => (presence.isGone ? 'abandoned' : outcomeOf(error))
+      )
       if (!presence.isGone) return result
     } catch (error) {
       if (presence.isGone) throw new ClientGoneError()
@@ -83,50 +89,39 @@ export function createGuardedUpstream(
     throw new ClientGoneError()
   }
 
-  const { register, logout } = upstream
-  return {
-    login: (credentials, request) =>
-      guard({ operation: 'login', breaker, request, run: (call) => upstream.login(credentials, call) }),
-    register:
-      register &&
-      ((registration, request) =>
-        guard({
-          operation: 'register',
-          breaker,
-          request,
-          run: (call) => register.call(upstream, registration, call)
-        })),
-    logout:
-      logout &&
-      ((session, request) =>
-        guard({
-          operation: 'logout',
-          breaker: logoutBreaker,
-          request,
-          run: (call) => logout.call(upstream, session, call)
-        }))
+  async #runInTime<T>({ operation, request }: GuardedCall, run: (call: UpstreamCall) => Promise<T>): Promise<T> {
+    const { headers, ip, presence } = request
+    const call = new AbortableCall(this.#guards.timeoutMs)
+    presence.onGone(() => call.abort(new ClientGoneError()))
+    const waitUntil = (work: Promise<unknown>) => call.waitUntil(work)
+    try {
+      return await call.run(() => run({ headers, ip, signal: call.signal, waitUntil }))
+    } catch (error) {
+      if (!call.hasTimedOut || isRejection(error)) throw error
+      throw new UpstreamTimeoutError(new PlainCause(`${operation}: the upstream did not answer in time`))
+    }
   }
 }
 
-/** What is more than a consequence of the abort: the upstream has refused, and only the rest of its answer was late. */
-function isRefusal(error: unknown): boolean {
+/** A rejection counts even after the timeout: the upstream has responded, and only the rest of the body was late. */
+function isRejection(error: unknown): boolean {
   return isUpstreamError(error) && error.statusCode < 500
 }
 
-/** A refusal is a response, and so is nonsense: only silence and a connection that cannot be had are failures. */
+/** Rejections and invalid responses are responses. Failures are timeouts and failed connections. */
 function outcomeOf(error: unknown): Outcome {
   if (error instanceof NotSentError) return 'abandoned'
-  if (!isUpstreamError(error)) return isUnreachable(error) ? 'failure' : 'response'
+  if (!isUpstreamError(error)) return isConnectionError(error) ? 'failure' : 'response'
   if (error.code === 'FST_JWT_SESSION_UPSTREAM_TIMEOUT') return 'failure'
-  return error.code === 'FST_JWT_SESSION_UPSTREAM_INVALID' && isUnreachable(error.cause) ? 'failure' : 'response'
+  return error.code === 'FST_JWT_SESSION_UPSTREAM_INVALID' && isConnectionError(error.cause) ? 'failure' : 'response'
 }
 
-function isUnreachable(error: unknown): boolean {
-  const { code } = (error ?? {}) as { code?: unknown }
-  return UNREACHABLE.includes(String(code))
+function isConnectionError(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && CONNECTION_ERRORS.has(String(error.code))
 }
 
-const UNREACHABLE = [
+/** Codes of Node.js and undici for a connection that failed or broke. */
+const CONNECTION_ERRORS = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
   'EHOSTUNREACH',
@@ -137,4 +132,4 @@ const UNREACHABLE = [
   'ETIMEDOUT',
   'UND_ERR_CONNECT_TIMEOUT',
   'UND_ERR_SOCKET'
-]
+])

@@ -4,90 +4,97 @@ import { isPlainObject } from '../internal/json.js'
 import { PlainCause, redactError } from '../internal/redact-error.js'
 import type { Session } from '../model/session.js'
 import { callApplication } from './call-application.js'
-import { createReadAnswer, dumpBody, isGood, type UpstreamLog } from './read-answer.js'
 import { EMPTY } from './read-json.js'
-import { createSendRequest } from './send-request.js'
+import { createReadResponse, drainBody, isSuccess, type ReadResponse, type UpstreamLog } from './read-response.js'
+import type { BodyMapping } from './request-body.js'
+import { createSendRequest, type SendRequest } from './send-request.js'
 import { errorForStatus } from './status-error.js'
-import type { UpstreamCall, UpstreamLogin } from './upstream-client.js'
+import type { UpstreamCall, UpstreamClient, UpstreamLogin } from './upstream-client.js'
 import type { HttpUpstreamConfig } from './upstream-config.js'
+import type { UpstreamDispatcher, UpstreamHttpResponse } from './upstream-dispatcher.js'
 import { whenAborted } from './when-aborted.js'
 
-/** The upstream over HTTP. It has no deadline of its own, and obeys the signal of each call. */
-export interface HttpUpstream {
-  login(credentials: unknown, call: UpstreamCall): Promise<UpstreamLogin>
-  register(registration: unknown, call: UpstreamCall): Promise<{ user: unknown }>
-  logout?(session: Session, call: UpstreamCall): Promise<void>
-  /** Closes the pool, unless the dispatcher is the application's. */
-  close(): Promise<void>
-}
-
 /**
- * Milliseconds that a connection of the own pool may be idle when the upstream has not said how long it keeps one. An
- * upstream may close an idle connection at any time, and a request that is on its way meanwhile fails: it is not sent
- * again.
+ * Milliseconds before an idle connection is closed, unless a `Keep-Alive` header of the upstream says otherwise. An
+ * upstream may close idle connections at any time. A request sent at the same moment fails and is never retried, hence
+ * the short time.
  */
 const KEEP_ALIVE_MS = 100
 
-/** One request for each call, never retried and never redirected: JSON or a form there, JSON back. */
-export function createHttpUpstream(config: HttpUpstreamConfig, log: UpstreamLog): HttpUpstream {
-  const { paths, mapCredentials, mapRegistration, selectUser, selectData, maxResponseBytes } = config
-  const ownPool = config.dispatcher === undefined ? createPool(config) : undefined
-  const send = createSendRequest(config, config.dispatcher ?? (ownPool as Pool))
-  const read = createReadAnswer(config, log)
+/**
+ * The upstream over HTTP. Each call is a single POST, never retried or redirected, with JSON or a form as the request and
+ * JSON as the response. Without a timeout: the caller aborts the signal of the call.
+ */
+export class HttpUpstream implements UpstreamClient {
+  readonly #config: HttpUpstreamConfig
+  readonly #log: UpstreamLog
+  readonly #send: SendRequest
+  readonly #read: ReadResponse
+  /** Closes the connection pool. A dispatcher of the application stays open. */
+  readonly close: () => Promise<void>
+  /** Absent without `logoutPath`. */
+  readonly logout?: (session: Session, call: UpstreamCall) => Promise<void>
 
-  async function login(body: unknown, call: UpstreamCall): Promise<UpstreamLogin> {
+  constructor(config: HttpUpstreamConfig, log: UpstreamLog) {
+    const { dispatcher, close } = openDispatcher(config)
+    this.#config = config
+    this.#log = log
+    this.#send = createSendRequest(config, dispatcher)
+    this.#read = createReadResponse(config, log)
+    this.close = close
+    const { logout: logoutPath } = config.paths
+    if (logoutPath !== undefined) this.logout = (session, call) => this.#logout(logoutPath, session, call)
+  }
+
+  async login(body: unknown, call: UpstreamCall): Promise<UpstreamLogin> {
     const operation = 'login'
-    const mapping = mapCredentials && ({ option: 'mapCredentials', map: mapCredentials } as const)
-    const response = await send({ operation, path: paths.login, body, mapping }, call)
-    const answer = await read(operation, response, call)
-    const user = await callApplication({ operation, option: 'selectUser' }, () => selectUser(answer))
-    const data = await callApplication({ operation, option: 'selectData' }, () => selectData?.(answer))
+    const { paths, mapCredentials, selectUser, selectData } = this.#config
+    const mapping: BodyMapping | undefined = mapCredentials && { option: 'mapCredentials', map: mapCredentials }
+    const response = await this.#send({ operation, path: paths.login, body, mapping }, call)
+    const json = await this.#read(operation, response, call)
+    const user = await callApplication({ operation, option: 'selectUser' }, () => selectUser(json))
+    const data = await callApplication({ operation, option: 'selectData' }, () => selectData?.(json))
     if (data === undefined || data === null) return { user }
     if (isPlainObject(data)) return { user, data }
     throw new PlainCause('login: `selectData` did not return an object or undefined')
   }
 
-  async function register(body: unknown, call: UpstreamCall): Promise<{ user: unknown }> {
+  /** After a 2xx response the user exists: the registration succeeds without a valid body too, with an undefined user. */
+  async register(body: unknown, call: UpstreamCall): Promise<{ user: unknown }> {
     const operation = 'register'
-    const mapping = mapRegistration && ({ option: 'mapRegistration', map: mapRegistration } as const)
-    const response = await send({ operation, path: paths.register, body, mapping }, call)
-    const selected = read(operation, response, call).then((answer) =>
-      callApplication({ operation, option: 'selectUser' }, () => selectUser(answer))
-    )
-    return { user: await (isGood(response) ? userCreated(selected, call) : selected) }
-  }
-
-  /** Once the upstream has said yes the user exists, whatever becomes of the rest, unless the application says otherwise. */
-  async function userCreated(selected: Promise<unknown>, { signal }: UpstreamCall): Promise<unknown> {
+    const { paths, mapRegistration } = this.#config
+    const mapping: BodyMapping | undefined = mapRegistration && { option: 'mapRegistration', map: mapRegistration }
+    const response = await this.#send({ operation, path: paths.register, body, mapping }, call)
+    const user = this.#readRegisteredUser(response, call)
+    if (!isSuccess(response)) return { user: await user }
     try {
-      return await Promise.race([selected, whenAborted(signal)])
+      return { user: await Promise.race([user, whenAborted(call.signal)]) }
     } catch (error) {
+      // An error of `mapError` or `selectUser`: the application decides otherwise.
       if (isUpstreamError(error)) throw error
       const { message, code } = redactError(error)
-      if (code !== EMPTY)
-        log.warn({ cause: message }, 'The user of a registration is not known, though it was accepted')
-      return undefined
+      if (code !== EMPTY) this.#log.warn({ cause: message }, 'A registration was accepted without a user to return')
+      return { user: undefined }
     }
   }
 
-  /** Only the status of the answer counts. */
-  async function logout(path: string, { user }: Session, call: UpstreamCall): Promise<void> {
-    const response = await send({ operation: 'logout', path, body: { user } }, call)
-    dumpBody(response, maxResponseBytes, call)
-    if (!isGood(response)) throw errorForStatus('logout', response)
+  async #readRegisteredUser(response: UpstreamHttpResponse, call: UpstreamCall): Promise<unknown> {
+    const operation = 'register'
+    const json = await this.#read(operation, response, call)
+    return callApplication({ operation, option: 'selectUser' }, () => this.#config.selectUser(json))
   }
 
-  const { logout: logoutPath } = paths
-  return {
-    login,
-    register,
-    ...(logoutPath !== undefined && { logout: (session, call) => logout(logoutPath, session, call) }),
-    async close() {
-      await ownPool?.close()
-    }
+  /** Reads only the status of the response. */
+  async #logout(path: string, { user }: Session, call: UpstreamCall): Promise<void> {
+    const response = await this.#send({ operation: 'logout', path, body: { user } }, call)
+    drainBody(response, this.#config.maxResponseBytes, call)
+    if (!isSuccess(response)) throw errorForStatus('logout', response)
   }
 }
 
-function createPool({ origin, timeoutMs }: HttpUpstreamConfig): Pool {
-  return new Pool(origin, { connect: { timeout: timeoutMs }, keepAliveTimeout: KEEP_ALIVE_MS })
+function openDispatcher(config: HttpUpstreamConfig): { dispatcher: UpstreamDispatcher; close(): Promise<void> } {
+  const { dispatcher, origin, timeoutMs } = config
+  if (dispatcher !== undefined) return { dispatcher, async close() {} }
+  const pool = new Pool(origin, { connect: { timeout: timeoutMs }, keepAliveTimeout: KEEP_ALIVE_MS })
+  return { dispatcher: pool, close: () => pool.close() }
 }

@@ -1,18 +1,18 @@
 import { redactError } from '../internal/redact-error.js'
 import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
 
-/** What a body says; or why it says nothing that can be used, in words that follow "login: the answer …". */
+/** The JSON of a body; or the problem with the body, as the end of the sentence "The response …". */
 export type ReadBody = { json: unknown } | { problem: string; code?: string }
 
-/** The code of an answer without a body. */
+/** The code of a response without a body. */
 export const EMPTY = 'EMPTY'
 
-/** Reads a body that should be JSON. Does not reject. */
+/** Reads and parses a JSON body. Never rejects. */
 export async function readJson({ body }: UpstreamHttpResponse, maxBytes: number): Promise<ReadBody> {
   const chunks: Uint8Array[] = []
   let size = 0
   try {
-    // To leave the loop destroys the body, and so the connection.
+    // A `return` within the loop destroys the body and the connection.
     for await (const chunk of body) {
       size += chunk.length
       if (size > maxBytes) return { problem: 'is larger than `upstream.maxResponseBytes`' }
@@ -20,7 +20,7 @@ export async function readJson({ body }: UpstreamHttpResponse, maxBytes: number)
     }
   } catch (error) {
     const { message, code } = redactError(error)
-    return { problem: `broke off: ${message}`, code }
+    return { problem: `was cut off: ${message}`, code }
   }
   if (size === 0) return { problem: 'is empty', code: EMPTY }
   try {
@@ -31,7 +31,7 @@ export async function readJson({ body }: UpstreamHttpResponse, maxBytes: number)
   }
 }
 
-/** A reviver: `selectUser` is the application's code and may copy what it gets with `Object.assign`. */
+/** A JSON reviver against prototype pollution: `selectUser` may copy the body with `Object.assign`. */
 function dropPrototypeKey(key: string, value: unknown): unknown {
   return key === '__proto__' ? undefined : value
 }

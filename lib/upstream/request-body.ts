@@ -4,21 +4,21 @@ import { callApplication } from './call-application.js'
 import type { UpstreamOperation } from './upstream-client.js'
 import type { BodyFunction } from './upstream-config.js'
 
-/** What is sent to the upstream. */
+/** The body of a request to the upstream. */
 export interface RequestBody {
   contentType: string
   text: string
 }
 
-/** A function of the application that makes the body, with the name of its option. */
+/** An application function that creates the body, and the name of the option. */
 export interface BodyMapping {
   option: 'mapCredentials' | 'mapRegistration'
   map: BodyFunction
 }
 
-/** What is known of a call whose request was not sent: it says nothing about the upstream. */
+/** The request was not sent. Tells the circuit breaker nothing about the upstream. */
 export class NotSentError extends Error {
-  /** Why: an `UpstreamError` of the application, or a {@link PlainCause}. */
+  /** An `UpstreamError` of the application, or a {@link PlainCause}. */
   readonly reason: unknown
 
   constructor(reason: unknown) {
@@ -28,9 +28,9 @@ export class NotSentError extends Error {
 }
 
 /**
- * The body of a request to the upstream: the client's as it is, or what the application has made of it.
+ * Creates the body of a request to the upstream: the client's body, or the result of the mapping.
  *
- * @throws {NotSentError} the application made nothing that can be sent
+ * @throws {NotSentError} the mapping failed, or the result is neither a JSON object nor `URLSearchParams`
  */
 export async function createRequestBody(
   operation: UpstreamOperation,
@@ -40,14 +40,14 @@ export async function createRequestBody(
   if (mapping === undefined) return { contentType: 'application/json', text: JSON.stringify(body) }
   try {
     const { option, map } = mapping
-    // A copy: the request keeps what the client has sent.
+    // A copy: the mapping must not change the body of the client's request.
     const mapped = await callApplication({ operation, option }, () => map(copyParsed(body)))
     if (mapped instanceof URLSearchParams) {
       return { contentType: 'application/x-www-form-urlencoded', text: mapped.toString() }
     }
     const text = isPlainObject(mapped) ? toJson(mapped) : undefined
     if (text !== undefined) return { contentType: 'application/json', text }
-    throw new PlainCause(`${operation}: \`${option}\` did not return an object of JSON or URLSearchParams`)
+    throw new PlainCause(`${operation}: \`${option}\` did not return a JSON object or URLSearchParams`)
   } catch (error) {
     throw new NotSentError(error)
   }

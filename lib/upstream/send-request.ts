@@ -5,25 +5,25 @@ import type { UpstreamCall, UpstreamOperation } from './upstream-client.js'
 import type { HttpUpstreamConfig } from './upstream-config.js'
 import type { UpstreamDispatcher, UpstreamHttpResponse } from './upstream-dispatcher.js'
 
-/** What is posted to the upstream. */
+/** A POST request to the upstream. */
 export interface UpstreamPost {
   operation: UpstreamOperation
-  /** Below the origin. */
+  /** With the query. */
   path: string
   body: unknown
-  /** What makes the body of it that is sent. Default: the body is sent as it is. */
+  /** Maps the body. Default: the body is sent unchanged, as JSON. */
   mapping?: BodyMapping | undefined
 }
 
 /**
- * Posts to the upstream, once. Resolves with the head of the answer, of whatever status.
+ * Sends a POST request to the upstream, without retries. Resolves to the response of any status, with an unread body.
  *
- * @throws {NotSentError} the application made nothing that can be sent
- * @throws {PlainCause} no head has come
+ * @throws {NotSentError} the mapping of the body failed
+ * @throws {PlainCause} the request failed before the response headers
  */
 export type SendRequest = (request: UpstreamPost, call: UpstreamCall) => Promise<UpstreamHttpResponse>
 
-/** Makes the function that posts to the upstream. Requests are built from nothing: see `createRequestHeaders` and `createRequestBody`. */
+/** Creates the function that sends requests to the upstream through the dispatcher. */
 export function createSendRequest(config: HttpUpstreamConfig, dispatcher: UpstreamDispatcher): SendRequest {
   const requestHeaders = createRequestHeaders(config)
 
@@ -42,7 +42,7 @@ export function createSendRequest(config: HttpUpstreamConfig, dispatcher: Upstre
       })
     } catch (error) {
       const { message, code } = redactError(error)
-      throw new PlainCause(`${operation}: the upstream was not reached, or broke off: ${message}`, code)
+      throw new PlainCause(`${operation}: the request to the upstream failed: ${message}`, code)
     }
   }
 }

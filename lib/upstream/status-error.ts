@@ -10,10 +10,10 @@ import { PlainCause } from '../internal/redact-error.js'
 import type { UpstreamOperation } from './upstream-client.js'
 import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
 
-/** All are one answer to the client: an account that is locked, blocked or unpaid is not told from an unknown account. */
-const REFUSALS_OF_LOGIN = [400, 401, 402, 403, 404, 409, 410, 412, 422, 423, 428, 451]
+/** A client gets the same error reply for all of them, and cannot distinguish a locked account from an unknown account. */
+const LOGIN_REJECTIONS = [400, 401, 402, 403, 404, 409, 410, 412, 422, 423, 428, 451]
 
-/** What the status of an answer means that is not 2xx. */
+/** The error for a response with a status other than 2xx. */
 export function errorForStatus(
   operation: UpstreamOperation,
   { statusCode, headers }: Pick<UpstreamHttpResponse, 'statusCode' | 'headers'>
@@ -22,7 +22,7 @@ export function errorForStatus(
   const cause = new PlainCause(
     `${operation}: the upstream answered ${statusCode}${isRedirect ? ', and redirects are not followed' : ''}`
   )
-  if (operation === 'login' && REFUSALS_OF_LOGIN.includes(statusCode)) return new CredentialsRejectedError(cause)
+  if (operation === 'login' && LOGIN_REJECTIONS.includes(statusCode)) return new CredentialsRejectedError(cause)
   if (operation === 'register' && (statusCode === 400 || statusCode === 409 || statusCode === 422)) {
     return new RegistrationRejectedError(statusCode, { cause })
   }
@@ -32,22 +32,22 @@ export function errorForStatus(
   return new UpstreamInvalidError(cause)
 }
 
-/** Statuses that say no to credentials: any other may as well say that the request was wrong. */
-const PLAIN_REFUSALS = [401, 403, 423]
+/** Statuses that clearly reject the credentials. Another status may also mean a malformed request. */
+const CLEAR_REJECTIONS = [401, 403, 423]
 
-/** Statuses that have been logged in this process. */
-const suspected = new Set<number>()
+/** Statuses already logged by the process. */
+const logged = new Set<number>()
 
 /**
- * Logs the first login that was refused with a status that an upstream answers too when it is not configured as it should
- * be: to the client, and in the log of requests, all of them look like a wrong password. Once per process and status.
+ * Warns when the status of a rejected login may be due to a wrong configuration: clients and the request log see only a
+ * wrong password. Once per process and status.
  */
-export function warnOfRefusal(log: { warn(fields: object, text: string): void }, status: number): void {
-  if (!REFUSALS_OF_LOGIN.includes(status) || PLAIN_REFUSALS.includes(status) || suspected.has(status)) return
-  suspected.add(status)
+export function warnOfRejection(log: { warn(fields: object, text: string): void }, status: number): void {
+  if (!LOGIN_REJECTIONS.includes(status) || CLEAR_REJECTIONS.includes(status) || logged.has(status)) return
+  logged.add(status)
   log.warn(
     { operation: 'login', status },
-    `The upstream answered ${status} to a login, which clients are told as a wrong password. If that is not what the ` +
-      'upstream means, check `upstream.loginPath`, `upstream.mapCredentials` and `upstream.headers`.'
+    `The upstream answered ${status} to a login, and the client got the error reply for a wrong password. If the ` +
+      'password was right, check `upstream.loginPath`, `upstream.mapCredentials` and `upstream.headers`.'
   )
 }

@@ -1,53 +1,52 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Session, SessionData } from '../model/session.js'
 
-/** The request that made the plugin call the upstream. */
+/** The context of a call to the upstream. */
 export interface UpstreamContext {
-  /** Aborted when the client has gone, or `timeoutMs` has passed: the result would not be used. */
+  /** Aborted when the client has gone, and after `timeoutMs`: the result is ignored from then on. */
   readonly signal: AbortSignal
-  /** The client's headers as Node parsed them. Pass on what you know, never all of them. */
+  /** The headers of the client's request, as parsed by Node.js. Forward known headers only, never all headers. */
   readonly headers: IncomingHttpHeaders
-  /** `request.ip` */
+  /** The `request.ip` of the client's request. */
   readonly ip: string
 }
 
-/** What a call is for. */
+/** The purpose of a call to the upstream. */
 export type UpstreamOperation = 'login' | 'register' | 'logout'
 
-/** The context as the plugin makes it. */
+/** The context of a call with internals of the plugin. */
 export interface UpstreamCall extends UpstreamContext {
-  /** Work that goes on after the call, such as reading away a body: the signal is aborted at the deadline of the call. */
+  /** Adds work that may outlast the call, such as draining a body: the timeout of the call aborts the work too. */
   waitUntil(work: Promise<unknown>): void
 }
 
-/** What a login resolves to. */
+/** The result of a login. */
 export interface UpstreamLogin {
-  /** The user. What does not fit `userSchema` is answered 502; fields that the schema does not have are dropped. */
+  /** The user. Fields outside `userSchema` are dropped; a user invalid under `userSchema` is answered 502. */
   user: unknown
-  /** The application's own `data` of the new session, which is not sent to the client. Default: none. */
+  /** The application's `data` of the new session, never sent to the client. Default: none. */
   data?: SessionData | undefined
 }
 
 /**
- * The upstream: the API that knows the users. Implement it yourself when yours is not JSON over HTTP.
+ * The upstream: the API with the users and passwords. Implement the interface for an upstream without JSON over HTTP.
  *
- * What it throws is answered as the table of errors says when it is an `UpstreamError` of this package, such as
- * `CredentialsRejectedError`, `RegistrationRejectedError` or `UpstreamTimeoutError`, or a subclass of yours, and 502
- * otherwise.
+ * A method rejects with an `UpstreamError`, such as `CredentialsRejectedError`, `RegistrationRejectedError`,
+ * `UpstreamTimeoutError` or a subclass of the application, to decide the error reply. Another error is answered 502.
  */
 export interface UpstreamClient {
-  /** Resolves when the credentials, the body of the login as its schema let it through, are good. */
+  /** Resolves when the credentials are correct. The credentials are the body of the login, validated by the route's schema. */
   login(credentials: unknown, context: UpstreamContext): Promise<UpstreamLogin>
-  /** Resolves to the new user, or as much of it as is known. Leave it out and there is no registration route. */
+  /** Resolves to the new user, possibly with missing fields. Without `register()` there is no registration route. */
   register?(registration: unknown, context: UpstreamContext): Promise<{ user: unknown }>
   /**
-   * Notified once the session has ended, and before that is answered. A failure is logged, and the user is logged out all
-   * the same. The call goes on when the client has gone meanwhile.
+   * Called after the session has ended, before the reply to the logout. A failure is logged, and the logout succeeds. The
+   * call continues when the client has gone.
    */
   logout?(session: Session, context: UpstreamContext): Promise<unknown>
   /**
-   * Milliseconds that each call may take, 1 to 2 147 483 647; then its signal is aborted, and the answer is 504, whatever
-   * becomes of the call. Default 5 000.
+   * Milliseconds per call, 1 to 2 147 483 647. After the timeout the signal is aborted, the call is abandoned, and the
+   * client's request is answered 504. Default 5 000.
    */
   timeoutMs?: number | undefined
 }

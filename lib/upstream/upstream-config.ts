@@ -2,31 +2,31 @@ import type { BreakerLimits } from '../internal/circuit-breaker.js'
 import type { UpstreamClient } from './upstream-client.js'
 import type { UpstreamDispatcher } from './upstream-dispatcher.js'
 
-/** Which upstream to open, and when it is not called. */
+/** The upstream to open, and the limits of the circuit breakers. */
 export interface UpstreamConfig {
   upstream: UpstreamChoice
   breaker: { upstream: BreakerLimits }
 }
 
-/** The upstream over HTTP, or a client of the application's own. */
+/** The upstream over HTTP, or an `UpstreamClient` of the application. */
 export type UpstreamChoice =
   | { kind: 'custom'; client: UpstreamClient; timeoutMs: number }
   | { kind: 'http'; options: HttpUpstreamConfig }
 
-/** A function of the application that is given what JSON.parse made, and may be asynchronous. */
+/** An application function of a parsed JSON body, synchronous or asynchronous. */
 export type BodyFunction = (body: unknown) => unknown
 
-/** The HTTP upstream's options, checked and with their defaults. */
+/** The checked options of the HTTP upstream, with defaults. */
 export interface HttpUpstreamConfig {
   origin: string
-  /** Each with its query, if it has one. */
+  /** With the base path and the query. */
   paths: { login: string; register: string; logout: string | undefined }
   dispatcher: UpstreamDispatcher | undefined
   timeoutMs: number
   maxResponseBytes: number
-  /** Sent with every call. Names in lower case. */
+  /** Headers of every request. Names in lower case. */
   headers: Readonly<Record<string, string>>
-  /** In lower case. */
+  /** Names in lower case. */
   forwardHeaders: readonly string[]
   forwardClientIp: boolean
   mapCredentials: BodyFunction | undefined
@@ -36,12 +36,12 @@ export interface HttpUpstreamConfig {
   selectData: BodyFunction | undefined
 }
 
-/** An answer of the upstream, for `mapError`. */
+/** A response of the upstream, for `mapError`. */
 export interface UpstreamAnswer {
   operation: 'login' | 'register'
   /** The HTTP status, 200 to 599. */
   status: number
-  /** What JSON.parse made of the body; undefined when the body is not JSON, too large or late. */
-  // biome-ignore lint/suspicious/noExplicitAny: it is what JSON.parse gave, for code of the application
+  /** The parsed JSON body; undefined for a body that is empty, not JSON, too large or late. */
+  // biome-ignore lint/suspicious/noExplicitAny: parsed JSON, for code of the application
   body: any
 }

@@ -1,7 +1,4 @@
-/**
- * Resolves to undefined when the signal is aborted, once what obeys the signal had a turn of the event loop to settle.
- * Pending as long as it is not.
- */
+/** Resolves to undefined one turn of the event loop after the abort: work under the signal has a chance to settle first. */
 export function whenAborted(signal: AbortSignal): Promise<undefined> {
   return new Promise((resolve) => {
     signal.addEventListener('abort', () => setImmediate(resolve, undefined), { once: true })

@@ -28,19 +28,19 @@ const ANSWERS: [answer: RawAnswer, says: string][] = [
     response(status, CANARY, [`location: /${CANARY}`]),
     `the upstream answered ${status}, and redirects are not followed`
   ]),
-  [(socket) => socket.destroy(), 'the upstream was not reached, or broke off: UND_ERR_SOCKET'],
-  [(socket) => socket.resetAndDestroy(), 'the upstream was not reached, or broke off: ECONNRESET'],
-  [`${CANARY}\r\n\r\n`, 'the upstream was not reached, or broke off: HTTPParserError']
+  [(socket) => socket.destroy(), 'the request to the upstream failed: UND_ERR_SOCKET'],
+  [(socket) => socket.resetAndDestroy(), 'the request to the upstream failed: ECONNRESET'],
+  [`${CANARY}\r\n\r\n`, 'the request to the upstream failed: HTTPParserError']
 ]
 
 /** Of an answer to a login; to a registration it is an answer all the same. */
 const BODIES: [answer: RawAnswer, says: string][] = [
-  [response(200, CANARY), 'the answer is not JSON'],
-  [response(200, Buffer.from([0x22, 0xff, 0x22])), 'the answer is not JSON'],
-  [response(200, ''), 'the answer is empty'],
-  [response(204), 'the answer is empty'],
-  [response(200, `"${CANARY}"`.padEnd(2_000)), 'the answer is larger than `upstream.maxResponseBytes`'],
-  [(socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{'), 'the answer broke off: UND_ERR_SOCKET'],
+  [response(200, CANARY), 'the response is not JSON'],
+  [response(200, Buffer.from([0x22, 0xff, 0x22])), 'the response is not JSON'],
+  [response(200, ''), 'the response is empty'],
+  [response(204), 'the response is empty'],
+  [response(200, `"${CANARY}"`.padEnd(2_000)), 'the response is larger than `upstream.maxResponseBytes`'],
+  [(socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{'), 'the response was cut off: UND_ERR_SOCKET'],
   [response(200, 'null'), '`selectUser` threw TypeError']
 ]
 
@@ -91,7 +91,7 @@ t.test('the log says that an upstream is not there, or did not answer in time', 
   t.strictSame(takeCauses(lines), ['login: the upstream did not answer in time'])
   await upstream.stop()
   await app.inject(postJson('/user/login', CREDENTIALS))
-  t.strictSame(takeCauses(lines), ['login: the upstream was not reached, or broke off: ECONNREFUSED'])
+  t.strictSame(takeCauses(lines), ['login: the request to the upstream failed: ECONNREFUSED'])
 })
 
 t.test('a client of the application’s own is named by the operation and the kind of its error', async (t) => {

@@ -1,0 +1,73 @@
+import { PlainCause } from '../internal/redact-error.js'
+import { callApplication } from './call-application.js'
+import { readJson } from './read-json.js'
+import { errorForStatus, warnOfRejection } from './status-error.js'
+import { toUpstreamError } from './to-upstream-error.js'
+import type { UpstreamCall } from './upstream-client.js'
+import type { HttpUpstreamConfig, UpstreamAnswer } from './upstream-config.js'
+import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
+
+/** The part of the host's logger used for the upstream. */
+export interface UpstreamLog {
+  warn(fields: object, text: string): void
+}
+
+/**
+ * Reads a response to a login or a registration, and resolves to the JSON of a 2xx response.
+ *
+ * @throws {UpstreamError} decided by `mapError` or by the status
+ * @throws {PlainCause} a 2xx response without valid JSON, or a `mapError` that failed for want of a body
+ */
+export type ReadResponse = (
+  operation: UpstreamAnswer['operation'],
+  response: UpstreamHttpResponse,
+  call: UpstreamCall
+) => Promise<unknown>
+
+/**
+ * Creates the function that reads responses.
+ *
+ * @param log gets the statuses of rejected logins that may be due to a wrong configuration
+ */
+export function createReadResponse(
+  { mapError, maxResponseBytes }: Pick<HttpUpstreamConfig, 'mapError' | 'maxResponseBytes'>,
+  log: UpstreamLog
+): ReadResponse {
+  /** @throws {UpstreamError} of `mapError`; also when a `mapError` with a body failed: acceptance is uncertain */
+  async function callMapError(answer: UpstreamAnswer): Promise<void> {
+    const { operation } = answer
+    try {
+      const result = await callApplication({ operation, option: 'mapError' }, () => mapError?.(answer))
+      if (result === undefined) return
+      throw new PlainCause(`${operation}: \`mapError\` did not return an UpstreamError or undefined`)
+    } catch (error) {
+      // Without a body, `mapError` may fail on the missing body alone: the status then decides on a registration.
+      throw answer.body === undefined ? error : toUpstreamError(operation, error)
+    }
+  }
+
+  return async (operation, response, call) => {
+    const { statusCode: status } = response
+    if (isSuccess(response) || mapError !== undefined) {
+      const read = await readJson(response, maxResponseBytes)
+      const isJson = 'json' in read
+      await callMapError({ operation, status, body: isJson ? read.json : undefined })
+      if (isSuccess(response)) {
+        if (isJson) return read.json
+        throw new PlainCause(`${operation}: the response ${read.problem}`, read.code)
+      }
+    } else drainBody(response, maxResponseBytes, call)
+    if (operation === 'login') warnOfRejection(log, status)
+    throw errorForStatus(operation, response)
+  }
+}
+
+/** Whether the status is 2xx. */
+export function isSuccess({ statusCode }: UpstreamHttpResponse): boolean {
+  return statusCode >= 200 && statusCode <= 299
+}
+
+/** Discards a body, up to the limit and the timeout of the call, and frees the connection for the next request. */
+export function drainBody({ body }: UpstreamHttpResponse, limit: number, { signal, waitUntil }: UpstreamCall): void {
+  waitUntil(body.dump({ limit, signal }))
+}
