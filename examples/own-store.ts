@@ -2,15 +2,15 @@ import Fastify from 'fastify'
 import fastifyJwtSession, { verifySession } from 'fastify-jwt-session'
 import { createFileStore } from './file-store.js'
 
-const { SESSION_SECRET, USERS_URL, SESSION_FOLDER = './sessions', NEW_STORE, PORT = '3000' } = process.env
-if (!SESSION_SECRET || !USERS_URL) throw new Error('Set SESSION_SECRET (32 bytes or more) and USERS_URL')
+const { SESSION_SECRET, UPSTREAM_URL, SESSION_FOLDER = './sessions', NEW_STORE, PORT = '3000' } = process.env
+if (!SESSION_SECRET || !UPSTREAM_URL) throw new Error('Set SESSION_SECRET (32 bytes or more) and UPSTREAM_URL')
 
 const app = Fastify({ logger: true })
 await app.register(fastifyJwtSession, {
   jwt: { secret: SESSION_SECRET },
   // NEW_STORE=yes for the first start only: later a folder that is empty must fail the start.
   store: await createFileStore(SESSION_FOLDER, { isNew: NEW_STORE === 'yes' }),
-  upstream: { baseUrl: USERS_URL }
+  upstream: { baseUrl: UPSTREAM_URL }
 })
 app.get('/me', { preHandler: verifySession }, async (request) => request.session.user)
 

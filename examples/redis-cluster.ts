@@ -3,10 +3,10 @@ import Fastify from 'fastify'
 import fastifyJwtSession, { verifySession } from 'fastify-jwt-session'
 import { Cluster } from 'ioredis'
 
-const { SESSION_SECRET, USERS_URL, REDIS_NODES, PORT = '3000' } = process.env
-if (!SESSION_SECRET || !USERS_URL || !REDIS_NODES) {
+const { SESSION_SECRET, UPSTREAM_URL, REDIS_NODES, PORT = '3000' } = process.env
+if (!SESSION_SECRET || !UPSTREAM_URL || !REDIS_NODES) {
   throw new Error(
-    'Set SESSION_SECRET (32 bytes or more), USERS_URL and REDIS_NODES (redis://host:port redis://host:port …)'
+    'Set SESSION_SECRET (32 bytes or more), UPSTREAM_URL and REDIS_NODES (redis://host:port redis://host:port …)'
   )
 }
 
@@ -34,7 +34,7 @@ await app.register(fastifyRedis, { client, closeClient: true })
 await app.register(fastifyJwtSession, {
   jwt: { secret: SESSION_SECRET },
   redis: client,
-  upstream: { baseUrl: USERS_URL },
+  upstream: { baseUrl: UPSTREAM_URL },
   // A logout is acknowledged when a replica knows it: no failover brings the session back.
   minReplicas: 1,
   cache: true

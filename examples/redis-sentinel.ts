@@ -1,9 +1,9 @@
 import Fastify from 'fastify'
 import fastifyJwtSession, { verifySession } from 'fastify-jwt-session'
 
-const { SESSION_SECRET, USERS_URL, REDIS_SENTINELS, REDIS_NAME = 'main', PORT = '3000' } = process.env
-if (!SESSION_SECRET || !USERS_URL || !REDIS_SENTINELS) {
-  throw new Error('Set SESSION_SECRET (32 bytes or more), USERS_URL and REDIS_SENTINELS (host:port host:port …)')
+const { SESSION_SECRET, UPSTREAM_URL, REDIS_SENTINELS, REDIS_NAME = 'main', PORT = '3000' } = process.env
+if (!SESSION_SECRET || !UPSTREAM_URL || !REDIS_SENTINELS) {
+  throw new Error('Set SESSION_SECRET (32 bytes or more), UPSTREAM_URL and REDIS_SENTINELS (host:port host:port …)')
 }
 
 const sentinels = REDIS_SENTINELS.split(' ').map((address) => {
@@ -19,7 +19,7 @@ const app = Fastify({ logger: true })
 await app.register(fastifyJwtSession, {
   jwt: { secret: SESSION_SECRET },
   redis: { sentinels, name: REDIS_NAME },
-  upstream: { baseUrl: USERS_URL },
+  upstream: { baseUrl: UPSTREAM_URL },
   // A logout is acknowledged when a replica knows it: no failover brings the session back.
   minReplicas: 1,
   cache: true

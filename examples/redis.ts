@@ -3,8 +3,8 @@ import Fastify from 'fastify'
 import fastifyJwtSession, { verifySession } from 'fastify-jwt-session'
 import { Type } from 'typebox'
 
-const { SESSION_SECRET, USERS_URL, REDIS_URL = 'redis://127.0.0.1:6379', PORT = '3000' } = process.env
-if (!SESSION_SECRET || !USERS_URL) throw new Error('Set SESSION_SECRET (32 bytes or more) and USERS_URL')
+const { SESSION_SECRET, UPSTREAM_URL, REDIS_URL = 'redis://127.0.0.1:6379', PORT = '3000' } = process.env
+if (!SESSION_SECRET || !UPSTREAM_URL) throw new Error('Set SESSION_SECRET (32 bytes or more) and UPSTREAM_URL')
 
 // What of the user a session keeps, and what type `request.session.user` has.
 const userSchema = Type.Object({ id: Type.String(), name: Type.String() })
@@ -44,7 +44,7 @@ await app.register(fastifyRedis, {
 await app.register(fastifyJwtSession, {
   jwt: { secret: SESSION_SECRET },
   redis: app.redis,
-  upstream: { baseUrl: USERS_URL },
+  upstream: { baseUrl: UPSTREAM_URL },
   userSchema,
   session: { ttlSeconds: 3_600 }
 })

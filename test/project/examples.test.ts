@@ -94,7 +94,7 @@ t.test('examples/basic.ts', async (t) => {
 t.test('examples/redis.ts', async (t) => {
   const redis = await startRedis(t, { tcp: true })
   const { baseUrl } = await startUpstream(t)
-  const url = await start(t, 'redis.js', { SESSION_SECRET, USERS_URL: baseUrl, REDIS_URL: redis.url ?? '' })
+  const url = await start(t, 'redis.js', { SESSION_SECRET, UPSTREAM_URL: baseUrl, REDIS_URL: redis.url ?? '' })
   await assertSession(t, url, { username: 'ada', password: PASSWORD })
   t.equal((await fetch(`${url}/ready`)).status, 200)
   await redis.kill()
@@ -104,14 +104,14 @@ t.test('examples/redis.ts', async (t) => {
 t.test('examples/redis-cluster.ts', async (t) => {
   const [{ nodes }, { baseUrl }] = await Promise.all([startCluster(t), startUpstream(t)])
   const REDIS_NODES = nodes.map(({ host, port }) => `redis://${host}:${port}`).join(' ')
-  const url = await start(t, 'examples/redis-cluster.ts', { SESSION_SECRET, USERS_URL: baseUrl, REDIS_NODES })
+  const url = await start(t, 'examples/redis-cluster.ts', { SESSION_SECRET, UPSTREAM_URL: baseUrl, REDIS_NODES })
   await assertSession(t, url, { username: 'ada', password: PASSWORD })
 })
 
 t.test('examples/redis-sentinel.ts', async (t) => {
   const [{ sentinels }, { baseUrl }] = await Promise.all([startSentinel(t), startUpstream(t)])
   const REDIS_SENTINELS = sentinels.map(({ host, port }) => `${host}:${port}`).join(' ')
-  const url = await start(t, 'examples/redis-sentinel.ts', { SESSION_SECRET, USERS_URL: baseUrl, REDIS_SENTINELS })
+  const url = await start(t, 'examples/redis-sentinel.ts', { SESSION_SECRET, UPSTREAM_URL: baseUrl, REDIS_SENTINELS })
   await assertSession(t, url, { username: 'ada', password: PASSWORD })
 })
 
@@ -119,7 +119,7 @@ t.test('examples/own-store.ts', async (t) => {
   const SESSION_FOLDER = await mkdtemp(join(tmpdir(), 'fjs-store-'))
   t.teardown(() => rm(SESSION_FOLDER, { recursive: true }))
   const { baseUrl } = await startUpstream(t)
-  const env = { SESSION_SECRET, USERS_URL: baseUrl, SESSION_FOLDER }
+  const env = { SESSION_SECRET, UPSTREAM_URL: baseUrl, SESSION_FOLDER }
   await t.rejects(start(t, 'own-store.js', env), { message: 'is no session store' }, 'it may be an unmounted volume')
   const url = await start(t, 'own-store.js', { ...env, NEW_STORE: 'yes' })
   await assertSession(t, url, { username: 'ada', password: PASSWORD })

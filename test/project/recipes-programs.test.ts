@@ -17,7 +17,7 @@ async function start(t: Test, heading: string, file: string, command: string[]):
   await writeFile(join(folder, file), codeOf(heading))
   const { baseUrl } = await startUpstream(t)
   const SESSION_SECRET = 'a secret of this test, 32 bytes or more'
-  const env = { ...process.env, SESSION_SECRET, USERS_URL: baseUrl, PORT: '0', FASTIFY_ADDRESS: '127.0.0.1' }
+  const env = { ...process.env, SESSION_SECRET, UPSTREAM_URL: baseUrl, PORT: '0', FASTIFY_ADDRESS: '127.0.0.1' }
   const child = spawn(...unwatched(process.execPath, ...command), {
     cwd: folder,
     env,
