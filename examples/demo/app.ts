@@ -3,7 +3,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import fastifyJwtSession, { type SessionOptions, verifySession } from 'fastify-jwt-session'
 import { Type } from 'typebox'
 import { servePage } from './serve-page.js'
-import { createUserApi } from './user-api.js'
+import { createUpstream } from './upstream.js'
 
 /** What the demo can be told; all of it optional. */
 export interface DemoOptions {
@@ -23,12 +23,12 @@ const UserSchema = Type.Object({
 
 /** Creates the demo, not yet listening: the plugin, its user API (which listens on a free port), `GET /me` and the page. */
 export async function createDemo(options: DemoOptions = {}): Promise<FastifyInstance> {
-  const userApi = await createUserApi()
-  const baseUrl = await userApi.listen({ host: '127.0.0.1', port: 0 })
+  const upstream = await createUpstream()
+  const baseUrl = await upstream.listen({ host: '127.0.0.1', port: 0 })
 
   // How long a start waits for Redis; Fastify's own 10 s is long for somebody who forgot to start it.
   const app = Fastify({ logger: { level: 'warn' }, pluginTimeout: 4_000 })
-  app.addHook('onClose', () => userApi.close())
+  app.addHook('onClose', () => upstream.close())
 
   try {
     await app.register(fastifyJwtSession, {

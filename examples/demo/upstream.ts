@@ -49,7 +49,7 @@ async function isPassword(password: string, { salt, key }: PasswordHash): Promis
 }
 
 /** Creates the user API, not yet listening: `POST /user/register` and `POST /user/login`, users in memory. */
-export async function createUserApi(): Promise<FastifyInstance> {
+export async function createUpstream(): Promise<FastifyInstance> {
   const accounts = new Map<string, Account>()
   // An unknown user costs the same work as a known one: the time of an answer must not tell who has an account.
   const decoy = await hashPassword(randomBytes(SALT_BYTES).toString('hex'))
