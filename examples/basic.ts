@@ -2,16 +2,16 @@ import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
 import fastifyJwtSession, { verifySession } from 'fastify-jwt-session'
 
-// The API that knows your users. This one knows Ada; yours is already there.
-const users = Fastify()
-users.post<{ Body: { username: string; password: string } }>('/user/login', async (request, reply) => {
+// The upstream: a stand-in for your API with the users and passwords.
+const upstream = Fastify()
+upstream.post<{ Body: { username: string; password: string } }>('/user/login', async (request, reply) => {
   const { username, password } = request.body
   if (username !== 'ada' || password !== 'lovelace') return reply.code(401).send()
   return { user: { id: 1, name: 'Ada' } }
 })
-const baseUrl = await users.listen({ port: 0 })
+const baseUrl = await upstream.listen({ port: 0 })
 
-// The app that your clients talk to.
+// The app for your clients.
 const app = Fastify()
 await app.register(fastifyJwtSession, {
   jwt: { secret: process.env.SESSION_SECRET ?? randomBytes(32) },

@@ -8,7 +8,7 @@ if (!SESSION_SECRET || !UPSTREAM_URL) throw new Error('Set SESSION_SECRET (32 by
 const app = Fastify({ logger: true })
 await app.register(fastifyJwtSession, {
   jwt: { secret: SESSION_SECRET },
-  // NEW_STORE=yes for the first start only: later a folder that is empty must fail the start.
+  // NEW_STORE=yes for the first start only: later an empty folder must fail the start.
   store: await createFileStore(SESSION_FOLDER, { isNew: NEW_STORE === 'yes' }),
   upstream: { baseUrl: UPSTREAM_URL }
 })

@@ -10,16 +10,16 @@ import fastifyJwtSession, {
 
 const hash = promisify<string, Buffer, number, Buffer>(scrypt)
 
-/** Users in the same process. In place of the Map: your database, LDAP, gRPC, anything that knows a password. */
-function createUserDirectory(): UpstreamClient {
+/** An upstream in the same process. Replace the Map with your database, LDAP or gRPC. */
+function createUpstream(): UpstreamClient {
   const users = new Map<string, { id: string; salt: Buffer; key: Buffer }>()
-  const nobody = { id: '', salt: randomBytes(16), key: randomBytes(32) }
+  const decoy = { id: '', salt: randomBytes(16), key: randomBytes(32) }
 
   return {
     async login(credentials) {
       const { username, password } = credentials as { username: string; password: string }
-      // An unknown user costs the same work as a wrong password.
-      const user = users.get(username) ?? nobody
+      // Hash a password for unknown users too: response times must not reveal user names.
+      const user = users.get(username) ?? decoy
       const key = await hash(password, user.salt, 32)
       if (!timingSafeEqual(key, user.key)) throw new CredentialsRejectedError()
       return { user: { id: user.id } }
@@ -40,7 +40,7 @@ function createUserDirectory(): UpstreamClient {
 const app = Fastify()
 await app.register(fastifyJwtSession, {
   jwt: { secret: process.env.SESSION_SECRET ?? randomBytes(32) },
-  upstream: createUserDirectory()
+  upstream: createUpstream()
 })
 app.get('/me', { preHandler: verifySession }, async (request) => request.session.user)
 

@@ -12,9 +12,9 @@ if (!SESSION_SECRET || !UPSTREAM_URL || !REDIS_NODES) {
 
 const app = Fastify({ logger: true })
 
-// With these settings a master that hangs or dies is given up as soon as its replica has taken over, and until then
-// requests are answered 503 at once instead of being queued. Automatic pipelines need the two settings before theirs: by
-// default ioredis repeats all commands of a pipeline when one of them is for a slot that is on its way to another master.
+// The client leaves a dead or hanging master as soon as a replica has taken over; until then requests are answered 503 at
+// once instead of being queued. Automatic pipelines need `maxRedirections` and `retryDelayOnTryAgain`: by default ioredis
+// repeats all commands of a pipeline when a single command is for a slot in migration to another master.
 const client = new Cluster(REDIS_NODES.split(' '), {
   slotsRefreshInterval: 1_000,
   maxRedirections: 3,
@@ -35,7 +35,7 @@ await app.register(fastifyJwtSession, {
   jwt: { secret: SESSION_SECRET },
   redis: client,
   upstream: { baseUrl: UPSTREAM_URL },
-  // A logout is acknowledged when a replica knows it: no failover brings the session back.
+  // A replica acknowledges each logout: no failover brings an ended session back.
   minReplicas: 1,
   cache: true
 })

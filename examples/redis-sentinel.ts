@@ -13,14 +13,14 @@ const sentinels = REDIS_SENTINELS.split(' ').map((address) => {
 
 const app = Fastify({ logger: true })
 
-// The plugin's own client has the settings that notice a master that hangs or was replaced. A client of your own needs
-// those of examples/redis.ts, and `failoverDetector: true`: when the sentinels lose a master that this process still
-// reaches, it would stay with that master.
+// The plugin opens the client, with settings to detect a hanging or replaced master. A client of your own needs the
+// settings of examples/redis.ts and `failoverDetector: true`: otherwise the process keeps the old master when the
+// sentinels replace a master still reachable from the process.
 await app.register(fastifyJwtSession, {
   jwt: { secret: SESSION_SECRET },
   redis: { sentinels, name: REDIS_NAME },
   upstream: { baseUrl: UPSTREAM_URL },
-  // A logout is acknowledged when a replica knows it: no failover brings the session back.
+  // A replica acknowledges each logout: no failover brings an ended session back.
   minReplicas: 1,
   cache: true
 })

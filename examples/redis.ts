@@ -6,7 +6,7 @@ import { Type } from 'typebox'
 const { SESSION_SECRET, UPSTREAM_URL, REDIS_URL = 'redis://127.0.0.1:6379', PORT = '3000' } = process.env
 if (!SESSION_SECRET || !UPSTREAM_URL) throw new Error('Set SESSION_SECRET (32 bytes or more) and UPSTREAM_URL')
 
-// What of the user a session keeps, and what type `request.session.user` has.
+// The fields of a user stored in a session, and the type of `request.session.user`.
 const userSchema = Type.Object({ id: Type.String(), name: Type.String() })
 
 declare module 'fastify-jwt-session' {
@@ -17,8 +17,8 @@ declare module 'fastify-jwt-session' {
 
 const app = Fastify({ logger: true })
 
-// A master that was replaced may live on as a replica behind the same name: then a new connection may find its successor,
-// looked for once a second at most, because a server that stays read-only can still verify.
+// After a failover the old master may stay up as a read-only replica, and only a new connection finds the new master. At
+// most one new connection per second: a server that stays read-only can still verify sessions.
 let reconnectedAt = 0
 function reconnectOnError(error: Error): boolean {
   if (!error.message.includes('READONLY') || Date.now() - reconnectedAt < 1_000) return false
@@ -26,8 +26,8 @@ function reconnectOnError(error: Error): boolean {
   return true
 }
 
-// A client of your own, shared with the rest of the app. These settings make it fail fast instead of queueing requests,
-// and find Redis soon when it is back: by default ioredis waits for up to 5 s, and for 10 s while Redis loads its data.
+// A client of your own, shared with the rest of the app. The settings make commands fail fast instead of being queued,
+// and shorten the wait after an outage: by default ioredis waits up to 5 s, and 10 s while Redis loads data.
 await app.register(fastifyRedis, {
   url: REDIS_URL,
   commandTimeout: 500,
@@ -51,7 +51,7 @@ await app.register(fastifyJwtSession, {
 
 app.get('/me', { preHandler: verifySession }, async (request) => `Hello ${request.session.user.name}`)
 
-// For the load balancer: the app takes requests only while the store answers.
+// For the load balancer: no requests while the store does not respond.
 app.get('/ready', async (_request, reply) => {
   const ready = await app.sessions.isReady()
   return reply.code(ready ? 200 : 503).send({ ready })

@@ -3,13 +3,13 @@ import { createUserStore, type UserSessions } from './user-sessions.js'
 
 /** A table of a database, with a row for each user. */
 export interface Table {
-  /** The text in the row, null only when the table is there and has no such row; and the database's clock in epoch ms. */
+  /** The text of a row, null without a row; and the database's clock in epoch milliseconds. Rejects without the table. */
   read(tag: string): Promise<{ text: string | null; now: number }>
-  /** INSERT, or UPDATE where the text is still `previous`. Resolves to false, with nothing changed, when it is not. */
+  /** INSERT when `previous` is null, else UPDATE where the text equals `previous`. False: no row was written. */
   write(tag: string, next: string, previous: string | null): Promise<boolean>
 }
 
-/** Sessions in a table that several processes share. */
+/** Sessions in a table, shared by several processes. */
 export function createTableStore(table: Table): SessionStore {
   async function read(tag: string) {
     const { text, now } = await table.read(tag)
@@ -23,7 +23,7 @@ export function createTableStore(table: Table): SessionStore {
       for (;;) {
         const { text, now, user } = await read(tag)
         const result = edit(user, now)
-        // Again from the start when another process was faster: what it has ended stays ended.
+        // Another process was faster: start over, and keep the sessions ended by the other process ended.
         if (await table.write(tag, JSON.stringify(user), text)) return result
       }
     }

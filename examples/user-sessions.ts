@@ -8,14 +8,15 @@ import {
   type SessionStore
 } from 'fastify-jwt-session'
 
-/** All that is known of one user, as a plain value: whatever can change a value in one step can be a store. */
+/** The stored state of a user, as a JSON value. Storage with atomic changes of a value can be a session store. */
 export interface UserSessions {
-  /** Those that have not expired, in the order of their last written activity, the oldest first. */
+  /** Sessions before expiry, ordered by the last recorded activity, oldest first. */
   entries: Entry[]
   /** Epoch milliseconds of the last `endAll()`. */
   revokedAt: number
 }
 
+/** A session, live or ended. */
 export interface Entry {
   id: string
   found: FoundRecord
@@ -23,23 +24,23 @@ export interface Entry {
   expiresAt: number
 }
 
-/** Where the values are. */
-export interface Users {
-  /** The value of this user, or a new one when there is none. Rejects when that is not sure. */
+/** Storage with a value per user. */
+export interface UserStorage {
+  /** The value of a user, or a new value for an unknown user. Rejects when the storage fails. */
   read(tag: string): Promise<UserSessions>
   /**
-   * Reads, edits and writes the value of this user in one step for every process, and resolves to what the edit returned.
-   * `now`: epoch milliseconds by a clock that all these processes share.
+   * Reads, edits and writes the value of a user atomically, and resolves to the result of `edit`. `now`: epoch
+   * milliseconds of a clock shared by all processes.
    */
   change<T>(tag: string, edit: (user: UserSessions, now: number) => T): Promise<T>
 }
 
-/** A store of sessions, of a store of values. */
-export function createUserStore(users: Users): SessionStore {
+/** Creates a session store from storage with a value per user. */
+export function createUserStore(users: UserStorage): SessionStore {
   return {
     async create(id, record, options) {
-      const login = { id, record, ...options }
-      const { result, evicted } = await users.change(tagOf(id), (user, now) => open(user, login, now))
+      const session = { id, record, ...options }
+      const { result, evicted } = await users.change(tagOf(id), (user, now) => create(user, session, now))
       if (evicted > 0) options.limit.onEvicted?.(evicted)
       return result
     },
@@ -73,29 +74,38 @@ export function createUserStore(users: Users): SessionStore {
   }
 }
 
-type Login = CreateOptions & { id: string; record: string }
+interface NewSession extends CreateOptions {
+  id: string
+  record: string
+}
 
-function open({ entries, revokedAt }: UserSessions, login: Login, now: number) {
-  const refused = (result: CreateResult) => ({ result, evicted: 0 })
-  if (Date.now() > login.notAfter || Date.now() >= login.expiresAt) return refused('too_late')
-  const known = entries.find(({ id }) => id === login.id)
-  if (known !== undefined) return refused('record' in known.found ? 'created' : 'too_late')
-  if (now - login.startedMsAgo < revokedAt) return refused('revoked')
+interface Creation {
+  result: CreateResult
+  /** Number of sessions ended to make room. */
+  evicted: number
+}
+
+function create({ entries, revokedAt }: UserSessions, session: NewSession, now: number): Creation {
+  const unchanged = (result: CreateResult): Creation => ({ result, evicted: 0 })
+  if (Date.now() > session.notAfter || Date.now() >= session.expiresAt) return unchanged('too_late')
+  const known = entries.find(({ id }) => id === session.id)
+  if (known !== undefined) return unchanged('record' in known.found ? 'created' : 'too_late')
+  if (now - session.startedMsAgo < revokedAt) return unchanged('revoked')
 
   const records = entries.filter((entry) => recordIn(entry) !== null)
-  const replaced = records.find(({ id }) => id === login.replaces)
+  const replaced = records.find(({ id }) => id === session.replaces)
   const counted = records.filter((entry) => entry !== replaced)
-  const surplus = counted.slice(0, Math.max(0, counted.length + 1 - login.limit.max))
-  if (surplus.length > 0 && login.limit.onFull === 'reject') return refused('full')
+  const surplus = counted.slice(0, Math.max(0, counted.length + 1 - session.limit.max))
+  if (surplus.length > 0 && session.limit.onFull === 'reject') return unchanged('full')
 
   if (replaced !== undefined) end(replaced, 'logged_in_again')
   const evicted = surplus.slice(0, MAX_EVICTIONS)
   for (const entry of evicted) end(entry, 'replaced')
-  entries.push({ id: login.id, found: { record: login.record }, expiresAt: login.expiresAt })
-  return { result: 'created' as const, evicted: evicted.length }
+  entries.push({ id: session.id, found: { record: session.record }, expiresAt: session.expiresAt })
+  return { result: 'created', evicted: evicted.length }
 }
 
-/** Puts the reason in the place of the record, and returns the record. The first reason is kept. */
+/** Replaces the record with the reason, and returns the record. Null for an ended session, which keeps the first reason. */
 function end(entry: Entry, reason: EndReason): { record: string } | null {
   const record = recordIn(entry)
   if (record === null) return null

@@ -5,13 +5,13 @@ import { Type } from 'typebox'
 import { servePage } from './serve-page.js'
 import { createUpstream } from './upstream.js'
 
-/** What the demo can be told; all of it optional. */
+/** Options of the demo. */
 export interface DemoOptions {
-  /** Where sessions live, `redis://…` or `rediss://…`. Default: this process's memory, gone at exit. */
+  /** The session store, `redis://…` or `rediss://…`. Default: the memory of the process. */
   redisUrl?: string
-  /** Signs the tokens, at least 32 bytes. Default: a random one, so that tokens do not outlive this process. */
+  /** The secret of the tokens, at least 32 bytes. Default: a random secret, and tokens end with the process. */
   secret?: string
-  /** Default: three sessions a user, each of 10 minutes at most, 2 unused: short enough to watch them end. */
+  /** Default: 3 sessions per user, of 10 minutes, with an idle timeout of 2 minutes: short enough to watch the expiry. */
   session?: SessionOptions
 }
 
@@ -21,12 +21,12 @@ const UserSchema = Type.Object({
   email: Type.Optional(Type.String())
 })
 
-/** Creates the demo, not yet listening: the plugin, its user API (which listens on a free port), `GET /me` and the page. */
+/** Creates the demo, not yet listening: the plugin, `GET /me`, the page, and an upstream on a free port. */
 export async function createDemo(options: DemoOptions = {}): Promise<FastifyInstance> {
   const upstream = await createUpstream()
   const baseUrl = await upstream.listen({ host: '127.0.0.1', port: 0 })
 
-  // How long a start waits for Redis; Fastify's own 10 s is long for somebody who forgot to start it.
+  // The time limit for connecting to Redis: Fastify's default of 10 s is long when Redis was never started.
   const app = Fastify({ logger: { level: 'warn' }, pluginTimeout: 4_000 })
   app.addHook('onClose', () => upstream.close())
 

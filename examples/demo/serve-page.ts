@@ -8,13 +8,13 @@ const FILES = [
   { url: '/panels.js', file: 'panels.js', type: 'text/javascript; charset=utf-8' },
   { url: '/session-list.js', file: 'session-list.js', type: 'text/javascript; charset=utf-8' },
   { url: '/device-name.js', file: 'device-name.js', type: 'text/javascript; charset=utf-8' },
-  { url: '/words.js', file: 'words.js', type: 'text/javascript; charset=utf-8' },
+  { url: '/messages.js', file: 'messages.js', type: 'text/javascript; charset=utf-8' },
   { url: '/style.css', file: 'style.css', type: 'text/css; charset=utf-8' },
   { url: '/session.css', file: 'session.css', type: 'text/css; charset=utf-8' },
   { url: '/panels.css', file: 'panels.css', type: 'text/css; charset=utf-8' }
 ]
 
-// A page that keeps an access token where scripts can read it runs no script but its own and talks to nobody else.
+// The page stores an access token within reach of scripts: allow only the page's scripts, and calls to the page's origin.
 const HEADERS = {
   'Content-Security-Policy': [
     "default-src 'none'",
@@ -31,7 +31,7 @@ const HEADERS = {
   'Cache-Control': 'no-cache'
 }
 
-/** Adds the demo's static files to the app; they are read once, now. */
+/** Adds the static files of the demo to the app. The files are read once, at the start. */
 export async function servePage(app: FastifyInstance): Promise<void> {
   for (const { url, file, type } of FILES) {
     const content = await readFile(new URL(`./page/${file}`, import.meta.url))

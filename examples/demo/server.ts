@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { createDemo, type DemoOptions } from './app.js'
 
-// `npm start`. PORT, REDIS_URL and SESSION_SECRET can be set; none of them has to be.
+// `npm start`. Optional environment variables: PORT, REDIS_URL, SESSION_SECRET.
 
 const HOST = '127.0.0.1'
 const { PORT, REDIS_URL, SESSION_SECRET } = process.env
 
-/** Something that the person at the terminal can put right: said in one sentence, without a stack. */
+/** An error for the person at the terminal to fix, shown as a single sentence without a stack trace. */
 class StartError extends Error {}
 
 function readPort(text: string): number {
@@ -33,11 +33,11 @@ async function openDemo(options: DemoOptions, redis: string | null): Promise<Fas
     if (codeOf(error) === 'FST_JWT_SESSION_STORE_UNAVAILABLE' && error instanceof Error) {
       const reason = codeOf(error.cause)
       throw new StartError(
-        `Cannot use Redis at ${redis}${reason && ` (${reason})`}: start it or correct REDIS_URL; without one the demo needs no Redis.`
+        `Cannot use Redis at ${redis}${reason && ` (${reason})`}: start Redis or correct REDIS_URL; without REDIS_URL the demo needs no Redis.`
       )
     }
     if (codeOf(error) === 'FST_JWT_SESSION_INVALID_OPTION' && error instanceof Error) {
-      throw new StartError(`${error.message}. SESSION_SECRET and REDIS_URL are where the demo takes its options from.`)
+      throw new StartError(`${error.message}. The options of the demo come from SESSION_SECRET and REDIS_URL.`)
     }
     throw error
   }
@@ -48,10 +48,10 @@ async function listen(app: FastifyInstance, port: number): Promise<string> {
     return await app.listen({ host: HOST, port })
   } catch (error) {
     await app.close()
-    const reason = { EADDRINUSE: 'is in use', EACCES: 'is not yours to use' }[codeOf(error)]
+    const reason = { EADDRINUSE: 'is in use', EACCES: 'is reserved by the system' }[codeOf(error)]
     if (reason === undefined) throw error
     throw new StartError(
-      `Port ${port} ${reason}: choose another one, for example PORT=${port < 65_535 ? port + 1 : 3000} npm start.`
+      `Port ${port} ${reason}: choose another port, for example PORT=${port < 65_535 ? port + 1 : 3000} npm start.`
     )
   }
 }
@@ -76,10 +76,10 @@ async function start(): Promise<void> {
   console.log(`Demo: ${url}`)
   console.log(
     redis
-      ? `Sessions live in Redis at ${redis}.`
-      : 'Sessions live in this process and end with it; REDIS_URL=redis://… keeps them in Redis.'
+      ? `Sessions are stored in Redis at ${redis}.`
+      : 'Sessions are stored in the memory of the process; REDIS_URL=redis://… stores sessions in Redis.'
   )
-  if (!SESSION_SECRET) console.log('Tokens are signed with a secret made for this start; SESSION_SECRET sets your own.')
+  if (!SESSION_SECRET) console.log('Tokens are signed with a random secret; SESSION_SECRET sets a secret of your own.')
 }
 
 try {

@@ -3,8 +3,8 @@ import { promisify } from 'node:util'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 
-// The upstream of the demo: the API that knows the users and their passwords. It stands for yours. It knows nothing of
-// sessions, and its users are gone when it stops.
+// The upstream of the demo, a stand-in for your API with the users and passwords. Without sessions, and without a
+// database: a restart removes all users.
 
 const MAX_USERS = 1_000
 const MIN_PASSWORD_LENGTH = 8
@@ -48,15 +48,15 @@ async function isPassword(password: string, { salt, key }: PasswordHash): Promis
   return timingSafeEqual(await deriveKey(password, salt, KEY_BYTES), key)
 }
 
-/** Creates the user API, not yet listening: `POST /user/register` and `POST /user/login`, users in memory. */
+/** Creates the upstream, not yet listening: `POST /user/register` and `POST /user/login`, users in memory. */
 export async function createUpstream(): Promise<FastifyInstance> {
   const accounts = new Map<string, Account>()
-  // An unknown user costs the same work as a known one: the time of an answer must not tell who has an account.
+  // Hashed for unknown users: response times must not reveal user names.
   const decoy = await hashPassword(randomBytes(SALT_BYTES).toString('hex'))
 
   const api = Fastify({ ajv: { customOptions: { coerceTypes: false } } })
 
-  function whyNot({ username, password }: Static<typeof Registration>): [status: number, message: string] | null {
+  function rejectionOf({ username, password }: Static<typeof Registration>): [status: number, message: string] | null {
     if (password.length < MIN_PASSWORD_LENGTH) return [422, `A password has at least ${MIN_PASSWORD_LENGTH} characters`]
     if (accounts.has(username)) return [409, 'This name is taken']
     if (accounts.size >= MAX_USERS) return [503, 'No room for more users']
@@ -68,10 +68,10 @@ export async function createUpstream(): Promise<FastifyInstance> {
     { schema: { body: Registration } },
     async (request, reply) => {
       const { username, password, email } = request.body
-      // A refusal costs no hash. Asked again after hashing: another registration may have taken the name meanwhile.
-      const hash = whyNot(request.body) === null ? await hashPassword(password) : null
-      const refusal = whyNot(request.body)
-      if (refusal !== null) return reply.code(refusal[0]).send({ message: refusal[1] })
+      // Checked before hashing, to save the cost, and after: another registration may have taken the name.
+      const hash = rejectionOf(request.body) === null ? await hashPassword(password) : null
+      const rejection = rejectionOf(request.body)
+      if (rejection !== null) return reply.code(rejection[0]).send({ message: rejection[1] })
       if (hash === null) return reply.code(503).send({ message: 'Try again' })
 
       const user: User = { id: randomBytes(12).toString('base64url'), name: username, ...(email ? { email } : {}) }

@@ -120,7 +120,7 @@ t.test('examples/own-store.ts', async (t) => {
   t.teardown(() => rm(SESSION_FOLDER, { recursive: true }))
   const { baseUrl } = await startUpstream(t)
   const env = { SESSION_SECRET, UPSTREAM_URL: baseUrl, SESSION_FOLDER }
-  await t.rejects(start(t, 'own-store.js', env), { message: 'is no session store' }, 'it may be an unmounted volume')
+  await t.rejects(start(t, 'own-store.js', env), { message: 'is not a session store' }, 'it may be an unmounted volume')
   const url = await start(t, 'own-store.js', { ...env, NEW_STORE: 'yes' })
   await assertSession(t, url, { username: 'ada', password: PASSWORD })
 

@@ -1,43 +1,43 @@
-import { element, say } from './dom.js'
+import { element, setText } from './dom.js'
+import { endMessage, failureMessage } from './messages.js'
 import {
   hideBanner,
-  keptItems,
   logCall,
   renderCountdown,
   renderDeleted,
-  renderKept,
   renderMode,
   renderSteps,
+  renderStored,
   show,
-  showBanner
+  showBanner,
+  storedItems
 } from './panels.js'
-import { inWords, whyEnded } from './words.js'
 
-// How a client should react to the end of its session is all in callApi() and endSession(); the rest is buttons.
+// callApi() and endSession() show how a client should react to the end of a session; the rest is buttons.
 
 const TOKEN = 'access_token' // in localStorage, with the notes
 const NOTES = 'private_notes'
-const USER = 'user' // in sessionStorage: a reloaded page has a name to show before the server answered
+const USER = 'user' // in sessionStorage: a reloaded page shows the name before the server has responded
 const CHECK_EVERY_MS = 3_000
 const EXAMPLE = { username: 'ada', password: 'countess of lovelace', email: 'ada@example.com' }
 
-/** The login this page acts for: `{ token, user, sessions, endsAt, idleEndsAt }`; all but the token may be missing. */
+/** The current login: `{ token, user, sessions, endsAt, idleEndsAt }`, everything but the token optional. */
 let session = null
-let callsWaiting = 0
+let pendingCalls = 0
 let calledAt = 0
 
 /**
- * Every call of the page goes through here. One thing alone ends the session on this side: the clear signal, a
- * `Session-Ended` header. A 401, a 503, a lost connection or a clock never do: an outage must not delete anybody's data.
+ * Makes every call of the page. Only the clear signal, a `Session-Ended` header, ends the session in the browser. Never a
+ * 401, a 503, a lost connection or a clock: an outage must not delete the user's data.
  */
 async function callApi(method, path, body) {
-  const asked = session
+  const sessionAtStart = session
   const headers = {}
-  if (asked) headers.Authorization = `Bearer ${asked.token}`
+  if (sessionAtStart) headers.Authorization = `Bearer ${sessionAtStart.token}`
   if (body) headers['Content-Type'] = 'application/json'
 
   let response
-  callsWaiting++
+  pendingCalls++
   try {
     const signal = AbortSignal.timeout(10_000)
     response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal })
@@ -45,30 +45,30 @@ async function callApi(method, path, body) {
     logCall(method, path, null, null)
     return { status: 0, body: null }
   } finally {
-    callsWaiting--
+    pendingCalls--
     calledAt = Date.now()
   }
 
   const answer = await response.json().catch(() => null)
   logCall(method, path, response, answer)
   const reason = response.headers.get('Session-Ended')
-  // An answer that was on its way when another login began says nothing about that one.
-  if (reason !== null && asked !== null && asked === session) endSession(reason)
+  // The response belongs to the session of the request: after another login, ignore the signal.
+  if (reason !== null && sessionAtStart !== null && sessionAtStart === session) endSession(reason)
   return { status: response.status, body: answer }
 }
 
-/** Deletes every store, then shows why. An app that uses IndexedDB or Cache Storage deletes those here as well. */
+/** Deletes all stored data, then shows the reason. Delete IndexedDB and Cache Storage too when the app uses both. */
 function endSession(reason) {
-  const browserWasFirst = keptItems().length === 0 // it obeys Clear-Site-Data before the answer gets here
+  const browserCleared = storedItems().length === 0 // by Clear-Site-Data, before scripts get the response
   localStorage.clear()
   sessionStorage.clear()
   session = null
 
   show('out', null)
   renderDeleted()
-  const who = browserWasFirst ? 'The browser, told by Clear-Site-Data,' : 'This page'
+  const deletedBy = browserCleared ? 'The browser, on Clear-Site-Data,' : 'This page'
   const kind = reason === 'logged_out' ? 'goodbye' : 'ended'
-  showBanner(kind, 'Your session has ended', `${whyEnded(reason)} ${who} deleted everything that was kept here.`)
+  showBanner(kind, 'Your session has ended', `${endMessage(reason)} ${deletedBy} deleted everything stored here.`)
   element('banner-place').focus()
 }
 
@@ -80,28 +80,28 @@ function beginSession(token, user) {
   return loadPrivatePage()
 }
 
-/** Asks for what only a session may see. That is a use of it and puts off the idle end, so no timer does this. */
+/** Loads the guarded data. The calls count as activity and extend the idle time: never call from a timer. */
 async function loadPrivatePage() {
-  const asked = session
+  const sessionAtStart = session
   for (const [field, path] of Object.entries({ user: '/me', sessions: '/user/sessions' })) {
     const { status, body } = await callApi('GET', path)
-    if (asked !== session) return
+    if (sessionAtStart !== session) return
     if (status !== 200) return showTrouble(status)
-    asked[field] = body
+    sessionAtStart[field] = body
   }
-  sessionStorage.setItem(USER, JSON.stringify(asked.user))
+  sessionStorage.setItem(USER, JSON.stringify(sessionAtStart.user))
   showSession()
   return checkSession()
 }
 
-/** Asks whether the session still lives, and for how long: a question that extends nothing, so a timer may ask it. */
+/** Loads the expiry of the session. The call does not count as activity and is safe in a timer. */
 async function checkSession() {
-  const asked = session
+  const sessionAtStart = session
   const { status, body } = await callApi('GET', '/user/session')
-  if (asked !== session) return
+  if (sessionAtStart !== session) return
   if (status !== 200) return showTrouble(status)
-  asked.endsAt = Date.parse(body.expires_at)
-  asked.idleEndsAt = Date.parse(body.idle_expires_at)
+  sessionAtStart.endsAt = Date.parse(body.expires_at)
+  sessionAtStart.idleEndsAt = Date.parse(body.idle_expires_at)
   hideBanner()
   showSession()
 }
@@ -109,16 +109,16 @@ async function checkSession() {
 function showSession() {
   element('notes').value = localStorage.getItem(NOTES) ?? ''
   show(session.user ? 'in' : 'checking', session)
-  renderKept()
+  renderStored()
 }
 
 function showTrouble(status) {
   showSession()
   const title = status === 0 ? 'The server cannot be reached' : 'The server cannot answer right now'
-  showBanner('trouble', title, 'Your data is kept and you stay logged in. The page goes on asking.')
+  showBanner('trouble', title, 'Your data stays and you stay logged in. The page keeps trying.')
 }
 
-// What the buttons do
+// Buttons
 
 const account = document.forms.namedItem('account')
 
@@ -129,19 +129,19 @@ async function logIn(username, password) {
     await beginSession(body.access_token, body.user)
     return element('in-title').focus()
   }
-  say('form-message', status === 401 ? 'Wrong user name or password.' : inWords(status))
+  setText('form-message', status === 401 ? 'Wrong user name or password.' : failureMessage(status))
 }
 
 async function register(registration) {
   const { status } = await callApi('POST', '/user/register', registration)
-  if (status !== 201) return say('form-message', inWords(status))
-  offerLogin('The account is made. No session is open yet: log in.')
+  if (status !== 201) return setText('form-message', failureMessage(status))
+  offerLogin('The account has been created. No session is open yet: log in.')
 }
 
 function offerLogin(message) {
   account.elements.mode.value = 'login'
   renderMode()
-  say('form-message', message)
+  setText('form-message', message)
   element('submit').focus()
 }
 
@@ -154,23 +154,23 @@ account.addEventListener('submit', async (event) => {
 })
 
 account.addEventListener('change', ({ target }) => {
-  if (target.name === 'mode') say('form-message', '')
+  if (target.name === 'mode') setText('form-message', '')
   renderMode()
 })
 
 onClick('example', async () => {
   const { status } = await callApi('POST', '/user/register', EXAMPLE)
-  if (status !== 201 && status !== 409) return say('form-message', inWords(status))
+  if (status !== 201 && status !== 409) return setText('form-message', failureMessage(status))
   account.elements.username.value = EXAMPLE.username
   account.elements.password.value = EXAMPLE.password
-  offerLogin('The account is there. No session is open yet: log in.')
+  offerLogin('The account exists. No session is open yet: log in.')
 })
 
 onClick('use', loadPrivatePage)
 
 onClick('log-out', async () => {
   const { status } = await callApi('POST', '/user/logout')
-  if (status !== 204) say('private-message', 'The server could not do it. You are still logged in: try again.')
+  if (status !== 204) setText('private-message', 'The logout failed. You are still logged in: try again.')
 })
 
 onClick('damage', async () => {
@@ -188,21 +188,21 @@ element('sessions').addEventListener('click', ({ target }) => {
 })
 
 async function endOthers(path) {
-  const asked = session
+  const sessionAtStart = session
   const { status } = await callApi('DELETE', path)
-  if (asked !== session) return
-  // 404: somebody else was faster, and it has ended.
+  if (sessionAtStart !== session) return
+  // 404: the session has already ended.
   if (status !== 204 && status !== 404) return showTrouble(status)
   await loadPrivatePage()
-  if (asked !== session) return
-  say('sessions-message', 'Ended. The page over there finds out from its next call.')
+  if (sessionAtStart !== session) return
+  setText('sessions-message', 'Ended. The other page notices on the next call.')
   element('sessions-title').focus()
 }
 
 element('notes').addEventListener('input', ({ target }) => {
   localStorage.setItem(NOTES, target.value)
   if (target.value === '') localStorage.removeItem(NOTES)
-  renderKept()
+  renderStored()
   renderSteps('in')
 })
 
@@ -210,28 +210,28 @@ function onClick(id, action) {
   element(id).addEventListener('click', ({ currentTarget }) => busy(currentTarget, action))
 }
 
-/** One click, one action. aria-disabled and not disabled: a disabled button loses the keyboard focus. */
+/** Ignores clicks while an action is pending. With aria-disabled: a disabled button would lose the keyboard focus. */
 async function busy(button, action) {
   if (button.ariaDisabled === 'true') return
   button.ariaDisabled = 'true'
-  say('form-message', '')
-  say('private-message', '')
-  say('sessions-message', '')
+  setText('form-message', '')
+  setText('private-message', '')
+  setText('sessions-message', '')
   await action().finally(() => {
     button.ariaDisabled = null
   })
 }
 
-// Staying up to date
+// Updates
 
 function tick() {
   if (session === null) return
   renderCountdown(session)
-  if (document.hidden || callsWaiting > 0 || Date.now() - calledAt < CHECK_EVERY_MS) return
+  if (document.hidden || pendingCalls > 0 || Date.now() - calledAt < CHECK_EVERY_MS) return
   return session.sessions ? checkSession() : loadPrivatePage()
 }
 
-/** Another tab logged in: follow it. Another tab emptied the stores: the next tick asks the server, which alone knows. */
+/** After a login in another tab, uses the new token. After a deletion in another tab, checks with the server. */
 function followOtherTab() {
   const token = localStorage.getItem(TOKEN)
   if (token !== null && token !== session?.token) beginSession(token, null)

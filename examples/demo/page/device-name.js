@@ -1,4 +1,4 @@
-// The first that matches counts: most browsers also claim to be the ones below them.
+// The first match counts: the user agent of most browsers also names browsers further down.
 const BROWSERS = [
   ['Edge', /\bEdg(?:e|A|iOS)?\//],
   ['Opera', /\bOPR\//],
@@ -18,7 +18,7 @@ const SYSTEMS = [
   ['Linux', /\bLinux\b/]
 ]
 
-/** A few words for a user agent, such as "Chrome on Windows"; its own text if it is not one of the usual browsers. */
+/** A short name for a user agent, such as "Chrome on Windows"; for an unknown browser the whole user agent. */
 export function deviceName(userAgent) {
   if (!userAgent) return 'Unknown device'
   const [browser, system] = [BROWSERS, SYSTEMS].map(

@@ -1,4 +1,4 @@
-// Nothing on this page is ever parsed as markup: data goes in as text.
+// Data is inserted as text, never parsed as markup.
 
 export function element(id) {
   return document.getElementById(id)
@@ -11,7 +11,7 @@ export function create(tag, className, ...children) {
   return made
 }
 
-/** Changes a text only when it differs: a live region would read the same words again. */
-export function say(id, text) {
+/** Sets a text unless unchanged: a live region would read the same words again. */
+export function setText(id, text) {
   if (element(id).textContent !== text) element(id).textContent = text
 }

@@ -1,7 +1,7 @@
-import { create, element, say } from './dom.js'
+import { create, element, setText } from './dom.js'
 import { renderSessions } from './session-list.js'
 
-// What the page shows. Nothing here decides anything.
+// Rendering, without decisions.
 
 const CALLS_SHOWN = 15
 const LOW_SECONDS = 20
@@ -9,13 +9,13 @@ const SHOWN_HEADERS = ['WWW-Authenticate', 'Session-Ended', 'Clear-Site-Data', '
 const VIEWS = ['out', 'checking', 'in']
 const STATES = { out: 'Logged out', checking: 'Checking …', in: 'Logged in', trouble: 'Cannot check' }
 
-/** Shows one of the three views; `session` is null in the view `out`. */
+/** Shows a view; `session` is null in the view `out`. */
 export function show(view, session) {
   for (const name of VIEWS) element(`view-${name}`).hidden = name !== view
   const { user } = session ?? {}
-  say('user-name', user?.name ?? '')
-  say('user-email', user?.email ?? 'none')
-  say('user-id', user?.id ?? '')
+  setText('user-name', user?.name ?? '')
+  setText('user-email', user?.email ?? 'none')
+  setText('user-id', user?.id ?? '')
   renderSessions(session?.sessions ?? [])
   if (view === 'out') element('notes').value = ''
   renderState(view)
@@ -25,7 +25,7 @@ export function show(view, session) {
 
 function renderState(state) {
   element('state').dataset.state = state
-  say('state', STATES[state])
+  setText('state', STATES[state])
 }
 
 export function renderMode() {
@@ -34,7 +34,7 @@ export function renderMode() {
   for (const part of document.querySelectorAll('[data-only=register]')) part.hidden = !registering
   password.autocomplete = registering ? 'new-password' : 'current-password'
   password.minLength = registering ? 8 : 0
-  say('submit', registering ? 'Create the account' : 'Log in')
+  setText('submit', registering ? 'Create the account' : 'Log in')
 }
 
 /** `kind` is `ended`, `goodbye` or `trouble`. */
@@ -57,10 +57,10 @@ export function renderCountdown(session) {
 }
 
 function renderTimer(id, endsAt) {
-  if (!endsAt) return say(id, '…')
+  if (!endsAt) return setText(id, '…')
   const seconds = Math.max(0, Math.ceil((endsAt - Date.now()) / 1_000))
   const parts = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60]
-  say(
+  setText(
     id,
     parts
       .map((part) => String(part).padStart(2, '0'))
@@ -70,9 +70,9 @@ function renderTimer(id, endsAt) {
   element(id).dataset.low = seconds <= LOW_SECONDS
 }
 
-// What this browser keeps
+// Data stored in the browser
 
-export function keptItems() {
+export function storedItems() {
   const stores = [
     ['localStorage', localStorage],
     ['sessionStorage', sessionStorage]
@@ -89,40 +89,40 @@ function shorten(key, value) {
   return value.length > 120 ? `${value.slice(0, 120)}…` : value
 }
 
-export function renderKept() {
-  const rows = keptItems().map(([store, key, value]) => {
+export function renderStored() {
+  const rows = storedItems().map(([store, key, value]) => {
     const row = create('li', '', create('code', 'key', key), create('span', 'store', store))
     row.append(create('span', 'value', shorten(key, value)))
     return row
   })
-  element('kept-nothing').hidden = rows.length > 0
-  element('kept-list').replaceChildren(...rows)
+  element('stored-nothing').hidden = rows.length > 0
+  element('stored-list').replaceChildren(...rows)
 }
 
-/** Strikes through what was there. The keys alone: the values are gone from the stores, and so from the page. */
+/** Strikes through the deleted keys. The page forgets the values too. */
 export function renderDeleted() {
-  for (const row of element('kept-list').children) {
+  for (const row of element('stored-list').children) {
     row.className = 'deleted'
     row.querySelector('.value').textContent = 'deleted'
   }
-  element('kept-nothing').hidden = false
+  element('stored-nothing').hidden = false
 }
 
-// The calls
+// Calls
 
-/** Adds a call on top; the same call with the same answer as the one before is counted, not repeated. */
+/** Adds a call at the top. A repeated call with the same response only raises the count. */
 export function logCall(method, path, response, answer) {
   const headers = SHOWN_HEADERS.flatMap((name) => {
     const value = response?.headers.get(name) ?? null
     return value === null ? [] : [[name, value]]
   })
-  // Chromium obeys this header and takes it away before a script can read the answer.
+  // Chromium acts on `Clear-Site-Data` and hides the header from scripts.
   const hides =
     headers.some(([name]) => name === 'Session-Ended') && !headers.some(([name]) => name === 'Clear-Site-Data')
-  if (hides) headers.push(['Clear-Site-Data', 'obeyed by the browser, which does not show it to scripts'])
+  if (hides) headers.push(['Clear-Site-Data', 'applied by the browser, and hidden from scripts'])
 
   const shownPath = path.replace(/[\w-]{38}$/, (sessionId) => `${sessionId.slice(0, 6)}…`)
-  const call = { method, path: shownPath, status: response?.status ?? 'no answer', code: answer?.code ?? '', headers }
+  const call = { method, path: shownPath, status: response?.status ?? 'no response', code: answer?.code ?? '', headers }
   const same = JSON.stringify(call)
   const calls = element('calls')
   const last = calls.firstElementChild
@@ -153,11 +153,11 @@ function renderCall({ method, path, status, code, headers }, count) {
 
 function kindOf(status, headers) {
   if (headers.some(([name]) => name === 'Session-Ended')) return 'ended'
-  if (status === 'no answer' || status >= 500) return 'trouble'
-  return status >= 400 ? 'refused' : 'good'
+  if (status === 'no response' || status >= 500) return 'trouble'
+  return status >= 400 ? 'rejected' : 'good'
 }
 
-// The three steps on top
+// Steps
 
 export function renderSteps(view) {
   const current = view === 'in' ? (element('notes').value === '' ? 1 : 2) : 0

@@ -2,8 +2,8 @@ import { deviceName } from './device-name.js'
 import { create, element } from './dom.js'
 
 /**
- * Shows the answer of `GET /user/sessions`. A row stays the element it is: one that is replaced between the press and
- * the release of a button swallows the click.
+ * Shows the response of `GET /user/sessions`. Rows are reused: replacing a row between the press and the release of a
+ * button would lose the click.
  */
 export function renderSessions(sessions) {
   const list = element('sessions')
@@ -11,7 +11,7 @@ export function renderSessions(sessions) {
   for (const session of sessions) {
     const row = rows.get(session.id) ?? list.appendChild(createRow(session))
     rows.delete(session.id)
-    setTime(row.querySelector('.last-use'), session.last_seen_at)
+    setTime(row.querySelector('.last-activity'), session.last_seen_at)
   }
   for (const row of rows.values()) row.remove()
   element('end-others').hidden = sessions.length < 2
@@ -24,7 +24,7 @@ function createRow({ id, current, user_agent: userAgent, ip, created_at: created
   const facts = create('dl', 'session-facts')
   facts.append(createFact('IP address', ip ?? 'unknown'))
   facts.append(createFact('Logged in', setTime(create('time', ''), createdAt)))
-  facts.append(createFact('Last used', create('time', 'last-use')))
+  facts.append(createFact('Last activity', create('time', 'last-activity')))
 
   const badgeOrButton = current ? create('span', 'badge', 'This session') : createEndButton(id, name)
   const row = create('li', 'session', device, badgeOrButton, facts)
