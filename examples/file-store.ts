@@ -16,8 +16,8 @@ const REVOKED_MARK_MS = 3_600_000
 
 /**
  * Sessions in files, a file per user: without Redis, and a restart logs no user out. For an app with a **single**
- * process: two processes would overwrite each other's changes and bring ended sessions back. Stop the old process before
- * starting the new process. Files of inactive users remain: from time to time delete the files not written for
+ * process: two processes would overwrite each other's changes and bring ended sessions back. Stop the old process
+ * before starting the new process. Files of inactive users remain: from time to time delete the files not written for
  * `ttlSeconds`.
  *
  * @throws {Error} the folder is not a store

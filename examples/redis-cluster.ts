@@ -12,9 +12,9 @@ if (!SESSION_SECRET || !UPSTREAM_URL || !REDIS_NODES) {
 
 const app = Fastify({ logger: true })
 
-// The client leaves a dead or hanging master as soon as a replica has taken over; until then requests are answered 503 at
-// once instead of being queued. Automatic pipelines need `maxRedirections` and `retryDelayOnTryAgain`: by default ioredis
-// repeats all commands of a pipeline when a single command is for a slot in migration to another master.
+// The client leaves a dead or hanging master as soon as a replica has taken over; until then requests are answered 503
+// at once instead of being queued. Automatic pipelines need `maxRedirections` and `retryDelayOnTryAgain`: by default
+// ioredis repeats all commands of a pipeline when a single command is for a slot in migration to another master.
 const client = new Cluster(REDIS_NODES.split(' '), {
   slotsRefreshInterval: 1_000,
   maxRedirections: 3,

@@ -17,8 +17,8 @@ declare module 'fastify-jwt-session' {
 
 const app = Fastify({ logger: true })
 
-// After a failover the old master may stay up as a read-only replica, and only a new connection finds the new master. At
-// most one new connection per second: a server that stays read-only can still verify sessions.
+// After a failover the old master may stay up as a read-only replica, and only a new connection finds the new master.
+// At most one new connection per second: a server that stays read-only can still verify sessions.
 let reconnectedAt = 0
 function reconnectOnError(error: Error): boolean {
   if (!error.message.includes('READONLY') || Date.now() - reconnectedAt < 1_000) return false

@@ -3,7 +3,7 @@ import { createUserStore, type UserSessions } from './user-sessions.js'
 
 /** A table of a database, with a row for each user. */
 export interface Table {
-  /** The text of a row, null without a row; and the database's clock in epoch milliseconds. Rejects without the table. */
+  /** The text of a row, null without a row; and the database's clock in epoch ms. Rejects without the table. */
   read(tag: string): Promise<{ text: string | null; now: number }>
   /** INSERT when `previous` is null, else UPDATE where the text equals `previous`. False: no row was written. */
   write(tag: string, next: string, previous: string | null): Promise<boolean>

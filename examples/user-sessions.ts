@@ -105,7 +105,7 @@ function create({ entries, revokedAt }: UserSessions, session: NewSession, now: 
   return { result: 'created', evicted: evicted.length }
 }
 
-/** Replaces the record with the reason, and returns the record. Null for an ended session, which keeps the first reason. */
+/** Replaces the record with the reason, and returns the record. Null for an ended session: the first reason stays. */
 function end(entry: Entry, reason: EndReason): { record: string } | null {
   const record = recordIn(entry)
   if (record === null) return null

@@ -11,7 +11,7 @@ export interface DemoOptions {
   redisUrl?: string
   /** The secret of the tokens, at least 32 bytes. Default: a random secret, and tokens end with the process. */
   secret?: string
-  /** Default: 3 sessions per user, of 10 minutes, with an idle timeout of 2 minutes: short enough to watch the expiry. */
+  /** Default: 3 sessions per user, of 10 minutes, with an idle timeout of 2 minutes: short enough to watch. */
   session?: SessionOptions
 }
 

@@ -14,7 +14,7 @@ const FILES = [
   { url: '/panels.css', file: 'panels.css', type: 'text/css; charset=utf-8' }
 ]
 
-// The page stores an access token within reach of scripts: allow only the page's scripts, and calls to the page's origin.
+// The page stores an access token within reach of scripts: allow only scripts and calls of the page's own origin.
 const HEADERS = {
   'Content-Security-Policy': [
     "default-src 'none'",

@@ -33,7 +33,7 @@ async function openDemo(options: DemoOptions, redis: string | null): Promise<Fas
     if (codeOf(error) === 'FST_JWT_SESSION_STORE_UNAVAILABLE' && error instanceof Error) {
       const reason = codeOf(error.cause)
       throw new StartError(
-        `Cannot use Redis at ${redis}${reason && ` (${reason})`}: start Redis or correct REDIS_URL; without REDIS_URL the demo needs no Redis.`
+        `Cannot use Redis at ${redis}${reason && ` (${reason})`}: start Redis, or correct or unset REDIS_URL.`
       )
     }
     if (codeOf(error) === 'FST_JWT_SESSION_INVALID_OPTION' && error instanceof Error) {

@@ -58,7 +58,7 @@ export class AbortableCall {
     work.then(settle, settle)
   }
 
-  /** Aborts a pending call, which rejects with the reason. Without effect on a settled call and the rest of the work. */
+  /** Aborts a pending call, which rejects with the reason. Without effect on a settled call and added work. */
   abort(reason: Error): void {
     if (this.#reject === undefined) return
     this.#controller.abort(reason)

@@ -74,7 +74,7 @@ class CircuitBreaker implements Breaker {
   #state: 'closed' | 'open' | 'half-open' = 'closed'
   /** The time of the next probe, unless the circuit is closed. */
   #probeAt = 0
-  /** The number of the current probe: the outcome of an older probe must not count as the outcome of the current probe. */
+  /** The number of the current probe. The outcome of an older probe does not end the current probe. */
   #probeNumber = 0
   #inFlight = 0
   #failures = 0
@@ -173,8 +173,8 @@ export interface BreakersConfig {
 const CLEANUP_SIZE = 128
 
 /**
- * Creates a function from a name to a breaker, for a dependency with several servers. A name keeps the same breaker while
- * the state of the breaker matters.
+ * Creates a function from a name to a breaker, for a dependency with several servers. A name keeps the same breaker
+ * while the state of the breaker matters.
  */
 export function createBreakers({
   limits,

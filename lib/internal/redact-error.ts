@@ -6,7 +6,7 @@ const IOREDIS_CODES: Readonly<Record<string, string>> = {
   "Stream isn't writeable and enableOfflineQueue options is false": 'NOT_CONNECTED'
 }
 
-/** First words of Redis error replies. Only known words are logged: an unknown reply may begin with part of a secret. */
+/** First words of Redis error replies. Only known words are logged: an unknown reply may begin with a secret. */
 const REDIS_CODES = [
   ...'ERR OOM READONLY NOREPLICAS MISCONF LOADING BUSY NOSCRIPT'.split(' '),
   ...'NOAUTH WRONGPASS NOPERM EXECABORT MASTERDOWN CLUSTERDOWN MOVED ASK'.split(' '),

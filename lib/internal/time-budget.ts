@@ -32,8 +32,8 @@ export class TimeBudget {
   }
 
   /**
-   * Runs the work, and rejects with the code `ETIMEDOUT` when no time is left before the work has settled. The abandoned
-   * work continues, and the late result is ignored. With no time left at the start, the work is not started.
+   * Runs the work, and rejects with the code `ETIMEDOUT` when no time is left before the work has settled. The
+   * abandoned work continues, and the late result is ignored. With no time left at the start, the work is not started.
    */
   async spend<T>(work: () => Promise<T>): Promise<T> {
     const { leftMs } = this

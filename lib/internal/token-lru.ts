@@ -5,13 +5,13 @@ interface Entry<Value> {
   newer: Entry<Value> | null
 }
 
-/** Characters of a key: 72 bits of the HMAC at the end of a token, as good as random. On a collision the later token stays. */
+/** Characters of a key: 72 bits of the HMAC at the end of a token. On a collision the later token stays. */
 const KEY_LENGTH = 12
 
 /**
  * An LRU map with tokens as keys; a full map evicts the least recently used entry. Two differences from a plain `Map`
- * speed up the hot path: the key is the end of the token, because hashing the whole token takes longer, and the order of
- * use is a linked list, because moving a key to the end of a `Map` takes longer.
+ * speed up the hot path: the key is the end of the token, because hashing the whole token takes longer, and the order
+ * of use is a linked list, because moving a key to the end of a `Map` takes longer.
  */
 export class TokenMap<Value> {
   readonly #entries = new Map<string, Entry<Value>>()

@@ -22,8 +22,8 @@ import { whenAborted } from './when-aborted.js'
 const KEEP_ALIVE_MS = 100
 
 /**
- * The upstream over HTTP. Each call is a single POST, never retried or redirected, with JSON or a form as the request and
- * JSON as the response. Without a timeout: the caller aborts the signal of the call.
+ * The upstream over HTTP. Each call is a single POST, never retried or redirected, with JSON or a form as the request
+ * and JSON as the response. The timeout is up to the caller, through the signal of the call.
  */
 export class HttpUpstream implements UpstreamClient {
   readonly #config: HttpUpstreamConfig
@@ -59,7 +59,7 @@ export class HttpUpstream implements UpstreamClient {
     throw new PlainCause('login: `selectData` did not return an object or undefined')
   }
 
-  /** After a 2xx response the user exists: the registration succeeds without a valid body too, with an undefined user. */
+  /** After a 2xx response the registration succeeds: without a valid body, with an undefined user. */
   async register(body: unknown, call: UpstreamCall): Promise<{ user: unknown }> {
     const operation = 'register'
     const { paths, mapRegistration } = this.#config

@@ -6,7 +6,8 @@ import type { HttpUpstreamConfig } from './upstream-config.js'
 const USER_AGENT = 'fastify-jwt-session'
 
 /**
- * Creates the function that builds the headers of a request to the upstream. Only client headers on the allow-list pass.
+ * Creates the function that builds the headers of a request to the upstream. Only client headers on the allow-list
+ * pass.
  *
  * @returns a function of the call and the content type of the body
  */

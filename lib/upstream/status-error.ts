@@ -10,7 +10,7 @@ import { PlainCause } from '../internal/redact-error.js'
 import type { UpstreamOperation } from './upstream-client.js'
 import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
 
-/** A client gets the same error reply for all of them, and cannot distinguish a locked account from an unknown account. */
+/** The same error reply for each status: a client cannot distinguish a locked account from an unknown account. */
 const LOGIN_REJECTIONS = [400, 401, 402, 403, 404, 409, 410, 412, 422, 423, 428, 451]
 
 /** The error for a response with a status other than 2xx. */

@@ -35,13 +35,13 @@ export interface UpstreamLogin {
  * `UpstreamTimeoutError` or a subclass of the application, to decide the error reply. Another error is answered 502.
  */
 export interface UpstreamClient {
-  /** Resolves when the credentials are correct. The credentials are the body of the login, validated by the route's schema. */
+  /** Resolves when the credentials are correct: the body of the login, validated by the schema of the route. */
   login(credentials: unknown, context: UpstreamContext): Promise<UpstreamLogin>
   /** Resolves to the new user, possibly with missing fields. Without `register()` there is no registration route. */
   register?(registration: unknown, context: UpstreamContext): Promise<{ user: unknown }>
   /**
-   * Called after the session has ended, before the reply to the logout. A failure is logged, and the logout succeeds. The
-   * call continues when the client has gone.
+   * Called after the session has ended, before the reply to the logout. A failure is logged, and the logout succeeds.
+   * The call continues when the client has gone.
    */
   logout?(session: Session, context: UpstreamContext): Promise<unknown>
   /**

@@ -1,6 +1,6 @@
 /**
- * Sends requests to the upstream. Only the method of an undici dispatcher called by the plugin, and therefore compatible
- * with `Agent`, `Pool` and `MockAgent` of undici 6, 7 and 8.
+ * Sends requests to the upstream. Only the method of an undici dispatcher called by the plugin, and therefore
+ * compatible with `Agent`, `Pool` and `MockAgent` of undici 6, 7 and 8.
  */
 export interface UpstreamDispatcher {
   /** Sends a request. Resolves on the response headers, with any status. The signal aborts the body too. */

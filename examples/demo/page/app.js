@@ -27,8 +27,8 @@ let pendingCalls = 0
 let calledAt = 0
 
 /**
- * Makes every call of the page. Only the clear signal, a `Session-Ended` header, ends the session in the browser. Never a
- * 401, a 503, a lost connection or a clock: an outage must not delete the user's data.
+ * Makes every call of the page. Only the clear signal, a `Session-Ended` header, ends the session in the browser. Never
+ * a 401, a 503, a lost connection or a clock: an outage must not delete the user's data.
  */
 async function callApi(method, path, body) {
   const sessionAtStart = session
