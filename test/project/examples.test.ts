@@ -211,7 +211,7 @@ t.test('the demo', async (t) => {
   })
 
   await t.test('names the device of a session in a few words', async (t) => {
-    const file: string = new URL('../examples/demo/page/device-name.js', import.meta.url).href
+    const file: string = new URL('../../examples/demo/page/device-name.js', import.meta.url).href
     const { deviceName } = (await import(file)) as { deviceName(userAgent: string | null): string }
     const webKit = 'AppleWebKit/537.36 (KHTML, like Gecko)'
     const cases = {
