@@ -75,5 +75,5 @@ async function writeResults(): Promise<void> {
   await writeFile(new URL('results.md', folder), tables)
   await writeFile(new URL('requests-per-second.svg', folder), drawChart(results))
   const readme = new URL('../../README.md', import.meta.url)
-  await writeFile(readme, updateReadme(await readFile(readme, 'utf8'), tables))
+  await writeFile(readme, updateReadme(await readFile(readme, 'utf8'), results.servers))
 }

@@ -1,25 +1,38 @@
+import { grouped } from '../measure/bench.js'
+import type { ServerResults } from './results.js'
+
 const START = '<!-- Written by `npm run bench` -->'
 const END = '<!-- Until here -->'
 
-/** What README leaves to the file with all of the results. */
-const SECTIONS_LEFT_OUT = /^## (?:Login and logout|With more sessions)/
-const TITLE = /^# /
+/** The servers of the chart, by their titles in the results. Each one reads Redis on every request. */
+const LABELS: Record<string, string> = {
+  'this plugin, strict, auto-pipelining': 'this plugin',
+  '@fastify/jwt and GET, by hand': '@fastify/jwt and a GET by hand',
+  '@fastify/session and connect-redis': '@fastify/session, connect-redis',
+  'better-auth, Redis as secondary storage': 'better-auth, secondary storage'
+}
 
-/** README with the results of this run in the place of those of the last one. */
-export function updateReadme(readme: string, tables: string): string {
+const LABEL_WIDTH = 33
+const BAR_WIDTH = 40
+
+/** README with the chart of this run in the place of the chart of the last run. */
+export function updateReadme(readme: string, servers: readonly ServerResults[]): string {
   const from = readme.indexOf(START)
   const to = readme.indexOf(END)
   if (from < 0 || to < from) throw new Error(`README must have a place for the results, from ${START} to ${END}`)
-  return `${readme.slice(0, from)}${START}\n\n${shorten(tables)}\n\n${readme.slice(to)}`
+  return `${readme.slice(0, from)}${START}\n\n${drawBars(servers)}\n\n${readme.slice(to)}`
 }
 
-/** Section by section: a heading of the second level, or the text before the first one. */
-function shorten(tables: string): string {
-  const sections = tables.trim().split(/\n\n(?=## )/)
-  const kept = sections.filter((section) => !SECTIONS_LEFT_OUT.test(section))
-  const paragraphs = kept.flatMap((section) => section.split('\n\n'))
-  return paragraphs
-    .filter((paragraph) => !TITLE.test(paragraph))
-    .join('\n\n')
-    .replace(/^## /gm, '### ')
+/** Requests a second as bars of text. A server that was not measured has no bar. */
+function drawBars(servers: readonly ServerResults[]): string {
+  const measured = Object.entries(LABELS).flatMap(([title, label]) => {
+    const server = servers.find((server) => server.title === title)
+    return server === undefined ? [] : [{ label, perSecond: server.verification.perSecond.median }]
+  })
+  const best = Math.max(...measured.map(({ perSecond }) => perSecond))
+  const bars = measured.map(({ label, perSecond }) => {
+    const bar = '█'.repeat(Math.max(1, Math.round((perSecond / best) * BAR_WIDTH)))
+    return `${label.padEnd(LABEL_WIDTH)}${bar} ${grouped(perSecond)}`
+  })
+  return ['```text', ...bars, '```'].join('\n')
 }
