@@ -1,12 +1,16 @@
 import { isSessionId } from '../model/session-id.js'
-import type { CreateResult, EndReason, FoundRecord, StoredSession } from './session-store.js'
+import {
+  type CreateResult,
+  END_REASONS,
+  type EndReason,
+  type FoundRecord,
+  type StoredSession
+} from './session-store.js'
 
 // Only what proves an end is an end, and only an acknowledgement is one: a client inside MULTI is answered `QUEUED`, a
 // driver gives undefined for a missing disk. A store may be of the application's own, and written in JavaScript.
 
 const CREATE_RESULTS: readonly unknown[] = ['created', 'full', 'too_late', 'revoked'] satisfies CreateResult[]
-
-const END_REASONS: readonly unknown[] = ['logged_out', 'revoked', 'replaced', 'logged_in_again'] satisfies EndReason[]
 
 /** A reply that the contract of the store, or the store's own script, does not know. */
 export class UnexpectedReplyError extends Error {
@@ -62,7 +66,11 @@ function isCreateResult(reply: unknown): reply is CreateResult {
 
 function isFoundRecord(reply: unknown): reply is FoundRecord {
   const { record, ended } = fieldsOf(reply)
-  return ended === undefined ? isText(record) : record === undefined && END_REASONS.includes(ended)
+  return ended === undefined ? isText(record) : record === undefined && isEndReason(ended)
+}
+
+function isEndReason(value: unknown): value is EndReason {
+  return END_REASONS.some((reason) => reason === value)
 }
 
 function isRecord(reply: unknown): reply is { record: string } {

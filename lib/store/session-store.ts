@@ -47,8 +47,11 @@ export interface SessionStore {
   watchDowntime?(options: DowntimeOptions): DowntimeWatch
 }
 
-/** Why a session has ended, as a store keeps it. */
-export type EndReason = 'logged_out' | 'revoked' | 'replaced' | 'logged_in_again'
+/** The reasons that a store stores: the only list of them. */
+export const END_REASONS = ['logged_out', 'revoked', 'replaced', 'logged_in_again'] as const
+
+/** Why a session has ended, as a store stores it. */
+export type EndReason = (typeof END_REASONS)[number]
 
 /** What {@link SessionStore.find} has found: the record, or why the session has ended. */
 export type FoundRecord = { record: string } | { ended: EndReason }

@@ -1,7 +1,6 @@
 import { UnexpectedReplyError } from '../check-reply.js'
-import type { EndReason, FoundRecord } from '../session-store.js'
+import { END_REASONS, type FoundRecord } from '../session-store.js'
 
-const REASONS: readonly EndReason[] = ['logged_out', 'revoked', 'replaced', 'logged_in_again']
 /** A generation, `!` if a `revokeAll()` has raised it, then nothing more or the only session. */
 const HEAD = /^[0-9a-z]{8}!?(?: |$)/
 const OWN = /^[0-9a-z]{8} ./
@@ -17,7 +16,7 @@ const GENERATION_LENGTH = 8
 export function readStored(random: string, head: string | null, own: string | null): FoundRecord | null {
   if (head === '' || own === '') throw new UnexpectedReplyError('An empty key')
   if (own !== null) {
-    const ended = REASONS.find((reason) => reason === own)
+    const ended = END_REASONS.find((reason) => reason === own)
     if (ended !== undefined) return { ended }
   }
   if (head !== null) {
