@@ -61,7 +61,18 @@ t.test('the tarball', async (t) => {
       .split('\n')
       .map((file) => file.replace('package/', ''))
     const others = files.filter((file) => !/^dist\/[\w/-]+\.(?:js|d\.ts)$/.test(file))
-    t.strictSame(others.toSorted(), ['LICENSE', 'README.md', 'package.json'])
+    const manuals = [
+      '.github/SECURITY.md',
+      '.github/UPGRADING.md',
+      'LICENSE',
+      'README.md',
+      'package.json',
+      ...(await readdir('examples')).filter((name) => /\.(?:md|ts)$/.test(name)).map((name) => `examples/${name}`),
+      ...(await readdir('lib', { recursive: true }))
+        .filter((name) => name.endsWith('README.md'))
+        .map((name) => `lib/${name}`)
+    ]
+    t.strictSame(others.toSorted(), manuals.toSorted(), 'the rest is what a user reads')
     t.ok(files.includes('dist/index.js') && files.includes('dist/index.d.ts'))
   })
 
