@@ -69,7 +69,7 @@ t.test('the tarball', async (t) => {
       'package.json',
       ...(await readdir('examples')).filter((name) => /\.(?:md|ts)$/.test(name)).map((name) => `examples/${name}`),
       ...(await readdir('lib', { recursive: true }))
-        .filter((name) => name.endsWith('README.md'))
+        .filter((name) => name.endsWith('/README.md'))
         .map((name) => `lib/${name}`)
     ]
     t.strictSame(others.toSorted(), manuals.toSorted(), 'the rest is what a user reads')

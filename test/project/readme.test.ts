@@ -1,11 +1,14 @@
 import { execFile } from 'node:child_process'
 import { readdir, readFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
+import { runInNewContext } from 'node:vm'
 import Fastify from 'fastify'
 import t from 'tap'
 import { fastifyJwtSession, verifySession } from '../../lib/index.js'
+import { resolveOptions } from '../../lib/options/resolve-options.js'
 import { SECRET } from '../fixtures/app.js'
+import { brokenLinks, manualAt, manuals, rowsOf, sectionOf } from '../fixtures/manuals.js'
 import { startCluster } from '../fixtures/redis/start-cluster.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
 import { startSentinel } from '../fixtures/redis/start-sentinel.js'
@@ -13,7 +16,11 @@ import { compileSnippets, snippetsOf, withPreamble } from '../fixtures/snippets.
 import { unwatched } from '../fixtures/unwatched.js'
 
 const run = promisify(execFile)
-const readme = await readFile('README.md', 'utf8')
+const readme = manualAt('README.md')
+const redisManual = manualAt('lib/store/redis/README.md')
+const optionsManual = manualAt('lib/options/README.md')
+const errorsManual = manualAt('lib/http/README.md')
+const map = manualAt('lib/README.md')
 
 // A folder inside the package: there `fastify-jwt-session` is the package itself, as it was built.
 const folder = join(process.cwd(), '.tap', 'readme')
@@ -27,18 +34,30 @@ await app.ready()
 await app.close()
 `
 
-/** In one process, which lasts as long as one of them leaves something open. */
+/** In one process, which lasts until every snippet has closed what it opened. */
 const RUN_ALL = 'await Promise.all(process.argv.slice(1).map((file) => import(file)))'
 
-t.test('every example in README compiles and runs', async (t) => {
-  t.teardown(() => rm(folder, { recursive: true }))
-  const [basic, ...snippets] = snippetsOf(readme).filter(({ language }) => language === 'ts')
-  t.equal(basic?.code, await readFile('examples/basic.ts', 'utf8'), 'the first one is examples/basic.ts')
-  t.ok(snippets.length >= 5)
+async function sourceOf(folder: string, extension: string): Promise<string> {
+  const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith(extension))
+  return (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('')
+}
 
-  const programs = snippets.map(({ code }, index) => {
+t.test('every snippet of every manual compiles and runs', async (t) => {
+  t.teardown(() => rm(folder, { recursive: true }))
+  const examples = await sourceOf('examples', '.ts')
+  // The recipes have tests of their own.
+  const snippets = manuals
+    .filter(({ path }) => path !== 'examples/README.md')
+    .flatMap(({ path, text }) =>
+      snippetsOf(text)
+        .filter(({ language, code }) => language === 'ts' && !examples.includes(code))
+        .map(({ code }, index) => ({ name: `${path.replace(/\W/g, '-')}-${index}`, code }))
+    )
+  t.ok(snippets.length >= 15, `${snippets.length} snippets`)
+
+  const programs = snippets.map(({ name, code }) => {
     const program = withPreamble(code, { upstream: "{ baseUrl: 'http://127.0.0.1:1' }" })
-    return [`snippet-${index}`, `${program}${code.includes('REDIS_') ? USE_STORE : ''}${EPILOGUE}`]
+    return [name, `${program}${code.includes('REDIS_') ? USE_STORE : ''}${EPILOGUE}`]
   })
   const files = await compileSnippets(t, folder, Object.fromEntries(programs))
   const [{ nodes }, { sentinels }, { url }] = await Promise.all([
@@ -57,21 +76,52 @@ t.test('every example in README compiles and runs', async (t) => {
   await run(...unwatched(process.execPath, '--input-type=module', '--eval', RUN_ALL, ...Object.values(files)), { env })
 })
 
-t.test(
-  'the client for a Cluster is the same in README, in the example, and in the tests that let masters fail',
-  async (t) => {
-    const settingsOf = (text: string) => /\bslotsRefreshInterval: .*?\}/s.exec(text)?.[0].replace(/\s+/g, ' ')
-    const paths = ['examples/redis-cluster.ts', 'test/long/failover/setup.ts']
-    const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8')))
-    t.match(settingsOf(readme), 'commandTimeout')
-    for (const text of texts) t.equal(settingsOf(text), settingsOf(readme))
-  }
-)
+t.test('the page code of README logs out for the token in use, and for no other token', async (t) => {
+  const [snippet] = snippetsOf(readme).filter(({ language }) => language === 'js')
 
-t.test('README and the examples show the imported guard, which is there in any order', async (t) => {
-  const examples = (await readdir('examples', { recursive: true })).filter((file) => /\.(?:ts|md)$/.test(file))
-  const texts = await Promise.all(examples.map((file) => readFile(join('examples', file), 'utf8')))
-  for (const text of [readme, ...texts]) t.notMatch(text, /: \[?(?:app|fastify|scope)\.verifySession/)
+  /** Calls the API from a page, and returns where the page is afterwards. */
+  async function callFromPage(headers: Record<string, string>, during: (tokens: Map<string, string>) => void) {
+    const tokens = new Map([['token', 'first']])
+    let place = '/'
+    const page = {
+      fetch: async (_path: string, { headers: sent }: { headers: { authorization: string } }) => {
+        t.equal(sent.authorization, 'Bearer first')
+        during(tokens)
+        return new Response(null, { headers })
+      },
+      localStorage: { clear() {} },
+      sessionStorage: { getItem: (name: string) => tokens.get(name) ?? null, clear: () => tokens.clear() },
+      location: {
+        assign(path: string) {
+          place = path
+        }
+      }
+    }
+    await runInNewContext(`${snippet?.code}\ncallApi('/me')`, page)
+    t.equal(tokens.size, place === '/login' ? 0 : 1)
+    return place
+  }
+
+  const ended = { 'session-ended': 'revoked' }
+  t.equal(await callFromPage(ended, () => {}), '/login')
+  t.equal(await callFromPage(ended, (tokens) => tokens.clear()), '/login', 'the browser has deleted it already')
+  t.equal(await callFromPage(ended, (tokens) => tokens.set('token', 'second')), '/', 'a newer login is not ended')
+  t.equal(await callFromPage({}, () => {}), '/', 'no other answer ends anything')
+})
+
+t.test('the settings of a Cluster client are the same in the manual, the example and the failover runs', async (t) => {
+  const settingsOf = (text: string) => /\bslotsRefreshInterval: .*?\}/s.exec(text)?.[0].replace(/\s+/g, ' ')
+  const paths = ['examples/redis-cluster.ts', 'test/long/failover/setup.ts']
+  const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8')))
+  t.match(settingsOf(redisManual), 'commandTimeout')
+  for (const text of texts) t.equal(settingsOf(text), settingsOf(redisManual))
+})
+
+t.test('the manuals and the examples show the imported guard, which is there in any order', async (t) => {
+  const examples = await sourceOf('examples', '.ts')
+  for (const text of [examples, ...manuals.map(({ text }) => text)]) {
+    t.notMatch(text, /: \[?(?:app|fastify|scope)\.verifySession/)
+  }
 })
 
 t.test('a guard that is not there yet guards nothing, as README says', async (t) => {
@@ -85,12 +135,12 @@ t.test('a guard that is not there yet guards nothing, as README says', async (t)
   t.equal((await app.inject('/guarded')).statusCode, 401, 'the imported guard is, and comes before the schema')
 })
 
-t.test('README names every option, and no other', async (t) => {
+t.test('the manual of the options names every option and no other option', async (t) => {
   const files = ['options', 'upstream-options'].map((name) => readFile(`lib/options/${name}.ts`, 'utf8'))
   const source = (await Promise.all(files)).join('')
   const options = [...source.matchAll(/^ {2,}(\w+)\??:/gm)].map(([, name]) => name)
-  const tables = [...readme.matchAll(/^\| (`[^|]+) \|.*\| .* \| .* \|$/gm)].map(([, cell = '']) => cell)
-  const documented = tables.flatMap((cell) => [...cell.matchAll(/`([\w.]+)`/g)].map(([, path = '']) => path.split('.')))
+  const cells = rowsOf(optionsManual, 'option').map(([cell = '']) => cell)
+  const documented = cells.flatMap((cell) => [...cell.matchAll(/`([\w.]+)`/g)].map(([, path = '']) => path.split('.')))
   const groups = ['jwt', 'session', 'routes', 'breaker', 'path', 'schema', 'config', 'url', 'option']
   const missing = options.filter(
     (name) => !groups.includes(name ?? '') && !documented.some((path) => path.at(-1) === name)
@@ -100,9 +150,98 @@ t.test('README names every option, and no other', async (t) => {
   t.strictSame(unknown, [])
 })
 
-t.test('README names every code of an error or a warning, and no other', async (t) => {
-  const files = (await readdir('lib', { recursive: true })).filter((file) => file.endsWith('.ts'))
-  const source = (await Promise.all(files.map((file) => readFile(join('lib', file), 'utf8')))).join('')
+t.test('the defaults in the manual of the options are those of the code, and README repeats them', async (t) => {
+  const upstream = { baseUrl: 'http://127.0.0.1:1' }
+  const resolved = resolveOptions({ jwt: { secret: SECRET }, upstream, cache: true })
+  const { session, breaker } = resolved
+  const http: object = resolved.upstream !== null && 'options' in resolved.upstream ? resolved.upstream.options : {}
+  const defaults = { ...resolved, ...http, ...resolved.cache, ...breaker.store } as Record<string, unknown>
+  Object.assign(defaults, session, { maxPerUser: session.limit.max })
+  const rows = rowsOf(optionsManual, 'option').filter(([, , byDefault = '']) => /^\d/.test(byDefault))
+  t.ok(rows.length >= 11, `${rows.length} numbers`)
+  for (const [cell = '', , byDefault = ''] of rows) {
+    const name = /([\w]+)`/.exec(cell)?.[1] ?? ''
+    t.equal(Number.parseInt(byDefault.replace(/(?<=\d) (?=\d)/g, ''), 10), defaults[name], cell)
+  }
+  t.equal(breaker.upstream.maxInFlight, 500)
+
+  const firstThree = (rows: string[][]) => rows.map((row) => row.slice(0, 3).join(' | '))
+  const all = firstThree(rowsOf(optionsManual, 'option'))
+  t.strictSame(
+    firstThree(rowsOf(readme, 'option')).filter((row) => !all.includes(row)),
+    []
+  )
+})
+
+t.test('the manual of the errors names every code and every reason, and README what a client sees', async (t) => {
+  const source = await sourceOf('lib', '.ts')
   const codes = (text: string) => [...new Set(text.match(/FST_JWT_SESSION_[A-Z_]*[A-Z]/g))].toSorted()
-  t.strictSame(codes(readme), codes(source))
+  t.strictSame(codes(errorsManual), codes(source))
+  for (const { path, text } of manuals)
+    t.strictSame(
+      codes(codes(text).join()).filter((code) => !codes(source).includes(code)),
+      [],
+      path
+    )
+
+  const statuses = new Map(
+    [...source.matchAll(/'(FST_JWT_SESSION_\w+)',\s*(\d{3}),/g)].map(([, code, status]) => [code, status])
+  )
+  const rows = rowsOf(errorsManual, 'status').map(([status, code]) => [status, code])
+  for (const [status = '', code = ''] of rows) {
+    const known = statuses.get(code.replaceAll('`', ''))
+    if (known !== undefined) t.equal(status, known, code)
+  }
+  const inReadme = rowsOf(readme, 'status').map(([status, code]) => [status, code])
+  t.strictSame(inReadme.toSorted(), rows.toSorted())
+
+  const declared = /export type SessionEndReason =([^/]*?)\n\n/.exec(await readFile('lib/errors.ts', 'utf8'))?.[1]
+  const reasons = [...(declared ?? '').matchAll(/'(\w+)'/g)].map(([, reason]) => `\`${reason}\``)
+  t.strictSame(
+    rowsOf(errorsManual, 'reason')
+      .map(([reason]) => reason)
+      .toSorted(),
+    reasons.toSorted()
+  )
+  for (const reason of reasons.filter((reason) => reason !== '`logged_in_again`')) t.ok(readme.includes(reason), reason)
+})
+
+t.test('every relative link of every manual leads to a file and to a heading', async (t) => {
+  for (const manual of manuals) t.strictSame(brokenLinks(manual), [], manual.path)
+})
+
+t.test('README is one sitting', async (t) => {
+  t.ok(readme.trim().split(/\s+/).length <= 2_200)
+  const results = sectionOf(await readFile('test/bench/results/results.md', 'utf8'), '`GET /me` with a session')
+  const figures = [...readme.matchAll(/^.* █+ ([\d,]+)$/gm)].map(([, figure]) => figure)
+  t.equal(figures.length, 4)
+  for (const figure of figures) t.ok(results.includes(`| ${figure} (`), `${figure} is one of the results`)
+})
+
+t.test('the map of lib names its folders and files, and none that are not there', async (t) => {
+  const entries = await readdir('lib', { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name)
+  const pathOf = (parent: string, name: string) => join(parent, name).replace(/^lib\//, '')
+  const paths = entries.map(({ parentPath, name }) => pathOf(parentPath, name))
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ parentPath, name }) => pathOf(parentPath, name))
+  const picture = [...sectionOf(map, 'Folders').matchAll(/^ {2}(\S+) {2,}\S/gm)].map(([, path = '']) => path)
+  const root = (await readdir('lib')).filter((name) => name.endsWith('.ts'))
+  t.strictSame(picture.toSorted(), [...folders.map((path) => `${path}/`), ...root].toSorted())
+
+  const named = [...map.matchAll(/`([\w/-]+\.ts)`/g)]
+    .map(([, path = '']) => path)
+    .filter((path) => !path.startsWith('test/'))
+  t.ok(named.length > 30)
+  const isThere = (path: string) => (path === basename(path) ? files : paths).includes(path)
+  t.strictSame(
+    named.filter((path) => !isThere(path)),
+    []
+  )
+})
+
+t.test('UPGRADING has the version of the records that this release writes', async (t) => {
+  const version = /^const VERSION = (\d+)$/m.exec(await readFile('lib/model/session-record.ts', 'utf8'))?.[1]
+  const [, writes, reads] = rowsOf(manualAt('.github/UPGRADING.md'), 'release').at(0) ?? []
+  t.equal(writes, version)
+  t.equal(reads, `${Number(version) - 1}, ${version}, ${Number(version) + 1}`)
 })
