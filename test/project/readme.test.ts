@@ -2,13 +2,13 @@ import { execFile } from 'node:child_process'
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
-import { runInNewContext } from 'node:vm'
 import Fastify from 'fastify'
 import t from 'tap'
 import { fastifyJwtSession, verifySession } from '../../lib/index.js'
 import { resolveOptions } from '../../lib/options/resolve-options.js'
 import { SECRET } from '../fixtures/app.js'
 import { brokenLinks, manualAt, manuals, rowsOf, sectionOf } from '../fixtures/manuals.js'
+import { callFromPage } from '../fixtures/page.js'
 import { startCluster } from '../fixtures/redis/start-cluster.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
 import { startSentinel } from '../fixtures/redis/start-sentinel.js'
@@ -77,36 +77,15 @@ t.test('every snippet of every manual compiles and runs', async (t) => {
 })
 
 t.test('the page code of README logs out for the token in use, and for no other token', async (t) => {
-  const [snippet] = snippetsOf(readme).filter(({ language }) => language === 'js')
-
-  /** Calls the API from a page, and returns where the page is afterwards. */
-  async function callFromPage(headers: Record<string, string>, during: (tokens: Map<string, string>) => void) {
-    const tokens = new Map([['token', 'first']])
-    let place = '/'
-    const page = {
-      fetch: async (_path: string, { headers: sent }: { headers: { authorization: string } }) => {
-        t.equal(sent.authorization, 'Bearer first')
-        during(tokens)
-        return new Response(null, { headers })
-      },
-      localStorage: { clear() {} },
-      sessionStorage: { getItem: (name: string) => tokens.get(name) ?? null, clear: () => tokens.clear() },
-      location: {
-        assign(path: string) {
-          place = path
-        }
-      }
-    }
-    await runInNewContext(`${snippet?.code}\ncallApi('/me')`, page)
-    t.equal(tokens.size, place === '/login' ? 0 : 1)
-    return place
-  }
-
-  const ended = { 'session-ended': 'revoked' }
-  t.equal(await callFromPage(ended, () => {}), '/login')
-  t.equal(await callFromPage(ended, (tokens) => tokens.clear()), '/login', 'the browser has deleted it already')
-  t.equal(await callFromPage(ended, (tokens) => tokens.set('token', 'second')), '/', 'a newer login is not ended')
-  t.equal(await callFromPage({}, () => {}), '/', 'no other answer ends anything')
+  const code = snippetsOf(readme).find(({ language }) => language === 'js')?.code ?? ''
+  const headers = { 'session-ended': 'revoked' }
+  const loggedOut = { path: '/login', tokens: [], sent: 'Bearer first' }
+  t.strictSame(await callFromPage(code, { headers }), loggedOut)
+  const deleted = await callFromPage(code, { headers, during: (tokens) => tokens.clear() })
+  t.strictSame(deleted, loggedOut, 'also when the browser has deleted the token already')
+  const newer = await callFromPage(code, { headers, during: (tokens) => tokens.set('token', 'second') })
+  t.match(newer, { path: '/', tokens: ['second'] }, 'a newer login is not ended')
+  t.match(await callFromPage(code, { headers: {} }), { path: '/', tokens: ['first'] }, 'no other answer ends anything')
 })
 
 t.test('the settings of a Cluster client are the same in the manual, the example and the failover runs', async (t) => {
@@ -204,6 +183,17 @@ t.test('the manual of the errors names every code and every reason, and README w
     reasons.toSorted()
   )
   for (const reason of reasons.filter((reason) => reason !== '`logged_in_again`')) t.ok(readme.includes(reason), reason)
+})
+
+t.test('README names every route and no other route', async (t) => {
+  const app = Fastify({ exposeHeadRoutes: false })
+  t.teardown(() => app.close())
+  const mounted: string[] = []
+  app.addHook('onRoute', ({ method, url }) => void mounted.push(`\`${method} ${url}\``))
+  const upstream = { baseUrl: 'http://127.0.0.1:1' }
+  await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, routes: { sessions: {} } })
+  const rows = rowsOf(readme, 'route').map(([route]) => route)
+  t.strictSame(rows.toSorted(), mounted.toSorted())
 })
 
 t.test('every relative link of every manual leads to a file and to a heading', async (t) => {
