@@ -1,37 +1,46 @@
 import type { ServerResponse } from 'node:http'
 import { ClientGoneError } from '../errors.js'
-import type { AnyReply } from './error-reply.js'
+import type { AnyReply, AnyRequest } from './error-reply.js'
 
-/** Whether the client of a request still waits for the answer that is being made. */
+/** Whether the client of a request still waits for the reply. */
 export interface ClientPresence {
-  /** True once the connection has closed, or the host has begun to answer: what is being made is not sent. */
+  /** True once the connection has closed or the host has begun to reply: the plugin's own reply would not be sent. */
   readonly isGone: boolean
-  /** Calls the listener when the connection closes, unless it has closed before: see `isGone`. */
+  /** Calls the listener when the connection closes. The listener is not called for a connection that is closed already. */
   onGone(listener: () => void): void
 }
 
-/** The answer to one request, from the time that it is being made until it is out. */
+/** The reply to one request, watched until the response has finished or the connection has closed. */
 export interface AnswerWatch extends ClientPresence {
   /** `performance.now()` when the watch began. */
   readonly startedAt: number
-  /** Whether the host has answered, or has begun to: a timer of the application, or the `handlerTimeout` of Fastify. */
+  /** Whether the host has begun to reply: by a timer of the application, or by the `handlerTimeout` of Fastify. */
   readonly isAnswered: boolean
   /**
-   * Calls `undo` once the answer is out, or the connection has closed, unless the one answer that was sent since the watch
-   * began is a good one (below 400). Two answers are none: which of them the client got, after the hooks of the host, is not
-   * known. For what must not stay when no client has it.
+   * Calls `undo` when the response has finished or the connection has closed, unless `reply.send()` was called once since
+   * the watch began, with a status below 400. After two calls the reply that reached the client is unknown. For effects
+   * that must not remain without a client.
    */
   undoUnlessSent(undo: () => void): void
 }
 
-/** Watches a request that has not been answered yet. */
+/** Watches by their replies: a request has one watch, because each watch wraps `reply.send()`. */
+const watches = new WeakMap<AnyReply, SendCounter>()
+
+/** An `onRequest` hook of slow routes: counts replies of the host from before the body is read. */
+export function watchFromStart(_request: AnyRequest, reply: AnyReply, done: () => void): void {
+  watches.set(reply, new SendCounter(reply, false))
+  done()
+}
+
+/** The watch of the request. A watch that begins here, in a handler of the application, may begin after the reply. */
 export function watchAnswer(reply: AnyReply): AnswerWatch {
-  return new ReplyWatch(reply)
+  return watches.get(reply) ?? new SendCounter(reply, isReplyWaiting(reply))
 }
 
 /**
- * Runs the handler of a route that takes its time, and sends what it makes, unless the host has answered meanwhile: of two
- * answers the status of one and the body of the other might go out.
+ * Runs the handler of a slow route. An error of the handler is dropped when the host has replied meanwhile: of two replies
+ * the client might get the status of the first and the body of the second.
  */
 export async function answerOnce<T>(
   reply: AnyReply,
@@ -46,17 +55,20 @@ export async function answerOnce<T>(
   }
 }
 
-class ReplyWatch implements AnswerWatch {
+class SendCounter implements AnswerWatch {
   readonly startedAt = performance.now()
   readonly #reply: AnyReply
-  /** Calls of `reply.send()`. An answer waits in the `onSend` hooks of the host, and `reply.sent` is false until it is out. */
+  readonly #wasAnswered: boolean
+  /** Calls of `reply.send()`. While a reply waits in `onSend` hooks of the host, `reply.sent` is still false. */
   #sends = 0
 
-  constructor(reply: AnyReply) {
+  /** @param wasAnswered whether the host had begun to reply before the watch began */
+  constructor(reply: AnyReply, wasAnswered: boolean) {
     this.#reply = reply
+    this.#wasAnswered = wasAnswered
     const send = reply.send.bind(reply)
     reply.send = (payload?: unknown) => {
-      // It would change the status of the answer that is under way.
+      // The error would change the status of the host's reply.
       if (this.isAnswered && payload instanceof ClientGoneError) return reply
       this.#sends++
       return send(payload)
@@ -64,8 +76,7 @@ class ReplyWatch implements AnswerWatch {
   }
 
   get isAnswered(): boolean {
-    // Where the watch begins late, the status shows an answer that waits in a hook.
-    return this.#sends > 0 || this.#reply.sent || this.#reply.statusCode >= 400
+    return this.#wasAnswered || this.#sends > 0 || this.#reply.sent
   }
 
   get isGone(): boolean {
@@ -82,7 +93,7 @@ class ReplyWatch implements AnswerWatch {
     const settle = () => {
       if (isSettled) return
       isSettled = true
-      // Not `writableFinished`: under HTTP/2 that is true of an answer that was never sent.
+      // Under HTTP/2 `writableFinished` is true even for a response that was never sent.
       const isGood = raw.writableEnded && raw.statusCode < 400 && this.#sends < 2
       if (!isGood) undo()
     }
@@ -91,10 +102,18 @@ class ReplyWatch implements AnswerWatch {
   }
 }
 
-/** Of a client that is taken to be there, for what is done also when the client has gone. */
+/** A client that is assumed to be present, for work that continues after the client has gone. */
 export const ALWAYS_THERE: ClientPresence = { isGone: false, onGone() {} }
 
-/** Under HTTP/2 only the stream knows. */
+/**
+ * Whether an error reply of the host waits in an `onSend` hook. The status alone is no evidence: a hook may set a default
+ * status in advance. The content type is set by `reply.send()`. Any other waiting reply is found by `undoUnlessSent()`.
+ */
+function isReplyWaiting(reply: AnyReply): boolean {
+  return reply.statusCode >= 400 && reply.hasHeader('content-type')
+}
+
+/** Under HTTP/2 only the stream has the state of the connection. */
 function isClosed(raw: AnyReply['raw']): boolean {
   const { destroyed, stream } = raw as ServerResponse & { stream?: { destroyed: boolean } }
   return destroyed || stream?.destroyed === true

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { UpstreamInvalidError } from '../errors.js'
-import { answerOnce } from '../http/client-presence.js'
+import { answerOnce, watchFromStart } from '../http/client-presence.js'
 import { errorAnswers } from '../http/schemas.js'
 import { PlainCause } from '../internal/redact-error.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
@@ -21,14 +21,17 @@ export function mountLogin(scope: FastifyInstance, { path, config, schema }: Bod
   )
   const response = { 200: ok, ...errorAnswers(400, 401, 409, 413, 415, 429, 502, 503, 504) }
 
-  const route = { config, schema: { summary: 'Log in', body: schema, response } }
+  const route = { config, onRequest: watchFromStart, schema: { summary: 'Log in', body: schema, response } }
   scope.post(path, route, (request, reply) =>
     answerOnce(reply, async (watch) => {
       const { headers, ip, body } = request
       const login = await upstream?.login(body, { headers, ip, presence: watch })
       const user = users.parse(login?.user)
       if (user === null) throw new UpstreamInvalidError(new PlainCause(`login: ${users.explain(login?.user)}`))
-      return logIn(request, reply, { user, data: login?.data, watch })
+      const answer = await logIn(request, reply, { user, data: login?.data, watch })
+      // A hook of the host may have set another status in advance.
+      reply.code(200)
+      return answer
     })
   )
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { type TObject, type TSchema, Type } from 'typebox'
-import { answerOnce } from '../http/client-presence.js'
+import { answerOnce, watchFromStart } from '../http/client-presence.js'
 import { errorAnswers } from '../http/schemas.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
 import type { RouteDeps } from './route-deps.js'
@@ -18,7 +18,7 @@ export function mountRegister(
   const created = Type.Object({ user: partialSchemaOf(userSchema) }, { description: 'The user exists now' })
   const response = { 201: created, ...errorAnswers(400, 409, 413, 415, 422, 429, 502, 503, 504) }
 
-  const route = { config, schema: { summary: 'Register', body: schema, response } }
+  const route = { config, onRequest: watchFromStart, schema: { summary: 'Register', body: schema, response } }
   scope.post(path, route, (request, reply) =>
     answerOnce(reply, async (presence) => {
       const { headers, ip, body } = request

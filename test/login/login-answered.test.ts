@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { createMemoryStore, fastifyJwtSession, type OptionsWithUpstream } from '../../lib/index.js'
 import { SECRET } from '../fixtures/app.js'
@@ -231,3 +231,68 @@ t.test('a hook that rewrites the answer, late or not, takes nothing back', async
   await new Promise(setImmediate)
   t.equal((await ids()).length, 2)
 })
+
+for (const [name, preset] of Object.entries({
+  'an error status': (reply: FastifyReply): void => void reply.code(401),
+  'an error status and a content type': (reply: FastifyReply): void => void reply.code(503).type('application/json')
+})) {
+  t.test(`a login and a registration are answered although a hook of the host has set ${name}`, async (t) => {
+    const { app, session, upstream, ids } = await createSlowApp(t, {
+      before: (app) => app.addHook('onRequest', async (_request, reply) => preset(reply))
+    })
+    upstream.open()
+    const login = await app.inject(postJson('/user/login', CREDENTIALS))
+    t.equal(login.statusCode, 200)
+    t.equal(login.json().user.id, USER.id)
+    await new Promise(setImmediate)
+    t.equal((await ids()).length, 2)
+    t.ok((await ids()).includes(session.id))
+    t.equal((await app.inject(postJson('/user/register', CREDENTIALS))).statusCode, 201)
+  })
+}
+
+t.test('app.sessions.login() opens a session although a hook of the host has set an error status', async (t) => {
+  const { app, ids } = await createSlowApp(t, {
+    before: (app) => {
+      app.addHook('onRequest', async (_request, reply) => void reply.code(401))
+      app.post('/magic', async (request, reply) => {
+        const answer = await app.sessions.login(request, reply, USER)
+        reply.code(200)
+        return answer
+      })
+    }
+  })
+  const login = await app.inject({ method: 'POST', url: '/magic' })
+  t.equal(login.statusCode, 200)
+  t.equal(login.json().user.id, USER.id)
+  await new Promise(setImmediate)
+  t.equal((await ids()).length, 2)
+})
+
+for (const [name, host] of Object.entries(HOSTS)) {
+  t.test(`${name}, before the body is read, with an onSend hook that takes its time: nothing is opened`, async (t) => {
+    const [parsing, parse, answer, sent] = [createGate(), createGate(), createGate(), createGate()]
+    const { app, session, upstream, ids } = await createSlowApp(t, {
+      before(app) {
+        host(app, answer.opened)
+        app.addHook('preParsing', async () => {
+          parsing.open()
+          await parse.opened
+        })
+        app.addHook('onSend', async () => sent.opened)
+      }
+    })
+    upstream.open()
+    const login = app.inject(postJson('/user/login', CREDENTIALS))
+    await parsing.opened
+    answer.open()
+    await new Promise(setImmediate)
+    parse.open()
+    await new Promise(setImmediate)
+    sent.open()
+    const { body, statusCode } = await login
+    t.equal(body, '{"host":true}')
+    t.equal(statusCode, name.includes('200') ? 200 : 503)
+    t.strictSame(await ids(), [session.id])
+  })
+}
