@@ -119,8 +119,6 @@ export type {
   HttpUpstreamOptions,
   JwtOptions,
   JwtSessionOptions,
-  OptionsWithoutUpstream,
-  OptionsWithUpstream,
   RedisOptions,
   RouteOptions,
   RoutesOptions,

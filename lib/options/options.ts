@@ -13,24 +13,15 @@ export type { HttpUpstreamOptions, RedisOptions }
  * The options of the plugin. A wrong, unknown or contradictory one fails `register()` with
  * `FST_JWT_SESSION_INVALID_OPTION`; nothing falls back silently, and no option is changed.
  */
-export type JwtSessionOptions = OptionsWithUpstream | OptionsWithoutUpstream
-
-/** Users log in, and may register, by the plugin's routes. */
-export interface OptionsWithUpstream extends SharedOptions {
-  /** The API that knows the users: where it is, or a client of your own for it. */
-  upstream: HttpUpstreamOptions | UpstreamClient
-  routes?: RoutesOptions | undefined
-}
-
-/** Users log in by routes of the application. An upstream, if there is one, is notified of logouts. */
-export interface OptionsWithoutUpstream extends SharedOptions {
-  upstream?: HttpUpstreamOptions | UpstreamClient | undefined
-  routes: RoutesOptions & { login: false; register: false }
-}
-
-interface SharedOptions {
+export interface JwtSessionOptions {
   /** How tokens are signed and what they say. */
   jwt: JwtOptions
+  /**
+   * The upstream, which checks credentials: its address, or a client for another protocol than JSON over HTTP. Required,
+   * unless `routes.login` and `routes.register` are both false: then users log in by routes of the application, and an
+   * upstream is only notified of logouts.
+   */
+  upstream?: HttpUpstreamOptions | UpstreamClient | undefined
   /**
    * Where sessions live: an ioredis `Redis` or `Cluster` such as `app.redis`, used as it is and never closed; or
    * `{ url, …ioredis options }`, opened with settings fit for a request path and closed with the app. It must ask masters:
@@ -48,6 +39,8 @@ interface SharedOptions {
   userSchema?: DeclaredUserSchema | undefined
   /** How long sessions live, and how many a user may have. */
   session?: SessionOptions | undefined
+  /** The routes of the plugin: their paths, and which of them are mounted. */
+  routes?: RoutesOptions | undefined
   /** The same as `routes.prefix`, spelled as Fastify spells it. */
   prefix?: string
   /**

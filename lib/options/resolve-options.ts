@@ -5,15 +5,7 @@ import type { SessionStore } from '../store/session-store.js'
 import type { StoreChoice } from '../store/store-config.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
 import type { UpstreamChoice } from '../upstream/upstream-config.js'
-import {
-  checkCount,
-  checkFields,
-  checkGiven,
-  checkOptionalFunction,
-  checkOptionalText,
-  checkSwitch,
-  hasMethods
-} from './checks.js'
+import { checkCount, checkFields, checkOptionalFunction, checkOptionalText, checkSwitch, hasMethods } from './checks.js'
 import type { JwtSessionOptions } from './options.js'
 import { type ResolvedBreakers, resolveBreakers } from './resolve-breaker.js'
 import { resolveRedis } from './resolve-redis.js'
@@ -132,14 +124,17 @@ function resolveMinReplicas(minReplicas: unknown, { kind }: StoreChoice): number
 }
 
 function resolveUpstream({ upstream, routes }: JwtSessionOptions): UpstreamChoice | null {
-  if (upstream === undefined && routes?.login === false && routes.register === false) return null
+  if (upstream === undefined) {
+    if (routes?.login === false && routes.register === false) return null
+    throw new InvalidOptionError('upstream', 'is required, unless `routes.login` and `routes.register` are both false')
+  }
   if (hasMethods<UpstreamClient>(upstream, 'login')) {
     checkOptionalFunction('upstream.register', upstream.register)
     checkOptionalFunction('upstream.logout', upstream.logout)
     const timeoutMs = checkCount('upstream.timeoutMs', upstream.timeoutMs, DEFAULT_TIMEOUT_MS)
     return { kind: 'custom', client: upstream, timeoutMs }
   }
-  return { kind: 'http', options: resolveHttpUpstream(checkGiven('upstream', upstream)) }
+  return { kind: 'http', options: resolveHttpUpstream(upstream) }
 }
 
 function resolveClearSiteData(directives: JwtSessionOptions['clearSiteData'] = ['storage']): string | null {

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import { createRedisStore, type OptionsWithUpstream } from '../../lib/index.js'
+import { createRedisStore, type JwtSessionOptions } from '../../lib/index.js'
 import { createApp, withToken } from '../fixtures/app.js'
 import { readCounter } from '../fixtures/count-reads.js'
 import { createHost } from '../fixtures/host.js'
@@ -14,7 +14,7 @@ const redis = await startRedis(t)
 const operator = redis.client()
 const countReads = readCounter(operator)
 
-function createCachedApp(t: Test, options: Partial<OptionsWithUpstream> = {}): Promise<FastifyInstance> {
+function createCachedApp(t: Test, options: Partial<JwtSessionOptions> = {}): Promise<FastifyInstance> {
   return createApp(t, { upstream, redis: redis.client(), cache: true, ...options })
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import type { OptionsWithUpstream } from '../../lib/index.js'
+import type { JwtSessionOptions } from '../../lib/index.js'
 import { createApp, withToken } from '../fixtures/app.js'
 import { readCounter } from '../fixtures/count-reads.js'
 import { startProxy } from '../fixtures/redis/start-proxy.js'
@@ -11,7 +11,7 @@ import { upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
 
 /** An app that reaches Redis through a proxy, and another one that does so directly, without a cache. */
-async function createPair(t: Test, options: Partial<OptionsWithUpstream> = {}) {
+async function createPair(t: Test, options: Partial<JwtSessionOptions> = {}) {
   const redis = await startRedis(t)
   const operator = redis.client()
   const proxy = await startProxy(t, redis)

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
-import type { OptionsWithUpstream } from '../../lib/index.js'
+import type { JwtSessionOptions } from '../../lib/index.js'
 import { logout, withToken } from '../fixtures/app.js'
 import { createHost } from '../fixtures/host.js'
 import { STORES } from '../fixtures/stores.js'
@@ -8,7 +8,7 @@ import { STORES } from '../fixtures/stores.js'
 /** An app whose guarded `GET /run` answers what this makes of the request, and whose `GET /me` the session. */
 async function createRunner(
   t: Test,
-  options: Partial<OptionsWithUpstream>,
+  options: Partial<JwtSessionOptions>,
   run: (request: FastifyRequest, app: FastifyInstance) => unknown
 ): Promise<FastifyInstance> {
   const { app } = await createHost(t, {

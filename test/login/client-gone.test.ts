@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import {
   createMemoryStore,
   fastifyJwtSession,
-  type OptionsWithUpstream,
+  type JwtSessionOptions,
   type SessionStore,
   type UpstreamClient,
   type UpstreamContext
@@ -71,7 +71,7 @@ function createHeldStore() {
 /** An app that listens, and how to send it a login and hang up. */
 async function start(
   t: Test,
-  options: Pick<OptionsWithUpstream, 'upstream' | 'store'>,
+  options: Pick<JwtSessionOptions, 'upstream' | 'store'>,
   before: (app: FastifyInstance) => unknown = () => {}
 ) {
   const { lines, logger } = createLog()

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance, FastifyReply, FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { createMemoryStore, fastifyJwtSession, type OptionsWithUpstream } from '../../lib/index.js'
+import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions } from '../../lib/index.js'
 import { SECRET } from '../fixtures/app.js'
 import { createLog } from '../fixtures/log.js'
 import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
@@ -28,7 +28,7 @@ async function createSlowApp(
     server = {}
   }: {
     before?(app: FastifyInstance): unknown
-    options?: Partial<OptionsWithUpstream>
+    options?: Partial<JwtSessionOptions>
     server?: FastifyServerOptions
   } = {}
 ) {

@@ -4,8 +4,8 @@ import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import {
   createMemoryStore,
+  type JwtSessionOptions,
   type LogInOptions,
-  type OptionsWithUpstream,
   type UpstreamClient,
   type User
 } from '../../lib/index.js'
@@ -28,7 +28,7 @@ const UPSTREAM: UpstreamClient = {
 }
 
 /** `POST /magic` logs in the user of the body, with its options. */
-async function createMagicApp(t: Test, options: Partial<OptionsWithUpstream> = {}): Promise<FastifyInstance> {
+async function createMagicApp(t: Test, options: Partial<JwtSessionOptions> = {}): Promise<FastifyInstance> {
   return createApp(t, { upstream: UPSTREAM, userSchema, ...options }, {}, (app) => {
     app.post<{ Body: { user: User; options?: LogInOptions } }>('/magic', async (request, reply) =>
       app.sessions.login(request, reply, request.body.user, request.body.options)

@@ -217,7 +217,10 @@ t.test('what is missing is called required', async (t) => {
     t.match(await rejection(options), { option, message: `The \`${option}\` option is required` })
   }
   t.match(await rejection({ jwt, upstream: client }), { option: 'upstream.register' })
+  t.match(await rejection({ jwt }), { code: 'FST_JWT_SESSION_INVALID_OPTION', message: WITHOUT_UPSTREAM })
 })
+
+const WITHOUT_UPSTREAM = 'The `upstream` option is required, unless `routes.login` and `routes.register` are both false'
 
 t.test('redis and store that are undefined are refused: sessions do not fall back to memory', async (t) => {
   for (const name of ['redis', 'store']) {

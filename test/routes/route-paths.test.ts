@@ -1,10 +1,5 @@
 import t from 'tap'
-import {
-  fastifyJwtSession,
-  InvalidOptionError,
-  type JwtSessionOptions,
-  type OptionsWithUpstream
-} from '../../lib/index.js'
+import { fastifyJwtSession, InvalidOptionError, type JwtSessionOptions } from '../../lib/index.js'
 import { createApp, SECRET } from '../fixtures/app.js'
 import { createHost } from '../fixtures/host.js'
 import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
@@ -14,7 +9,7 @@ import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 const required: JwtSessionOptions = { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } }
 
 t.test('the prefix is the plugin’s or Fastify’s own, and the same either way', async (t) => {
-  const cases: [options: Partial<OptionsWithUpstream>, login: string, notFound: string][] = [
+  const cases: [options: Partial<JwtSessionOptions>, login: string, notFound: string][] = [
     [{}, '/user/login', '/login'],
     [{ routes: { prefix: '/auth' } }, '/auth/login', '/user/login'],
     [{ prefix: '/auth' }, '/auth/login', '/user/login'],

@@ -1,6 +1,6 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { createMemoryStore, type OptionsWithUpstream, type Session, type SessionStore } from '../../lib/index.js'
+import { createMemoryStore, type JwtSessionOptions, type Session, type SessionStore } from '../../lib/index.js'
 import { createSessionId } from '../../lib/model/session-id.js'
 import { createApp, logIn, logout, withToken } from '../fixtures/app.js'
 import { assertRefused } from '../fixtures/assert-refused.js'
@@ -11,7 +11,7 @@ const PATH = '/user/sessions'
 const NOT_FOUND =
   '{"statusCode":404,"code":"FST_JWT_SESSION_NOT_FOUND","error":"Not Found","message":"The user has no session with this id"}'
 
-function createRoutedApp(t: Test, options: Partial<OptionsWithUpstream> = {}): Promise<FastifyInstance> {
+function createRoutedApp(t: Test, options: Partial<JwtSessionOptions> = {}): Promise<FastifyInstance> {
   return createApp(t, { upstream, routes: { sessions: {} }, ...options })
 }
 

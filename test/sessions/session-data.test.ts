@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import {
   createMemoryStore,
   InvalidDataError,
-  type OptionsWithUpstream,
+  type JwtSessionOptions,
   type Session,
   type SessionStore
 } from '../../lib/index.js'
@@ -18,7 +18,7 @@ const MAX_BYTES = 4_096
 const INVALID = { name: 'InvalidDataError', code: 'FST_JWT_SESSION_INVALID_DATA', statusCode: 500 }
 
 /** `GET /data` answers the data, `POST /data` updates it by the body and answers what the handler then sees. */
-async function createDataApp(t: Test, options: Partial<OptionsWithUpstream>): Promise<FastifyInstance> {
+async function createDataApp(t: Test, options: Partial<JwtSessionOptions>): Promise<FastifyInstance> {
   const { app } = await createHost(t, {
     options,
     after(app) {

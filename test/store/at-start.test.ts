@@ -1,7 +1,7 @@
 import underPressure from '@fastify/under-pressure'
 import { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
-import { createMemoryStore, fastifyJwtSession, type OptionsWithUpstream } from '../../lib/index.js'
+import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions } from '../../lib/index.js'
 import { waitUntilReady } from '../../lib/store/wait-until-ready.js'
 import { createApp, SECRET, withToken } from '../fixtures/app.js'
 import { closedAtTeardown, startRedis } from '../fixtures/redis/start-redis.js'
@@ -11,7 +11,7 @@ import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
 const upstream = { baseUrl: 'http://127.0.0.1:1' }
 
-function start(t: Test, options: Partial<OptionsWithUpstream>, pluginTimeout = 1_000): PromiseLike<unknown> {
+function start(t: Test, options: Partial<JwtSessionOptions>, pluginTimeout = 1_000): PromiseLike<unknown> {
   const app = createWatchedFastify(t, { pluginTimeout })
   return app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, ...options })
 }

@@ -2,7 +2,7 @@ import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import { fastifyJwtSession, type OptionsWithUpstream } from '../../lib/index.js'
+import { fastifyJwtSession, type JwtSessionOptions } from '../../lib/index.js'
 import { createApp, SECRET, withToken } from '../fixtures/app.js'
 import { assertRefused } from '../fixtures/assert-refused.js'
 import { createLog } from '../fixtures/log.js'
@@ -11,7 +11,7 @@ import { type RawUpstream, response, startRawUpstream } from '../fixtures/raw-up
 
 const INVALID = { statusCode: 502, code: 'FST_JWT_SESSION_UPSTREAM_INVALID' }
 
-async function start(t: Test, options: Partial<OptionsWithUpstream> = {}, upstreamOptions: object = {}) {
+async function start(t: Test, options: Partial<JwtSessionOptions> = {}, upstreamOptions: object = {}) {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { ...options, upstream: { baseUrl: upstream.baseUrl, ...upstreamOptions } })
   return { upstream, app }

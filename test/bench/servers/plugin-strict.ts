@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
 import { Type } from 'typebox'
-import { fastifyJwtSession, type OptionsWithUpstream } from '../../../dist/index.js'
+import { fastifyJwtSession, type JwtSessionOptions } from '../../../dist/index.js'
 import { type BenchServer, type Environment, type Listening, listenFastify, meSchema, SECRET } from './bench-server.js'
 
 export const userSchema = Type.Object({ id: Type.String(), name: Type.String(), email: Type.String() })
@@ -15,7 +15,7 @@ declare module '../../../dist/index.js' {
 /** What the files of this plugin have in common: they differ in options only. */
 export async function startPlugin(
   { upstreamUrl }: Environment,
-  options: Partial<OptionsWithUpstream>
+  options: Partial<JwtSessionOptions>
 ): Promise<Listening> {
   const app = Fastify()
   const required = { jwt: { secret: SECRET }, upstream: { baseUrl: upstreamUrl } }

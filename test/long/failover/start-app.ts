@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { fastifyJwtSession, type OptionsWithUpstream } from '../../../lib/index.js'
+import { fastifyJwtSession, type JwtSessionOptions } from '../../../lib/index.js'
 import { SECRET } from '../../fixtures/app.js'
 import type { Teardown } from '../../fixtures/redis/start-redis.js'
 
@@ -7,7 +7,7 @@ import type { Teardown } from '../../fixtures/redis/start-redis.js'
 const upstream = { login: async (body: unknown) => ({ user: { id: (body as { username: string }).username } }) }
 
 /** An app with a private page, ready when its Redis answers, closed at the end if it is not before. */
-export async function startApp(t: Teardown, options: Partial<OptionsWithUpstream>): Promise<FastifyInstance> {
+export async function startApp(t: Teardown, options: Partial<JwtSessionOptions>): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, requireStoreAtStart: true, ...options })

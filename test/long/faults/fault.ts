@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { OptionsWithUpstream } from '../../../lib/index.js'
+import type { JwtSessionOptions } from '../../../lib/index.js'
 import type { StartedRedis } from '../../fixtures/redis/start-redis.js'
 import type { RespProxy } from '../../fixtures/redis/start-resp-proxy.js'
 
@@ -52,7 +52,7 @@ export interface Fault {
   /** On a TCP port, and not only on a socket. */
   tcp?: boolean
   password?: string
-  options?: Partial<OptionsWithUpstream>
+  options?: Partial<JwtSessionOptions>
 }
 
 /** Nobody can be asked. */

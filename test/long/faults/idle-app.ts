@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { OptionsWithUpstream } from '../../../lib/index.js'
+import type { JwtSessionOptions } from '../../../lib/index.js'
 import { withToken } from '../../fixtures/app.js'
 import type { Teardown } from '../../fixtures/redis/start-redis.js'
 import { until } from '../../fixtures/until.js'
@@ -26,7 +26,7 @@ export interface IdleApp {
 }
 
 /** An app in this process: with connections and beats of its own it is a process to Redis. */
-export async function startIdleApp(t: Watched, name: string, options: Partial<OptionsWithUpstream>): Promise<IdleApp> {
+export async function startIdleApp(t: Watched, name: string, options: Partial<JwtSessionOptions>): Promise<IdleApp> {
   const { app } = await createSessionApp(t, options)
   return {
     name,
@@ -54,7 +54,7 @@ export async function createDoor(t: Watched, { own, inject, options }: Scene, id
 export async function startIdleProcess(
   t: Teardown,
   name: string,
-  options: Partial<OptionsWithUpstream>
+  options: Partial<JwtSessionOptions>
 ): Promise<IdleApp> {
   const program = fileURLToPath(new URL('idle-process.ts', import.meta.url))
   const child = spawn(process.execPath, ['--import', 'tsx', program, JSON.stringify(options)], {

@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
-import type { OptionsWithUpstream, RedisOptions } from '../../../lib/index.js'
+import type { JwtSessionOptions, RedisOptions } from '../../../lib/index.js'
 import type { Watched } from '../../fixtures/watched-fastify.js'
 import { startIdleApp, startIdleProcess } from './idle-app.js'
 import type { IdleWay, Scene } from './idle-scene.js'
@@ -54,7 +54,7 @@ export async function startRole(t: Watched, role: Role, options: StartOptions) {
   const { client, isCached } = role
   const { scene, idleSeconds } = options
   const redis: RedisOptions | Redis | Cluster | undefined = client === 'own' ? scene.own : scene.inject?.()
-  const all: Partial<OptionsWithUpstream> = {
+  const all: Partial<JwtSessionOptions> = {
     ...(isCached && { cache: true as const }),
     requireStoreAtStart: false,
     session: { idleTimeoutSeconds: idleSeconds },

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Cluster, Redis } from 'ioredis'
-import type { OptionsWithUpstream, RedisOptions } from '../../../lib/index.js'
+import type { JwtSessionOptions, RedisOptions } from '../../../lib/index.js'
 import { closedAtTeardown, disconnectTimeout, type StartedRedis, startRedis } from '../../fixtures/redis/start-redis.js'
 import type { Watched } from '../../fixtures/watched-fastify.js'
 import { SHORT_PAUSES } from './subject.js'
@@ -12,7 +12,7 @@ export interface Scene {
   /** A client for one app. Absent: none is injected. */
   inject?(): Redis | Cluster
   /** Of each app. */
-  options?: Partial<OptionsWithUpstream>
+  options?: Partial<JwtSessionOptions>
   /** Resolves when nothing can be written any more. */
   start(): unknown
   /** Resolves when the cause is gone. */
@@ -35,7 +35,7 @@ export interface IdleWay {
 export interface OneServerWay extends Omit<IdleWay, 'open'> {
   /** Of redis-server. */
   args?: readonly string[]
-  options?: Partial<OptionsWithUpstream>
+  options?: Partial<JwtSessionOptions>
   start(redis: StartedRedis, operator: Redis): unknown
   end(redis: StartedRedis, operator: Redis): unknown
 }

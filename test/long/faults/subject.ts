@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { Cluster, Redis } from 'ioredis'
-import { fastifyJwtSession, type OptionsWithUpstream, type RedisClient, type RedisOptions } from '../../../lib/index.js'
+import { fastifyJwtSession, type JwtSessionOptions, type RedisClient, type RedisOptions } from '../../../lib/index.js'
 import { logIn, logout, SECRET, withToken } from '../../fixtures/app.js'
 import { closedAtTeardown, disconnectTimeout, type Teardown } from '../../fixtures/redis/start-redis.js'
 import { upstream } from '../../fixtures/tokens.js'
@@ -107,7 +107,7 @@ function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): RedisC
 }
 
 /** An app with `GET /me` and `PUT /me/data` behind the guard, and a count of the runs of the former. */
-export async function createSessionApp(t: Watched, options: Partial<OptionsWithUpstream>) {
+export async function createSessionApp(t: Watched, options: Partial<JwtSessionOptions>) {
   const app = createWatchedFastify(t)
   let handlerRuns = 0
   await app.register(fastifyJwtSession, {

@@ -1,7 +1,7 @@
 // A process of its own, started by measured-app.ts: the app that is measured and nothing else.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import Fastify from 'fastify'
-import { fastifyJwtSession, type OptionsWithUpstream } from '../../../lib/index.js'
+import { fastifyJwtSession, type JwtSessionOptions } from '../../../lib/index.js'
 import { SECRET } from '../../fixtures/planted-secrets.js'
 
 /** What the app says of itself since it was asked last. */
@@ -12,7 +12,7 @@ export interface AppFigures {
   httpSockets: number
 }
 
-const options: Pick<OptionsWithUpstream, 'redis' | 'upstream' | 'cache'> = JSON.parse(process.argv[2] ?? '')
+const options: Pick<JwtSessionOptions, 'redis' | 'upstream' | 'cache'> = JSON.parse(process.argv[2] ?? '')
 const app = Fastify()
 await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, ...options })
 app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { createRedisStore, type OptionsWithUpstream } from '../../../lib/index.js'
+import { createRedisStore, type JwtSessionOptions } from '../../../lib/index.js'
 import { createBreaker } from '../../../lib/internal/circuit-breaker.js'
 import { createSessionId } from '../../../lib/model/session-id.js'
 import { RedisStore } from '../../../lib/store/redis/redis-store.js'
@@ -22,7 +22,7 @@ interface Pair {
   master: StartedRedis
   replica: StartedRedis
   /** An app that waits for the replica. */
-  start(options?: Partial<OptionsWithUpstream>, server?: FastifyServerOptions): Promise<FastifyInstance>
+  start(options?: Partial<JwtSessionOptions>, server?: FastifyServerOptions): Promise<FastifyInstance>
   /** What the replica keeps under this id. */
   onReplica(id: string): Promise<FoundRecord | null>
 }

@@ -43,7 +43,6 @@ describe('register()', () => {
   test('refuses what the contract does not name', () => {
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession)
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, {})
-    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt })
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt: { secret: 5 }, upstream })
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt: {}, upstream })
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, unknown: true })
@@ -54,16 +53,34 @@ describe('register()', () => {
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: 'redis://127.0.0.1' })
   })
 
-  test('needs an upstream, unless login and register are both false', () => {
+  test('takes an upstream or none: which of both fits the routes is checked at run time', () => {
     for (const secret of [new Uint8Array(32), [new Uint8Array(32), 'text']]) {
       expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt: { secret }, upstream })
     }
     const none = { login: false, register: false } as const
     expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, routes: none })
     expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, routes: none })
-    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, routes: { login: false } })
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, routes: { login: false } })
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream: undefined, routes: none })
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: undefined })
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, store: undefined })
+  })
+
+  test('has one interface of options, for Partial<>, spreads and interfaces of an application', () => {
+    interface AppOptions extends JwtSessionOptions {
+      port: number
+    }
+    const { port, ...own }: AppOptions = { port: 1, jwt, upstream }
+    expect(port).type.toBe<number>()
+    expect(own).type.toBeAssignableTo<JwtSessionOptions>()
+    const some: Partial<JwtSessionOptions> = { routes: { login: false } }
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, ...some })
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, { ...some, ...own })
+    const routes: Pick<JwtSessionOptions, 'jwt' | 'routes'> = { jwt, routes: { login: false, register: false } }
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, routes)
+    const isOpen = Boolean(process.env.OPEN)
+    const login = isOpen ? undefined : (false as const)
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, routes: { login } })
   })
 
   test('takes each form of the lifetimes, the limit and the routes, and no other', () => {
