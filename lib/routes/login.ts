@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { UpstreamInvalidError } from '../errors.js'
+import { InvalidDataError, UpstreamInvalidError } from '../errors.js'
 import { answerOnce, watchFromStart } from '../http/client-presence.js'
 import { errorAnswers } from '../http/schemas.js'
 import { PlainCause } from '../internal/redact-error.js'
@@ -28,10 +28,15 @@ export function mountLogin(scope: FastifyInstance, { path, config, schema }: Bod
       const login = await upstream?.login(body, { headers, ip, presence: watch })
       const user = users.parse(login?.user)
       if (user === null) throw new UpstreamInvalidError(new PlainCause(`login: ${users.explain(login?.user)}`))
-      const answer = await logIn(request, reply, { user, data: login?.data, watch })
+      const answer = await logIn(request, reply, { user, data: login?.data, watch }).catch(blameUpstream)
       // A hook of the host may have set another status in advance.
       reply.code(200)
       return answer
     })
   )
+}
+
+/** Data that no session may have is the upstream's fault here: the application has passed no data of its own. */
+function blameUpstream(error: unknown): never {
+  throw error instanceof InvalidDataError ? new UpstreamInvalidError(new PlainCause(`login: ${error.message}`)) : error
 }

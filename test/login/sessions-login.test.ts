@@ -10,6 +10,7 @@ import {
   type User
 } from '../../lib/index.js'
 import { createApp, logIn, SECRET, withToken } from '../fixtures/app.js'
+import { createLog } from '../fixtures/log.js'
 import { STORES } from '../fixtures/stores.js'
 import { until } from '../fixtures/until.js'
 
@@ -234,11 +235,29 @@ t.test('session.maxDataBytes bounds the data of a login and of an update', async
     url: '/user/login',
     payload: { username: 'ada {"a":"12345"}', password: 'x' }
   })
-  t.equal(tooLong.statusCode, 500)
+  t.equal(tooLong.statusCode, 502)
+  t.equal((await app.inject(magic('ada', { data: { a: '12345' } }))).json().code, code)
   t.equal((await app.sessions.list('ada')).length, 1)
   const none = await createMagicApp(t, { session: { maxDataBytes: 0 } })
   t.strictSame((await none.sessions.create({ id: 'ada' }, { data: {} })).session.data, {})
   await t.rejects(none.sessions.create({ id: 'ada' }, { data: { a: 1 } }), { code })
+})
+
+t.test('data of the upstream that no session may have is an invalid reply of the upstream', async (t) => {
+  const { lines, logger } = createLog()
+  const options = { upstream: UPSTREAM, session: { maxDataBytes: 12 } }
+  const app = await createApp(t, options, { logger })
+  for (const data of ['{"a":"12345"}', '[1]', '"text"', 'null']) {
+    const payload = { username: `ada ${data}`, password: 'x' }
+    const { statusCode, body } = await app.inject({ method: 'POST', url: '/user/login', payload })
+    t.equal(statusCode, 502, data)
+    t.match(JSON.parse(body), { code: 'FST_JWT_SESSION_UPSTREAM_INVALID' })
+    const line = lines.find((line) => line.includes('FST_JWT_SESSION_UPSTREAM_INVALID')) ?? ''
+    t.equal(JSON.parse(line).cause, 'login: The data of a session must be a JSON object of at most 12 bytes')
+    t.notMatch(line, '12345')
+    lines.length = 0
+  }
+  t.strictSame(await app.sessions.list('ada'), [])
 })
 
 t.test('data that is longer than today’s limit goes along all the same', async (t) => {
