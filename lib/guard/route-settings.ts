@@ -1,7 +1,7 @@
 import type { RouteOptions } from 'fastify'
 import { InvalidOptionError } from '../errors.js'
 import type { AnyRequest } from '../http/error-reply.js'
-import { checkCount, checkFields, checkSwitch } from '../options/checks.js'
+import { checkInteger, checkFields, checkBoolean } from '../options/checks.js'
 import type { SessionRouteSettings } from '../options/session-route-settings.js'
 import { checkHooksOfRoute, hasGuard, hasRouteGuard } from './guard-hooks.js'
 
@@ -25,9 +25,9 @@ function resolveSettings(config: object | undefined): ResolvedRouteSettings {
   const { optional, freshSeconds, slide } = ownFields(isPublic ? {} : checkFields(OPTION, session, FIELDS))
   return {
     isPublic,
-    optional: checkSwitch(`${OPTION}.optional`, optional, false),
-    freshSeconds: checkCount(`${OPTION}.freshSeconds`, freshSeconds, Number.POSITIVE_INFINITY),
-    slide: checkSwitch(`${OPTION}.slide`, slide, true)
+    optional: checkBoolean(`${OPTION}.optional`, optional, false),
+    freshSeconds: checkInteger(`${OPTION}.freshSeconds`, freshSeconds, Number.POSITIVE_INFINITY),
+    slide: checkBoolean(`${OPTION}.slide`, slide, true)
   }
 }
 

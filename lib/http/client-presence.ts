@@ -11,7 +11,7 @@ export interface ClientPresence {
 }
 
 /** The reply to one request, watched until the response has finished or the connection has closed. */
-export interface AnswerWatch extends ClientPresence {
+export interface ReplyWatch extends ClientPresence {
   /** `performance.now()` when the watch began. */
   readonly startedAt: number
   /** Whether the host has begun to reply: by a timer of the application, or by the `handlerTimeout` of Fastify. */
@@ -34,7 +34,7 @@ export function watchFromStart(_request: AnyRequest, reply: AnyReply, done: () =
 }
 
 /** The watch of the request. A watch that begins here, in a handler of the application, may begin after the reply. */
-export function watchAnswer(reply: AnyReply): AnswerWatch {
+export function watchReply(reply: AnyReply): ReplyWatch {
   return watches.get(reply) ?? new SendCounter(reply, isReplyWaiting(reply))
 }
 
@@ -42,11 +42,8 @@ export function watchAnswer(reply: AnyReply): AnswerWatch {
  * Runs the handler of a slow route. An error of the handler is dropped when the host has replied meanwhile: of two replies
  * the client might get the status of the first and the body of the second.
  */
-export async function answerOnce<T>(
-  reply: AnyReply,
-  handle: (watch: AnswerWatch) => Promise<T>
-): Promise<T | AnyReply> {
-  const watch = watchAnswer(reply)
+export async function replyOnce<T>(reply: AnyReply, handle: (watch: ReplyWatch) => Promise<T>): Promise<T | AnyReply> {
+  const watch = watchReply(reply)
   try {
     return await handle(watch)
   } catch (error) {
@@ -55,7 +52,7 @@ export async function answerOnce<T>(
   }
 }
 
-class SendCounter implements AnswerWatch {
+class SendCounter implements ReplyWatch {
   readonly startedAt = performance.now()
   readonly #reply: AnyReply
   readonly #wasAnswered: boolean
@@ -103,7 +100,7 @@ class SendCounter implements AnswerWatch {
 }
 
 /** A client that is assumed to be present, for work that continues after the client has gone. */
-export const ALWAYS_THERE: ClientPresence = { isGone: false, onGone() {} }
+export const ALWAYS_PRESENT: ClientPresence = { isGone: false, onGone() {} }
 
 /**
  * Whether an error reply of the host waits in an `onSend` hook. The status alone is no evidence: a hook may set a default

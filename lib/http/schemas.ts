@@ -38,14 +38,14 @@ const ERRORS = {
 } as const
 
 /** Response schemas for the errors a route may answer, for documentation such as @fastify/swagger makes. */
-export function errorAnswers(...statusCodes: (keyof typeof ERRORS)[]) {
+export function errorResponses(...statusCodes: (keyof typeof ERRORS)[]) {
   return Object.fromEntries(
     statusCodes.map((statusCode) => [statusCode, { ...errorSchema, description: ERRORS[statusCode] }])
   )
 }
 
 /** Schema of a point in time, in ISO 8601. */
-export function time(description: string) {
+export function timeSchema(description: string) {
   return Type.String({ format: 'date-time', description })
 }
 

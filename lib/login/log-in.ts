@@ -1,5 +1,5 @@
 import { ClientGoneError } from '../errors.js'
-import { type AnswerWatch, watchAnswer } from '../http/client-presence.js'
+import { type ReplyWatch, watchReply } from '../http/client-presence.js'
 import type { AnyReply, AnyRequest, ErrorReplies } from '../http/error-reply.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Session, SessionData, User } from '../model/session.js'
@@ -34,7 +34,7 @@ export interface LogInAnswer {
 export interface LogInDetails extends LogInOptions {
   user: User
   /** Default: watched from now on. */
-  watch?: AnswerWatch
+  watch?: ReplyWatch
 }
 
 /** What a login does once the user is known: opens the session and makes the answer. */
@@ -76,7 +76,7 @@ export function createLogIn({ sessions, accessTokens, errorReplies }: LogInParts
     }
   }
 
-  return async (request, reply, { user, data, ttlSeconds, watch = watchAnswer(reply) }) => {
+  return async (request, reply, { user, data, ttlSeconds, watch = watchReply(reply) }) => {
     if (watch.isGone) throw new ClientGoneError()
     const budget = sessions.newBudget()
     const { startedAt } = watch

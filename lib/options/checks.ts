@@ -7,14 +7,14 @@ import { isPlainObject } from '../internal/json.js'
 const MAX_COUNT = 2 ** 31 - 1
 
 /** Anything but undefined. */
-export function checkGiven<T>(option: string, value: T | undefined): T {
+export function checkRequired<T>(option: string, value: T | undefined): T {
   if (value === undefined) throw new InvalidOptionError(option, 'is required')
   return value
 }
 
 /** An object literal without unknown keys. `parent` is empty for the options themselves. */
 export function checkFields<T extends object>(parent: string, value: T, known: readonly string[]): T {
-  checkGiven(parent || 'options', value)
+  checkRequired(parent || 'options', value)
   if (!isPlainObject(value)) throw new InvalidOptionError(parent || 'options', 'must be a plain object')
   const unknown = Object.keys(value).find((key) => !known.includes(key))
   if (unknown !== undefined) throw new InvalidOptionError(parent ? `${parent}.${unknown}` : unknown, 'is not known')
@@ -22,12 +22,12 @@ export function checkFields<T extends object>(parent: string, value: T, known: r
 }
 
 /** Only undefined means "the default": null is a mistake that is reported. */
-export function orEmpty<T extends object>(value: T | undefined): T {
+export function orDefaultEmpty<T extends object>(value: T | undefined): T {
   return value === undefined ? ({} as T) : value
 }
 
 /** An integer within the range, or the default. */
-export function checkCount<T>(
+export function checkInteger<T>(
   option: string,
   value: unknown,
   byDefault: T,
@@ -41,7 +41,7 @@ export function checkCount<T>(
 }
 
 /** True or false, or the default. */
-export function checkSwitch(option: string, value: unknown, byDefault: boolean): boolean {
+export function checkBoolean(option: string, value: unknown, byDefault: boolean): boolean {
   if (value === undefined) return byDefault
   if (typeof value !== 'boolean') throw new InvalidOptionError(option, 'must be true or false')
   return value

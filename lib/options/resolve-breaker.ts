@@ -1,5 +1,5 @@
 import type { BreakerLimits } from '../internal/circuit-breaker.js'
-import { checkCount, checkFields, orEmpty } from './checks.js'
+import { checkFields, checkInteger, orDefaultEmpty } from './checks.js'
 import type { BreakerOptions, JwtSessionOptions } from './options.js'
 
 /** The limits of each breaker, with every default. */
@@ -10,7 +10,7 @@ export interface ResolvedBreakers {
 
 /** @throws {InvalidOptionError} */
 export function resolveBreakers(breaker: JwtSessionOptions['breaker']): ResolvedBreakers {
-  const { store, upstream } = checkFields('breaker', orEmpty(breaker), ['store', 'upstream'])
+  const { store, upstream } = checkFields('breaker', orDefaultEmpty(breaker), ['store', 'upstream'])
   return {
     store: resolveBreaker('breaker.store', store, 10_000),
     // Each login in flight has a socket to the upstream, and the client's.
@@ -19,10 +19,10 @@ export function resolveBreakers(breaker: JwtSessionOptions['breaker']): Resolved
 }
 
 function resolveBreaker(option: string, limits: BreakerOptions | undefined, maxInFlight: number): BreakerLimits {
-  const given = checkFields(option, orEmpty(limits), ['failures', 'probeAfterMs', 'maxInFlight'])
+  const given = checkFields(option, orDefaultEmpty(limits), ['failures', 'probeAfterMs', 'maxInFlight'])
   return {
-    failures: checkCount(`${option}.failures`, given.failures, 5),
-    probeAfterMs: checkCount(`${option}.probeAfterMs`, given.probeAfterMs, 250),
-    maxInFlight: checkCount(`${option}.maxInFlight`, given.maxInFlight, maxInFlight)
+    failures: checkInteger(`${option}.failures`, given.failures, 5),
+    probeAfterMs: checkInteger(`${option}.probeAfterMs`, given.probeAfterMs, 250),
+    maxInFlight: checkInteger(`${option}.maxInFlight`, given.maxInFlight, maxInFlight)
   }
 }

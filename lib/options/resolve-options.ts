@@ -5,7 +5,14 @@ import type { SessionStore } from '../store/session-store.js'
 import type { StoreChoice } from '../store/store-config.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
 import type { UpstreamChoice } from '../upstream/upstream-config.js'
-import { checkCount, checkFields, checkOptionalFunction, checkOptionalText, checkSwitch, hasMethods } from './checks.js'
+import {
+  checkBoolean,
+  checkFields,
+  checkInteger,
+  checkOptionalFunction,
+  checkOptionalText,
+  hasMethods
+} from './checks.js'
 import type { JwtSessionOptions } from './options.js'
 import { type ResolvedBreakers, resolveBreakers } from './resolve-breaker.js'
 import { resolveRedis } from './resolve-redis.js'
@@ -61,8 +68,8 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
       claims: checkOptionalFunction('jwt.claims', jwt.claims) ?? (() => ({}))
     },
     store,
-    storeTimeoutMs: checkCount('storeTimeoutMs', options.storeTimeoutMs, 500),
-    requireStoreAtStart: checkSwitch(
+    storeTimeoutMs: checkInteger('storeTimeoutMs', options.storeTimeoutMs, 500),
+    requireStoreAtStart: checkBoolean(
       'requireStoreAtStart',
       options.requireStoreAtStart,
       store.kind === 'redis-options'
@@ -116,7 +123,7 @@ const UNDEFINED_STORE =
 const STORE_METHODS: (keyof SessionStore)[] = ['create', 'find', 'replace', 'end', 'endAll', 'list']
 
 function resolveMinReplicas(minReplicas: unknown, { kind }: StoreChoice): number | null {
-  const count = checkCount('minReplicas', minReplicas, null)
+  const count = checkInteger('minReplicas', minReplicas, null)
   if (count !== null && (kind === 'memory' || kind === 'custom')) {
     throw new InvalidOptionError('minReplicas', 'needs `redis`: no other store has replicas to wait for')
   }
@@ -131,7 +138,7 @@ function resolveUpstream({ upstream, routes }: JwtSessionOptions): UpstreamChoic
   if (hasMethods<UpstreamClient>(upstream, 'login')) {
     checkOptionalFunction('upstream.register', upstream.register)
     checkOptionalFunction('upstream.logout', upstream.logout)
-    const timeoutMs = checkCount('upstream.timeoutMs', upstream.timeoutMs, DEFAULT_TIMEOUT_MS)
+    const timeoutMs = checkInteger('upstream.timeoutMs', upstream.timeoutMs, DEFAULT_TIMEOUT_MS)
     return { kind: 'custom', client: upstream, timeoutMs }
   }
   return { kind: 'http', options: resolveHttpUpstream(upstream) }
@@ -154,7 +161,7 @@ function resolveCache({ cache = false, store }: JwtSessionOptions): ResolvedCach
   }
   const options = checkFields('cache', cache === true ? {} : cache, ['maxEntries', 'maxStaleMs'])
   return {
-    maxEntries: checkCount('cache.maxEntries', options.maxEntries, 10_000),
-    maxStaleMs: checkCount('cache.maxStaleMs', options.maxStaleMs, 1_000, { min: 100 })
+    maxEntries: checkInteger('cache.maxEntries', options.maxEntries, 10_000),
+    maxStaleMs: checkInteger('cache.maxStaleMs', options.maxStaleMs, 1_000, { min: 100 })
   }
 }

@@ -3,7 +3,7 @@ import { IsObject, type TObject } from 'typebox'
 import { InvalidOptionError } from '../errors.js'
 import { defaultLoginSchema, defaultRegisterSchema } from '../http/schemas.js'
 import { isPlainObject } from '../internal/json.js'
-import { checkFields, checkPath, orEmpty } from './checks.js'
+import { checkFields, checkPath, orDefaultEmpty } from './checks.js'
 import type {
   BodyRouteOptions,
   JwtSessionOptions,
@@ -42,7 +42,7 @@ export interface BodyRoute extends Route {
  * @throws {InvalidOptionError}
  */
 export function resolveRoutes(options: JwtSessionOptions, canRegister: boolean): ResolvedRoutes {
-  const routes: RoutesOptions = checkFields('routes', orEmpty(options.routes), ['prefix', 'security', ...ROUTES])
+  const routes: RoutesOptions = checkFields('routes', orDefaultEmpty(options.routes), ['prefix', 'security', ...ROUTES])
   if (routes.register && !canRegister) {
     throw new InvalidOptionError('routes.register', 'needs an upstream with a `register` method')
   }
@@ -104,7 +104,7 @@ function resolveConfig(
 
 /** Their values are checked with those of all other routes, when the route is added. */
 function mergeSettings(option: string, byDefault: SessionRouteSettings, given: unknown): SessionRouteSettings {
-  const settings: object = checkFields(option, orEmpty(given as object | undefined), ['freshSeconds', 'slide'])
+  const settings: object = checkFields(option, orDefaultEmpty(given as object | undefined), ['freshSeconds', 'slide'])
   const isGiven = ([, value]: [string, unknown]) => value !== undefined
   return { ...byDefault, ...Object.fromEntries(Object.entries(settings).filter(isGiven)) }
 }

@@ -1,7 +1,7 @@
 import { createPublicKey, X509Certificate } from 'node:crypto'
 import { isUint8Array } from 'node:util/types'
 import { InvalidOptionError } from '../errors.js'
-import { checkGiven } from './checks.js'
+import { checkRequired } from './checks.js'
 
 const MIN_BYTES = 32
 
@@ -11,7 +11,7 @@ const MIN_BYTES = 32
  * @throws {InvalidOptionError} without a word of the secret
  */
 export function resolveSecrets(option: unknown): readonly Buffer[] {
-  checkGiven('jwt.secret', option)
+  checkRequired('jwt.secret', option)
   const secrets: unknown[] = Array.isArray(option) ? Array.from(option) : [option]
   if (secrets.length === 0) throw new InvalidOptionError('jwt.secret', 'must not be an empty array')
   return secrets.map(resolveSecret)

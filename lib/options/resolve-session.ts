@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors.js'
 import type { SessionLimit } from '../store/session-store.js'
-import { checkCount, checkFields, orEmpty } from './checks.js'
+import { checkFields, checkInteger, orDefaultEmpty } from './checks.js'
 import type { SessionOptions } from './options.js'
 
 /** How long sessions live, and how many a user may have. */
@@ -16,26 +16,26 @@ export interface ResolvedSession {
 
 /** @throws {InvalidOptionError} */
 export function resolveSession(input: SessionOptions | undefined): ResolvedSession {
-  const options = checkFields('session', orEmpty(input), [
+  const options = checkFields('session', orDefaultEmpty(input), [
     'ttlSeconds',
     'idleTimeoutSeconds',
     'maxPerUser',
     'onMaxPerUser',
     'maxDataBytes'
   ])
-  const ttlSeconds = checkCount('session.ttlSeconds', options.ttlSeconds, 43_200)
+  const ttlSeconds = checkInteger('session.ttlSeconds', options.ttlSeconds, 43_200)
   return {
     ttlSeconds,
     idleTimeoutSeconds: resolveIdleTimeout(options.idleTimeoutSeconds, ttlSeconds),
     limit: resolveLimit(options),
     isDefaultLimit: options.maxPerUser === undefined,
-    maxDataBytes: checkCount('session.maxDataBytes', options.maxDataBytes, 4_096, { min: 0, max: 65_536 })
+    maxDataBytes: checkInteger('session.maxDataBytes', options.maxDataBytes, 4_096, { min: 0, max: 65_536 })
   }
 }
 
 function resolveIdleTimeout(option: SessionOptions['idleTimeoutSeconds'], ttlSeconds: number): number | null {
   if (option === false) return null
-  const idleTimeoutSeconds = checkCount('session.idleTimeoutSeconds', option, Math.min(1_800, ttlSeconds))
+  const idleTimeoutSeconds = checkInteger('session.idleTimeoutSeconds', option, Math.min(1_800, ttlSeconds))
   if (idleTimeoutSeconds > ttlSeconds) {
     throw new InvalidOptionError('session.idleTimeoutSeconds', 'must not be longer than `session.ttlSeconds`')
   }
@@ -46,6 +46,6 @@ function resolveLimit({ maxPerUser, onMaxPerUser = 'evict-oldest' }: SessionOpti
   if (onMaxPerUser !== 'evict-oldest' && onMaxPerUser !== 'reject') {
     throw new InvalidOptionError('session.onMaxPerUser', "must be 'evict-oldest' or 'reject'")
   }
-  const max = checkCount('session.maxPerUser', maxPerUser, 100, { max: 1_000 })
+  const max = checkInteger('session.maxPerUser', maxPerUser, 100, { max: 1_000 })
   return { max, onFull: onMaxPerUser === 'reject' ? 'reject' : 'evict' }
 }

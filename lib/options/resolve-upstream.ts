@@ -1,14 +1,14 @@
 import { InvalidOptionError } from '../errors.js'
 import type { HttpUpstreamConfig } from '../upstream/upstream-config.js'
 import type { UpstreamDispatcher } from '../upstream/upstream-dispatcher.js'
-import { checkCount, checkFields, checkGiven, checkOptionalFunction, checkSwitch, hasMethods } from './checks.js'
+import { checkBoolean, checkFields, checkInteger, checkOptionalFunction, checkRequired, hasMethods } from './checks.js'
 import { resolveHeaders } from './resolve-upstream-headers.js'
 import type { HttpUpstreamOptions } from './upstream-options.js'
 
 /** @throws {InvalidOptionError} */
 export function resolveHttpUpstream(input: HttpUpstreamOptions): HttpUpstreamConfig {
   const options = checkFields('upstream', input, OPTIONS)
-  const { origin, basePath } = parseBaseUrl(checkGiven('upstream.baseUrl', options.baseUrl))
+  const { origin, basePath } = parseBaseUrl(checkRequired('upstream.baseUrl', options.baseUrl))
   const { dispatcher, logoutPath } = options
   if (dispatcher !== undefined && !hasMethods<UpstreamDispatcher>(dispatcher, 'request')) {
     throw new InvalidOptionError('upstream.dispatcher', 'must be an undici Dispatcher')
@@ -24,10 +24,10 @@ export function resolveHttpUpstream(input: HttpUpstreamOptions): HttpUpstreamCon
       logout: logoutPath === undefined ? undefined : pathOf('logoutPath')
     },
     dispatcher,
-    timeoutMs: checkCount('upstream.timeoutMs', options.timeoutMs, DEFAULT_TIMEOUT_MS),
-    maxResponseBytes: checkCount('upstream.maxResponseBytes', options.maxResponseBytes, 65_536),
+    timeoutMs: checkInteger('upstream.timeoutMs', options.timeoutMs, DEFAULT_TIMEOUT_MS),
+    maxResponseBytes: checkInteger('upstream.maxResponseBytes', options.maxResponseBytes, 65_536),
     ...resolveHeaders(options),
-    forwardClientIp: checkSwitch('upstream.forwardClientIp', options.forwardClientIp, false),
+    forwardClientIp: checkBoolean('upstream.forwardClientIp', options.forwardClientIp, false),
     mapCredentials: functionOf('mapCredentials'),
     mapRegistration: functionOf('mapRegistration'),
     mapError: functionOf('mapError'),

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { errorAnswers, nullable, time, toIsoTime } from '../http/schemas.js'
+import { errorResponses, nullable, timeSchema, toIsoTime } from '../http/schemas.js'
 import type { Route } from '../options/resolve-routes.js'
 import type { RouteDeps } from './route-deps.js'
 
@@ -10,13 +10,13 @@ export function mountCurrentSession(scope: FastifyInstance, { path, config }: Ro
   const ok = Type.Object(
     {
       user: options.userSchema,
-      created_at: time('The login'),
-      expires_at: time('Absolute expiry'),
+      created_at: timeSchema('The login'),
+      expires_at: timeSchema('Absolute expiry'),
       idle_expires_at: nullable(time('Expiry without further activity; null without an idle timeout'))
     },
     { description: 'The session' }
   )
-  const response = { 200: ok, ...errorAnswers(401, 503) }
+  const response = { 200: ok, ...errorResponses(401, 503) }
   const schema = { summary: 'Who is logged in, and until when', response, ...options.routes.security }
 
   scope.get(path, { schema, config, preHandler: verifySession }, async ({ session }) => {

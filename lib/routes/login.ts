@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { InvalidDataError, UpstreamInvalidError } from '../errors.js'
-import { answerOnce, watchFromStart } from '../http/client-presence.js'
-import { errorAnswers } from '../http/schemas.js'
+import { replyOnce, watchFromStart } from '../http/client-presence.js'
+import { errorResponses } from '../http/schemas.js'
 import { PlainCause } from '../internal/redact-error.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
 import { tokenAnswerSchema } from '../token/transport.js'
@@ -19,11 +19,11 @@ export function mountLogin(scope: FastifyInstance, { path, config, schema }: Bod
     },
     { description: 'The session is open' }
   )
-  const response = { 200: ok, ...errorAnswers(400, 401, 409, 413, 415, 429, 502, 503, 504) }
+  const response = { 200: ok, ...errorResponses(400, 401, 409, 413, 415, 429, 502, 503, 504) }
 
   const route = { config, onRequest: watchFromStart, schema: { summary: 'Log in', body: schema, response } }
   scope.post(path, route, (request, reply) =>
-    answerOnce(reply, async (watch) => {
+    replyOnce(reply, async (watch) => {
       const { headers, ip, body } = request
       const login = await upstream?.login(body, { headers, ip, presence: watch })
       const user = users.parse(login?.user)

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { ALWAYS_THERE } from '../http/client-presence.js'
-import { errorAnswers } from '../http/schemas.js'
+import { ALWAYS_PRESENT } from '../http/client-presence.js'
+import { errorResponses } from '../http/schemas.js'
 import { redactError } from '../internal/redact-error.js'
 import { decodeRecord } from '../model/session-record.js'
 import type { Route } from '../options/resolve-routes.js'
@@ -13,7 +13,7 @@ import type { RouteDeps } from './route-deps.js'
 /** `POST /user/logout`: ends the session of the request's token. Without a session the response is 204 too. */
 export function mountLogout(scope: FastifyInstance, { path, config }: Route, deps: RouteDeps): void {
   const { upstream, users, accessTokens, sessions, errorReplies } = deps
-  const response = { 204: Type.Null({ description: 'The session has ended' }), ...errorAnswers(503) }
+  const response = { 204: Type.Null({ description: 'The session has ended' }), ...errorResponses(503) }
 
   /** Notifies also after a disconnect: a page often navigates away right after the logout. */
   async function notifyUpstream({ headers, ip, log }: FastifyRequest, { id, record }: StoredSession): Promise<void> {
@@ -21,7 +21,7 @@ export function mountLogout(scope: FastifyInstance, { path, config }: Route, dep
     // The logout succeeds without decoding the record.
     if (decoded === null) return log.error('The upstream was not notified of a logout: the session cannot be read')
     try {
-      await upstream?.logout?.(decoded.session, { headers, ip, presence: ALWAYS_THERE })
+      await upstream?.logout?.(decoded.session, { headers, ip, presence: ALWAYS_PRESENT })
     } catch (error) {
       const { code, cause } = toUpstreamError('logout', error)
       log.warn({ code, cause: redactError(cause).message }, 'The upstream was not notified of a logout')

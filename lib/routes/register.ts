@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { type TObject, type TSchema, Type } from 'typebox'
-import { answerOnce, watchFromStart } from '../http/client-presence.js'
-import { errorAnswers } from '../http/schemas.js'
+import { replyOnce, watchFromStart } from '../http/client-presence.js'
+import { errorResponses } from '../http/schemas.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
 import type { RouteDeps } from './route-deps.js'
 
@@ -16,11 +16,11 @@ export function mountRegister(
   { options: { userSchema }, upstream, users }: RouteDeps
 ): void {
   const created = Type.Object({ user: partialSchemaOf(userSchema) }, { description: 'The user exists now' })
-  const response = { 201: created, ...errorAnswers(400, 409, 413, 415, 422, 429, 502, 503, 504) }
+  const response = { 201: created, ...errorResponses(400, 409, 413, 415, 422, 429, 502, 503, 504) }
 
   const route = { config, onRequest: watchFromStart, schema: { summary: 'Register', body: schema, response } }
   scope.post(path, route, (request, reply) =>
-    answerOnce(reply, async (presence) => {
+    replyOnce(reply, async (presence) => {
       const { headers, ip, body } = request
       const registered = await upstream?.register?.(body, { headers, ip, presence })
       reply.code(201)

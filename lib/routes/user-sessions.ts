@@ -2,16 +2,16 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { SessionNotFoundError } from '../errors.js'
 import { budgetOf } from '../guard/request-session.js'
-import { errorAnswers, nullable, time, toIsoTime } from '../http/schemas.js'
+import { errorResponses, nullable, timeSchema, toIsoTime } from '../http/schemas.js'
 import type { Session } from '../model/session.js'
 import type { Route } from '../options/resolve-routes.js'
 import type { RouteDeps } from './route-deps.js'
 
 const sessionSchema = Type.Object({
   id: Type.String({ description: 'For `DELETE`' }),
-  created_at: time('The login'),
-  last_seen_at: time('The last activity, to a tenth of the idle timeout'),
-  expires_at: time('Absolute expiry'),
+  created_at: timeSchema('The login'),
+  last_seen_at: timeSchema('The last activity, to a tenth of the idle timeout'),
+  expires_at: timeSchema('Absolute expiry'),
   ip: nullable(Type.String({ description: 'IP address of the login' })),
   user_agent: nullable(Type.String({ description: '`User-Agent` of the login' })),
   current: Type.Boolean({ description: "Whether this is the request's session" })
@@ -27,7 +27,7 @@ export function mountUserSessions(scope: FastifyInstance, route: Route, deps: Ro
 function mountList(scope: FastifyInstance, { path, config }: Route, deps: RouteDeps): void {
   const { options, sessions, verifySession } = deps
   const list = Type.Array(sessionSchema, { description: 'The live sessions of the user, the oldest first' })
-  const response = { 200: list, ...errorAnswers(401, 503) }
+  const response = { 200: list, ...errorResponses(401, 503) }
   const schema = { summary: 'My sessions', response, ...options.routes.security }
 
   scope.get(path, { schema, config, preHandler: verifySession }, async ({ session: current }) => {
@@ -50,7 +50,7 @@ function toBody({ id, createdAt, lastSeenAt, expiresAt, ip, userAgent }: Session
 function mountEndOthers(scope: FastifyInstance, { path, config }: Route, deps: RouteDeps): void {
   const { options, sessions, verifySession } = deps
   const ended = Type.Null({ description: 'The other sessions have ended' })
-  const response = { 204: ended, ...errorAnswers(401, 503) }
+  const response = { 204: ended, ...errorResponses(401, 503) }
   const schema = { summary: 'End my other sessions', response, ...options.routes.security }
 
   scope.delete(path, { schema, config, preHandler: verifySession }, async ({ session: current }, reply) => {
@@ -65,7 +65,7 @@ function mountEndOne(scope: FastifyInstance, { path, config }: Route, deps: Rout
   const schema = {
     summary: 'End one of my sessions',
     params: Type.Object({ id: Type.String() }),
-    response: { 204: ended, ...errorAnswers(401, 404, 503) },
+    response: { 204: ended, ...errorResponses(401, 404, 503) },
     ...options.routes.security
   }
 
