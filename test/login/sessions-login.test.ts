@@ -6,6 +6,7 @@ import {
   createMemoryStore,
   type JwtSessionOptions,
   type LogInOptions,
+  type SessionStore,
   type UpstreamClient,
   type User
 } from '../../lib/index.js'
@@ -187,6 +188,29 @@ t.test('a login of a route of one’s own answers nothing where the answer of th
   const answer = await app.inject('/late')
   t.match([answer.statusCode, answer.body], [503, 'host'])
   t.strictSame(await app.sessions.list('ada'), [])
+})
+
+t.test('a login of an answered request opens nothing, and evicts no session', async (t) => {
+  const memory = createMemoryStore()
+  const created: string[] = []
+  const store: SessionStore = {
+    ...memory,
+    async create(...args) {
+      created.push(args[0])
+      return memory.create(...args)
+    }
+  }
+  const app = await createApp(t, { upstream: UPSTREAM, store, session: { maxPerUser: 1 } }, {}, (app) => {
+    app.get('/answered', async (request, reply) => {
+      reply.send('done')
+      await app.sessions.login(request, reply, { id: 'ada' })
+    })
+  })
+  const { session } = await app.sessions.create({ id: 'ada' })
+  t.equal((await app.inject('/answered')).body, 'done')
+  await new Promise(setImmediate)
+  t.strictSame(created, [session.id])
+  t.match(await app.sessions.list('ada'), [{ id: session.id }])
 })
 
 t.test('a route may end all sessions of a user, and then log that user in', async (t) => {
