@@ -1,25 +1,25 @@
 import { STATUS_CODES } from 'node:http'
 import { redactError } from '../internal/redact-error.js'
 
-// Not `instanceof`: two copies of this package in one process have classes of their own, and answer each other's errors.
-const IS_OURS = Symbol.for('fastify-jwt-session.error')
+// `instanceof` fails between two copies of this package in one process, and each copy handles errors of the other.
+const IS_JWT_SESSION_ERROR = Symbol.for('fastify-jwt-session.error')
 
-// RFC 6750 3: a request without credentials gets no error code.
-/** The `WWW-Authenticate` header of a request without credentials. */
+/** The `WWW-Authenticate` header of a 401 without credentials: without an error code (RFC 6750 3). */
 export const CHALLENGE = 'Bearer realm="session"'
 
 /**
- * Every error this package throws. `code` and `statusCode` are stable; `message` is for people and may change.
+ * The base class of every error of this package. `code` and `statusCode` are stable; `message` is for people and may
+ * change.
  *
- * None of them can carry a secret into a log: there is no stack trace, and `cause` is what is left of a foreign error
- * once its message, stack and arguments are gone (ioredis keeps the command's arguments, undici the host).
+ * No error carries a secret into a log: errors have no stack trace, and `cause` is a foreign error without its message,
+ * stack and arguments (ioredis keeps the arguments of the command, undici the host).
  */
 export abstract class JwtSessionError extends Error {
-  /** `FST_JWT_SESSION_…` */
+  /** Starts with `FST_JWT_SESSION_`, except in subclasses of an application. */
   readonly code: string
-  /** The HTTP status of the answer. */
+  /** The HTTP status of the reply. */
   readonly statusCode: number
-  /** The headers of the answer that belong to the error: Fastify sends them too when a handler throws it. */
+  /** Headers of the reply, with names in lower case. Fastify sends the headers of any error that a handler throws. */
   readonly headers: Readonly<Record<string, string>>
 
   constructor(code: string, statusCode: number, message: string, cause?: unknown) {
@@ -31,30 +31,31 @@ export abstract class JwtSessionError extends Error {
     this.stack = `${this.name}: ${message}`
   }
 
-  /** Recognizes the errors of this package, see {@link isJwtSessionError}. */
-  get [IS_OURS](): true {
+  /** For {@link isJwtSessionError}. */
+  get [IS_JWT_SESSION_ERROR](): true {
     return true
   }
 
-  /** The body of the answer. */
+  /** The body of the reply. */
   toJSON(): ErrorBody {
     const { statusCode, code, message } = this
     return { statusCode, code, error: STATUS_CODES[statusCode], message }
   }
 }
 
-/** Whether this is an error of this package, or of another copy of it. */
+/** Whether the value is an error of this package, or of another copy of this package. */
 export function isJwtSessionError(error: unknown): error is JwtSessionError {
-  return error instanceof Error && IS_OURS in error
+  return error instanceof Error && IS_JWT_SESSION_ERROR in error
 }
 
-/** The body of an error: the fields of Fastify, and what a class of errors adds. */
+/** The body of an error reply: the fields of Fastify, and the fields of some classes. */
 export interface ErrorBody {
   statusCode: number
   code: string
   error: string | undefined
   message: string
+  /** Why the session has ended. */
   reason?: string
-  /** Of a rejected registration, what the application has chosen to say. */
+  /** The application's details of a rejected registration. */
   details?: unknown
 }

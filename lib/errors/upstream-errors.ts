@@ -1,19 +1,19 @@
 import { toJson } from '../internal/json.js'
 import { type ErrorBody, JwtSessionError } from './base-error.js'
 
-const IS_OF_UPSTREAM = Symbol.for('fastify-jwt-session.upstream-error')
+const IS_UPSTREAM_ERROR = Symbol.for('fastify-jwt-session.upstream-error')
 
-/** What an error of the upstream cannot be made of: its status is no error's, or its `details` cannot be sent. */
+/** An `UpstreamError` cannot be constructed: the status is no error status, or `details` cannot be sent. */
 export class InvalidAnswerError extends JwtSessionError {
-  /** @param rule completes the sentence "The answer for an error of the upstream must have …" and never repeats the value */
+  /** @param rule completes the sentence "The reply to an error of the upstream must have …" without the value */
   constructor(rule: string) {
-    super('FST_JWT_SESSION_INVALID_ANSWER', 500, `The answer for an error of the upstream must have ${rule}`)
+    super('FST_JWT_SESSION_INVALID_ANSWER', 500, `The reply to an error of the upstream must have ${rule}`)
   }
 }
 
 /**
- * What an `UpstreamClient`, `mapError` and `selectUser` may throw to decide the answer: its status, code, message and
- * `headers`, and the body that `toJSON()` makes. Any other error that they throw is a 502.
+ * The base class of errors by which an `UpstreamClient`, `mapError` or `selectUser` decides the reply: status, code,
+ * message, `headers`, and the body from `toJSON()`. Any other error that these functions throw is a 502.
  *
  * @example
  * class SecondFactorNeeded extends UpstreamError {
@@ -25,8 +25,8 @@ export class InvalidAnswerError extends JwtSessionError {
 export abstract class UpstreamError extends JwtSessionError {
   /**
    * @param statusCode an integer from 400 to 599
-   * @param cause for the log, without its message if it is not an error of this package
-   * @throws {InvalidAnswerError} the status is another
+   * @param cause for the log; the message of a foreign error is dropped
+   * @throws {InvalidAnswerError} the status is out of range
    */
   constructor(code: string, statusCode: number, message: string, cause?: unknown) {
     super(code, statusCode, message, cause)
@@ -35,45 +35,45 @@ export abstract class UpstreamError extends JwtSessionError {
     }
   }
 
-  /** Recognizes the errors that may decide the answer, see {@link isUpstreamError}. */
-  get [IS_OF_UPSTREAM](): true {
+  /** For {@link isUpstreamError}. */
+  get [IS_UPSTREAM_ERROR](): true {
     return true
   }
 }
 
-/** Whether this is an {@link UpstreamError}, or that of another copy of this package. */
+/** Whether the value is an {@link UpstreamError} of this package, or of another copy of this package. */
 export function isUpstreamError(error: unknown): error is UpstreamError {
-  return error instanceof Error && IS_OF_UPSTREAM in error
+  return error instanceof Error && IS_UPSTREAM_ERROR in error
 }
 
 /**
- * The upstream did not accept the credentials, or `revokeAll()` has ended all sessions of the user since the login began.
- * Says nothing about why, on purpose (OWASP ASVS 6.3.8).
+ * The upstream rejected the credentials, or `revokeAll()` ended all sessions of the user since the login began. The
+ * reply gives no cause, so that accounts cannot be enumerated (OWASP ASVS 6.3.8).
  */
 export class CredentialsRejectedError extends UpstreamError {
   constructor(cause?: unknown) {
-    super('FST_JWT_SESSION_CREDENTIALS_REJECTED', 401, 'The credentials were not accepted', cause)
+    super('FST_JWT_SESSION_CREDENTIALS_REJECTED', 401, 'The credentials were rejected', cause)
   }
 }
 
-/** What is known of a rejected registration. */
+/** Options of a {@link RegistrationRejectedError}. */
 export interface RegistrationRejection {
-  /** Sent as `details` in the body: what JSON can hold, at most 4 096 bytes of it. Default: none. */
+  /** Sent as `details` in the body: any JSON value of at most 4 096 bytes. Default: none. */
   details?: unknown
-  /** For the log. */
+  /** For the log; the message of a foreign error is dropped. Default: none. */
   cause?: unknown
 }
 
 const MAX_DETAILS_BYTES = 4_096
 
-/** The upstream did not accept a registration: 400 malformed, 409 taken, 422 not acceptable. */
+/** The upstream rejected a registration: 400 malformed, 409 taken, 422 not acceptable. */
 export class RegistrationRejectedError extends UpstreamError {
-  /** A copy of what was given, as it is sent; undefined for none. */
+  /** A copy of the details, as sent; undefined: none. */
   readonly details: unknown
 
-  /** @throws {InvalidAnswerError} the details are no JSON, or too long */
+  /** @throws {InvalidAnswerError} `details` is no JSON value, or longer than 4 096 bytes */
   constructor(statusCode: 400 | 409 | 422, { details, cause }: RegistrationRejection = {}) {
-    super('FST_JWT_SESSION_REGISTRATION_REJECTED', statusCode, 'The registration was not accepted', cause)
+    super('FST_JWT_SESSION_REGISTRATION_REJECTED', statusCode, 'The registration was rejected', cause)
     this.details = copyDetails(details)
   }
 
@@ -93,10 +93,10 @@ function copyDetails(details: unknown): unknown {
   return JSON.parse(json)
 }
 
-/** The upstream asks to slow down. */
+/** The upstream limits the rate of requests (429). */
 export class UpstreamBusyError extends UpstreamError {
   override readonly headers: Readonly<Record<string, string>>
-  /** Seconds or an HTTP date, ready for a `Retry-After` header; anything else that is passed in is dropped. */
+  /** The value of the `Retry-After` header: seconds or an HTTP date. Any other value is dropped. */
   readonly retryAfter: string | undefined
 
   constructor(retryAfter?: string, cause?: unknown) {
@@ -106,28 +106,28 @@ export class UpstreamBusyError extends UpstreamError {
   }
 }
 
-/** Whole seconds, or a date in the one form that RFC 9110 5.6.7 lets a server write. */
+/** Whether the value is whole seconds, or a date in the form that servers must write (RFC 9110 5.6.7). */
 function isRetryAfter(value: string): boolean {
   return /^\d{1,9}$/.test(value) || new Date(value).toUTCString() === value
 }
 
-/** The upstream could not be reached, or its answer is not one that can be trusted. */
+/** The upstream could not be reached, or its response is invalid. */
 export class UpstreamInvalidError extends UpstreamError {
   constructor(cause?: unknown) {
-    super('FST_JWT_SESSION_UPSTREAM_INVALID', 502, 'The upstream gave no valid answer', cause)
+    super('FST_JWT_SESSION_UPSTREAM_INVALID', 502, 'The upstream gave no valid response', cause)
   }
 }
 
-/** The upstream answers that it is down, or is not asked because it has not answered lately. */
+/** The upstream responded 503, or its circuit breaker is open. */
 export class UpstreamUnavailableError extends UpstreamError {
   constructor(cause?: unknown) {
     super('FST_JWT_SESSION_UPSTREAM_UNAVAILABLE', 503, 'The upstream is unavailable', cause)
   }
 }
 
-/** The upstream did not answer in time. */
+/** The upstream did not respond within `timeoutMs`. */
 export class UpstreamTimeoutError extends UpstreamError {
   constructor(cause?: unknown) {
-    super('FST_JWT_SESSION_UPSTREAM_TIMEOUT', 504, 'The upstream did not answer in time', cause)
+    super('FST_JWT_SESSION_UPSTREAM_TIMEOUT', 504, 'The upstream did not respond in time', cause)
   }
 }

@@ -6,7 +6,9 @@ import type { AnyReply, AnyRequest } from './error-reply.js'
 export interface ClientPresence {
   /** True once the connection has closed or the host has begun to reply: the plugin's own reply would not be sent. */
   readonly isGone: boolean
-  /** Calls the listener when the connection closes. The listener is not called for a connection that is closed already. */
+  /**
+   * Calls the listener when the connection closes. The listener is not called for a connection that is closed already.
+   */
   onGone(listener: () => void): void
 }
 
@@ -17,9 +19,9 @@ export interface ReplyWatch extends ClientPresence {
   /** Whether the host has begun to reply: by a timer of the application, or by the `handlerTimeout` of Fastify. */
   readonly isAnswered: boolean
   /**
-   * Calls `undo` when the response has finished or the connection has closed, unless `reply.send()` was called once since
-   * the watch began, with a status below 400. After two calls the reply that reached the client is unknown. For effects
-   * that must not remain without a client.
+   * Calls `undo` when the response has finished or the connection has closed, unless `reply.send()` was called once
+   * since the watch began, with a status below 400. After two calls the reply that reached the client is unknown. For
+   * effects that must not remain without a client.
    */
   undoUnlessSent(undo: () => void): void
 }
@@ -39,8 +41,8 @@ export function watchReply(reply: AnyReply): ReplyWatch {
 }
 
 /**
- * Runs the handler of a slow route. An error of the handler is dropped when the host has replied meanwhile: of two replies
- * the client might get the status of the first and the body of the second.
+ * Runs the handler of a slow route. An error of the handler is dropped when the host has replied meanwhile: of two
+ * replies the client might get the status of the first and the body of the second.
  */
 export async function replyOnce<T>(reply: AnyReply, handle: (watch: ReplyWatch) => Promise<T>): Promise<T | AnyReply> {
   const watch = watchReply(reply)
@@ -103,8 +105,9 @@ class SendCounter implements ReplyWatch {
 export const ALWAYS_PRESENT: ClientPresence = { isGone: false, onGone() {} }
 
 /**
- * Whether an error reply of the host waits in an `onSend` hook. The status alone is no evidence: a hook may set a default
- * status in advance. The content type is set by `reply.send()`. Any other waiting reply is found by `undoUnlessSent()`.
+ * Whether an error reply of the host waits in an `onSend` hook. The status alone is no evidence: a hook may set a
+ * default status in advance. The content type is set by `reply.send()`. Any other waiting reply is found by
+ * `undoUnlessSent()`.
  */
 function isReplyWaiting(reply: AnyReply): boolean {
   return reply.statusCode >= 400 && reply.hasHeader('content-type')

@@ -1,31 +1,31 @@
 import type { FastifyRequest } from 'fastify'
 
 /**
- * Whether the page that has sent the request is of the origin that answers, as far as the browser says: by `Sec-Fetch-Site`
- * (Fetch Metadata: `none` is the user, who has typed the address), or else by `Origin`. A request with neither is taken
- * for one of the same origin: browsers send one of them with every request that another origin could make with effect.
+ * Whether the page that sent the request has the origin of this server: by `Sec-Fetch-Site` (Fetch Metadata; `none` is
+ * an address that the user typed), else by `Origin`. A request with neither header counts as same-origin: browsers send
+ * at least one of both headers with every request by which another origin could change anything.
  */
 export function isSameOrigin({ headers, host }: Pick<FastifyRequest, 'headers' | 'host'>): boolean {
   const { 'sec-fetch-site': site, origin } = headers
-  // Sent twice it is a text with a comma, and no value that is known.
+  // A header that was sent twice has a comma in its value, and so no known value.
   if (site !== undefined) return site === 'same-origin' || site === 'none'
   return origin === undefined || isOriginOf(origin, host)
 }
 
 /**
- * Whether the origin has this host. The scheme of the request is not known behind a proxy; that of the origin decides
- * what its default port is.
+ * Whether the origin has this host. Behind a proxy the scheme of the request is unknown: the scheme of the origin
+ * counts.
  */
 function isOriginOf(origin: string, host: string): boolean {
-  const [, scheme = '', ofPage = ''] = ORIGIN.exec(origin) ?? []
-  const page = originOf(scheme, ofPage)
+  const [, scheme = '', pageHost = ''] = ORIGIN.exec(origin) ?? []
+  const page = originOf(scheme, pageHost)
   return page !== null && page === originOf(scheme, host)
 }
 
-/** `null`, lists and other schemes are no origins that could be the same. */
+/** Excludes `null`, lists, and schemes of no web page. */
 const ORIGIN = /^(https?:\/\/)(.*)$/
 
-/** Without the default port of the scheme, and with the host in lower case; null for what is no host. */
+/** The origin without the default port of the scheme, with the host in lower case; null when the host is malformed. */
 function originOf(scheme: string, host: string): string | null {
   const url = scheme + host
   return /^[^\s/?#@,]+$/.test(host) && URL.canParse(url) ? new URL(url).origin : null

@@ -1,15 +1,15 @@
 import { type TSchema, Type } from 'typebox'
 
-/** The user when no `userSchema` is given. */
+/** The default of `userSchema`. */
 export const defaultUserSchema = Type.Object({ id: Type.String() })
 
 const username = Type.String({ minLength: 1, maxLength: 256 })
 const password = Type.String({ minLength: 1, maxLength: 1_024 })
 
-/** The body of a login when no `routes.login.schema` is given. */
+/** The default of `routes.login.schema`. */
 export const defaultLoginSchema = Type.Object({ username, password }, { additionalProperties: false })
 
-/** The body of a registration when no `routes.register.schema` is given. */
+/** The default of `routes.register.schema`. */
 export const defaultRegisterSchema = Type.Object(
   { username, password, email: Type.Optional(Type.String({ minLength: 1, maxLength: 254 })) },
   { additionalProperties: false }
@@ -17,44 +17,44 @@ export const defaultRegisterSchema = Type.Object(
 
 const errorSchema = Type.Object({
   statusCode: Type.Integer(),
-  code: Type.String({ description: 'Stable; the message is for people and may change' }),
+  code: Type.String({ description: 'Stable; `message` is for people and may change' }),
   error: Type.String(),
   message: Type.String(),
-  details: Type.Optional(Type.Unknown({ description: 'Of a rejected registration: what the application says of it' }))
+  details: Type.Optional(Type.Unknown({ description: "The application's details of a rejected registration" }))
 })
 
 const ERRORS = {
   400: 'The body is malformed or does not match the schema',
-  401: 'The credentials were not accepted',
-  404: 'The user has no such session',
-  409: 'The registration was not accepted: taken; or the user has too many sessions',
+  401: 'The credentials were rejected',
+  404: 'The user has no session with this id',
+  409: 'The registration was rejected: the name is taken; or the user has too many sessions',
   413: 'The body is larger than 16 KB',
   415: 'The body is not JSON',
-  422: 'The registration was not accepted',
-  429: 'The upstream asks to slow down',
-  502: 'The upstream gave no valid answer',
+  422: 'The registration was rejected',
+  429: 'The upstream limits the rate of requests',
+  502: 'The upstream gave no valid response',
   503: 'The session store or the upstream is unavailable',
-  504: 'The upstream did not answer in time'
+  504: 'The upstream did not respond in time'
 } as const
 
-/** Response schemas for the errors a route may answer, for documentation such as @fastify/swagger makes. */
+/** Response schemas of error replies by status, for API documentation such as @fastify/swagger. */
 export function errorResponses(...statusCodes: (keyof typeof ERRORS)[]) {
   return Object.fromEntries(
     statusCodes.map((statusCode) => [statusCode, { ...errorSchema, description: ERRORS[statusCode] }])
   )
 }
 
-/** Schema of a point in time, in ISO 8601. */
+/** The schema of a time in ISO 8601. */
 export function timeSchema(description: string) {
   return Type.String({ format: 'date-time', description })
 }
 
-/** Such a point in time. */
+/** A time in ISO 8601. */
 export function toIsoTime(epochMs: number): string {
   return new Date(epochMs).toISOString()
 }
 
-/** Schema of what may be null. */
+/** The schema of a value that may be null. */
 export function nullable<Schema extends TSchema>(schema: Schema) {
   return Type.Union([schema, Type.Null()])
 }

@@ -10,37 +10,40 @@ import { findTokenSession } from '../token/find-token-session.js'
 import { writeToken } from '../token/transport.js'
 import type { CreatedSession, LoginDetails } from './open-session.js'
 
-/** What a login may bring besides the user. */
+/** Options of `app.sessions.login()`. */
 export interface LogInOptions {
   /**
-   * The application's own `data` of the new session, at most `session.maxDataBytes` of JSON. Default: the data of the
-   * session that the request's token names, if that is live and the same user's.
+   * The application's `data` of the new session: a JSON object of at most `session.maxDataBytes` bytes. Default: the
+   * data of the session of the request's token, if that session is live and belongs to the same user; else none.
    */
   data?: SessionData | undefined
   /** Seconds from the login to the absolute expiry: 1 to `session.ttlSeconds`, which is the default. */
   ttlSeconds?: number | undefined
 }
 
-/** The body of the answer to a login. */
+/** The body of the reply to a login. */
 export interface LogInAnswer {
+  /** The signed token of the new session. */
   access_token: string
   token_type: 'Bearer'
-  /** Seconds. */
+  /** Seconds until the absolute expiry. */
   expires_in: number
+  /** The fields of `userSchema`. */
   user: User
 }
 
-/** A login whose user is known. */
+/** A login after the upstream or the application has accepted the user. */
 export interface LogInDetails extends LogInOptions {
+  /** Fits `userSchema`. */
   user: User
-  /** Default: watched from now on. */
+  /** Default: the watch of the reply. */
   watch?: ReplyWatch
 }
 
-/** What a login does once the user is known: opens the session and makes the answer. */
+/** Opens the session of a login and returns the body of the reply. */
 export type LogIn = (request: AnyRequest, reply: AnyReply, details: LogInDetails) => Promise<LogInAnswer>
 
-/** The sessions, as far as a login needs them. */
+/** The operations on sessions that a login needs. */
 interface LogInSessions {
   newBudget(): TimeBudget
   create(user: User, details: LoginDetails): Promise<CreatedSession>
@@ -49,26 +52,27 @@ interface LogInSessions {
   endLater(id: string, reason: EndReason, until: number): void
 }
 
-/** What {@link createLogIn} is made of. */
+/** Dependencies of {@link createLogIn}. */
 export interface LogInParts {
   sessions: LogInSessions
   accessTokens: Pick<AccessTokens, 'findSession'>
   errorReplies: ErrorReplies
 }
 
-/** A session that the token of a request names. */
+/** The session that the request's token names, live or not. */
 interface NamedSession {
   id: string
+  /** The absolute expiry, in epoch milliseconds. */
   expiresAt: number
 }
 
 /**
- * Makes the function behind the login route and `app.sessions.login()`. A login whose answer does not reach a client leaves
- * no session behind; the session that the request's token names ends, unless it stays open because the login failed.
+ * Creates the function behind the login route and `app.sessions.login()`. A login ends the session of the request's
+ * token (session fixation, OWASP ASVS 7.2.4). The new session is revoked when the reply does not reach the client.
  */
 export function createLogIn({ sessions, accessTokens, errorReplies }: LogInParts): LogIn {
-  /** The login is good all the same when the store does not acknowledge the end in time. */
-  async function endOther({ id, expiresAt }: NamedSession, budget: TimeBudget): Promise<void> {
+  /** Never rejects: without an acknowledgment of the store in time, the end is retried after the login. */
+  async function endOtherUsers({ id, expiresAt }: NamedSession, budget: TimeBudget): Promise<void> {
     try {
       await sessions.end(id, 'logged_in_again', budget)
     } catch {
@@ -81,31 +85,31 @@ export function createLogIn({ sessions, accessTokens, errorReplies }: LogInParts
     const budget = sessions.newBudget()
     const { startedAt } = watch
     const previous = findTokenSession(request, accessTokens)
-    const own = previous !== null && isSameUser(previous.id, user.id) ? previous : null
-    const other = own === null ? previous : null
-    const inherited = own && data === undefined ? await sessions.find(own.id, budget) : null
+    const sameUsers = previous !== null && isSameUser(previous.id, user.id) ? previous : null
+    const otherUsers = sameUsers === null ? previous : null
+    const inherited = sameUsers && data === undefined ? await sessions.find(sameUsers.id, budget) : null
     const { token, session } = await sessions.create(user, {
       ip: request.ip,
       userAgent: request.headers['user-agent'],
-      ...{ data, inheritedData: inherited?.data, ttlSeconds, replaces: own?.id ?? null, startedAt, budget }
+      ...{ data, inheritedData: inherited?.data, ttlSeconds, replaces: sameUsers?.id ?? null, startedAt, budget }
     })
     const { id, expiresAt, createdAt } = session
     const undo = () => sessions.endLater(id, 'revoked', expiresAt)
-    // A login that is not answered ends nothing.
-    if (other !== null && !watch.isGone) await endOther(other, budget)
+    // A login without a reply must not end the session of another user.
+    if (otherUsers !== null && !watch.isGone) await endOtherUsers(otherUsers, budget)
     if (watch.isGone) {
       undo()
       throw new ClientGoneError()
     }
     watch.undoUnlessSent(undo)
     reply.header('cache-control', 'no-store')
-    // The next person at the browser must not find the data of the last person.
-    if (other !== null) errorReplies.setClearSiteData(request, reply)
+    // The new user of a shared browser must not find the data of the previous user.
+    if (otherUsers !== null) errorReplies.setClearSiteData(request, reply)
     return { ...writeToken(token), expires_in: (expiresAt - createdAt) / 1_000, user: session.user }
   }
 }
 
-/** Whether the session is one of the user's. */
+/** Whether the session belongs to the user: a session id starts with the tag of its user. */
 function isSameUser(sessionId: string, userId: string): boolean {
   return splitSessionId(sessionId)[0] === userTag(userId)
 }

@@ -15,36 +15,37 @@ import type { GuardedStore } from '../store/guarded-store.js'
 import type { SessionLimit } from '../store/session-store.js'
 import { type AccessTokens, expOf } from '../token/access-token.js'
 
-/** What a new session is made of, besides the user. */
+/** Options of `app.sessions.create()`. */
 export interface SessionDetails {
-  /** Cut at 64 characters. */
+  /** The client's IP address, truncated to 64 characters. Default: null. */
   ip?: string | undefined
-  /** Cut at 256 characters. */
+  /** The client's `User-Agent`, truncated to 256 characters. Default: null. */
   userAgent?: string | undefined
-  /** The application's own `data`: a JSON object of at most `session.maxDataBytes`. Default: none. */
+  /** The application's `data`: a JSON object of at most `session.maxDataBytes` bytes. Default: none. */
   data?: SessionData | undefined
-  /** Seconds until the absolute expiry: 1 to `session.ttlSeconds`, which is the default. For a login to be remembered or not. */
+  /** Seconds until the absolute expiry: 1 to `session.ttlSeconds`, the default. For "remember me". */
   ttlSeconds?: number | undefined
 }
 
-/** A session that was opened, and its token. */
+/** A new session with its token. */
 export interface CreatedSession {
   token: string
   session: Session
 }
 
-/** How a login opens a session. */
+/** Options of a login. */
 export interface LoginDetails extends SessionDetails {
-  /** In place of `data` when there is none: the data of a session that is replaced, which was checked when it was set. */
+  /** Used without `data`: the data of the replaced session, checked when that session stored the data. */
   inheritedData?: SessionData | undefined
-  /** The session of the request, if it is the user's: it ends in the same step. */
+  /** The id of the user's session that ends in the same step; null: none. Default: null. */
   replaces?: string | null
-  /** `performance.now()` when the request came in. A `revokeAll()` since then refuses the login. Default: now. */
+  /** `performance.now()` at the start of the request. A `revokeAll()` since then rejects the login. Default: now. */
   startedAt?: number
+  /** Time for the store. Default: a new budget of `storeTimeoutMs`. */
   budget?: TimeBudget
 }
 
-/** What {@link createOpenSession} is made of. */
+/** Dependencies of {@link createOpenSession}. */
 export interface OpeningParts {
   store: GuardedStore
   lifetimes: Lifetimes
@@ -55,13 +56,13 @@ export interface OpeningParts {
 }
 
 const MAX_USER_AGENT_LENGTH = 256
-// The longest textual IPv6 address with a zone is shorter.
+// Longer than any IPv6 address with a zone.
 const MAX_IP_LENGTH = 64
 
 /**
- * Opens sessions of users who fit `userSchema`. The function rejects with an `InvalidDataError`, an `InvalidOptionError`
- * for `ttlSeconds`, an `InvalidClaimsError`, a `SessionLimitReachedError`, a `StoreUnavailableError`, or a
- * `CredentialsRejectedError` when `revokeAll()` was called since the login began.
+ * Creates the function that opens sessions, for users that fit `userSchema`. The function rejects with an
+ * `InvalidDataError`, an `InvalidOptionError` for `ttlSeconds`, an `InvalidClaimsError`, a `SessionLimitReachedError`,
+ * a `StoreUnavailableError`, or a `CredentialsRejectedError` when `revokeAll()` was called since the login began.
  */
 export function createOpenSession(parts: OpeningParts) {
   const { store, lifetimes, limit, dataRules, accessTokens, openRecord } = parts
@@ -76,16 +77,16 @@ export function createOpenSession(parts: OpeningParts) {
       createdAt,
       expiresAt: createdAt + checkTtl(ttlSeconds, lifetimes.ttlSeconds) * 1_000,
       lastSeenAt: createdAt,
-      ip: cut(details.ip, MAX_IP_LENGTH),
-      userAgent: cut(details.userAgent, MAX_USER_AGENT_LENGTH)
+      ip: truncate(details.ip, MAX_IP_LENGTH),
+      userAgent: truncate(details.userAgent, MAX_USER_AGENT_LENGTH)
     }
   }
 
-  /** @throws what stands for each result but `'created'` */
+  /** @throws the error for each result other than `'created'` */
   async function open(session: Session, details: LoginDetails, budget: TimeBudget): Promise<void> {
     const { replaces = null, startedAt = performance.now() } = details
     const record = encodeRecord(session)
-    // A token is good until its `exp`, a whole second: until then the session has expired, and is not unknown.
+    // `exp` is a whole second: stored until then, the session is reported as expired, and not as unknown.
     const expiresAt = expOf(session) * 1_000
     const create = () =>
       store.create(
@@ -102,15 +103,17 @@ export function createOpenSession(parts: OpeningParts) {
   }
 
   /**
-   * Ends those sessions of the user with this session id that no token opens any more: the store cannot tell them from
-   * live sessions, and they must not keep the user from logging in. Resolves to whether there were any.
+   * Ends the user's expired and unusable sessions, which the store counts as live, so that they do not block the login.
+   *
+   * @param id any session id of the user
+   * @returns whether a session was ended
    */
   async function makeRoom(id: string, budget: TimeBudget): Promise<boolean> {
     const stored = await store.list(splitSessionId(id)[0], budget)
     const states = stored.map(({ id, record }) => ({ id, opened: openRecord(id, { record }) }))
     const unusable = states.filter(({ opened }) => opened === 'expired' || opened === 'login_needed')
     await Promise.all(unusable.map(({ id }) => store.end(id, 'replaced', budget)))
-    // They may have expired, and then there would be room.
+    // An unknown session may have expired: then the limit is not reached.
     if (unusable.length === 0 && states.some(({ opened }) => opened === 'not_known')) throw new StoreUnavailableError()
     return unusable.length > 0
   }
@@ -125,12 +128,12 @@ export function createOpenSession(parts: OpeningParts) {
 
 const EVICTION_LOG_PAUSE_MS = 60_000
 
-/** The same limit, which logs when it evicts sessions, at most once a minute. For a limit that was not chosen. */
+/** Adds a warning to the default limit: evictions are logged at most once a minute. */
 export function logEvictions(limit: SessionLimit, log: { warn(text: string): void }): SessionLimit {
   let loggedAt = Number.NEGATIVE_INFINITY
   const text =
-    `A login has ended older sessions of its user: by default a user may have ${limit.max}. ` +
-    'Set `session.maxPerUser` to the number that you want.'
+    `A login has ended older sessions of its user: the default limit is ${limit.max} sessions per user. ` +
+    'Set `session.maxPerUser` to choose the limit.'
   return {
     ...limit,
     onEvicted() {
@@ -142,13 +145,13 @@ export function logEvictions(limit: SessionLimit, log: { warn(text: string): voi
   }
 }
 
-/** @throws {InvalidOptionError} it is no integer from 1 to `max` */
+/** @throws {InvalidOptionError} `ttlSeconds` is no integer from 1 to `max` */
 function checkTtl(ttlSeconds: unknown, max: number): number {
   if (ttlSeconds === undefined) return max
   if (Number.isInteger(ttlSeconds) && Number(ttlSeconds) >= 1 && Number(ttlSeconds) <= max) return Number(ttlSeconds)
-  throw new InvalidOptionError('ttlSeconds', `must be an integer from 1 to ${max}, the \`session.ttlSeconds\``)
+  throw new InvalidOptionError('ttlSeconds', `must be an integer from 1 to ${max}, which is \`session.ttlSeconds\``)
 }
 
-function cut(text: unknown, maxLength: number): string | null {
+function truncate(text: unknown, maxLength: number): string | null {
   return typeof text === 'string' ? text.slice(0, maxLength) : null
 }

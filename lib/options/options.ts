@@ -10,104 +10,103 @@ import type { HttpUpstreamOptions } from './upstream-options.js'
 export type { HttpUpstreamOptions, RedisOptions }
 
 /**
- * The options of the plugin. A wrong, unknown or contradictory one fails `register()` with
- * `FST_JWT_SESSION_INVALID_OPTION`; nothing falls back silently, and no option is changed.
+ * The options of the plugin. A wrong, unknown or contradictory option fails `register()` with
+ * `FST_JWT_SESSION_INVALID_OPTION`. Invalid options never fall back to a default, and options are never mutated.
  */
 export interface JwtSessionOptions {
-  /** How tokens are signed and what they say. */
+  /** How tokens are signed, and their claims. */
   jwt: JwtOptions
   /**
-   * The upstream, which checks credentials: its address, or a client for another protocol than JSON over HTTP. Required,
-   * unless `routes.login` and `routes.register` are both false: then users log in by routes of the application, and an
-   * upstream is only notified of logouts.
+   * The upstream, which checks credentials: its address, or a client for another protocol than JSON over HTTP.
+   * Required, unless `routes.login` and `routes.register` are both false: then users log in by routes of the
+   * application, and an upstream is only notified of logouts.
    */
   upstream?: HttpUpstreamOptions | UpstreamClient | undefined
   /**
-   * Where sessions live: an ioredis `Redis` or `Cluster` such as `app.redis`, used as it is and never closed; or
-   * `{ url, …ioredis options }`, opened with settings fit for a request path and closed with the app. It must ask masters:
-   * another `scaleReads` or `role` than `master` is refused. Without `redis` and `store` sessions live in this process's
-   * memory; undefined, as of a plugin that is not loaded yet, fails `register()`.
+   * Where sessions are stored: an ioredis `Redis` or `Cluster` such as `app.redis`, used unchanged and never closed; or
+   * `{ url, …ioredis options }`, opened with settings for a request path and closed with the app. Only masters may be
+   * read: `scaleReads` or `role` other than `master` is refused. Undefined, such as the decorator of a plugin that is
+   * not loaded yet, fails `register()`. Default: without `redis` and `store`, the memory of this process.
    */
   redis?: RedisClient | RedisOptions
-  /** A store of your own, instead of `redis`. Undefined fails `register()` too. */
+  /** A store of the application, instead of `redis`. Undefined fails `register()`. */
   store?: SessionStore
   /**
-   * Which fields of the upstream's user a session keeps, with the `default` of those that are missing; everything else is
-   * dropped. Must have a required string `id`. An integer id becomes its decimal string. Refused anywhere in it: what
-   * `Type` of typebox 1 has not made, or does not check, and a `format` that is not registered. Default: `{ id: string }`.
+   * The fields of the upstream's user that a session stores; all other fields are dropped, and a missing field gets its
+   * `default`. A string `id` is required; an integer id becomes its decimal string. At any depth the schema must be
+   * made by `Type` of typebox 1, and each `format` must be registered. Default: `{ id: string }`.
    */
   userSchema?: DeclaredUserSchema | undefined
-  /** How long sessions live, and how many a user may have. */
+  /** Lifetimes of sessions, and limits per user and session. */
   session?: SessionOptions | undefined
-  /** The routes of the plugin: their paths, and which of them are mounted. */
+  /** The paths of the plugin's routes, and which routes are mounted. */
   routes?: RoutesOptions | undefined
-  /** The same as `routes.prefix`, spelled as Fastify spells it. */
+  /** The same as `routes.prefix`, under Fastify's own name. */
   prefix?: string
   /**
-   * Milliseconds that a request may wait for the store until its handler runs, whatever it asks and whatever the client's
-   * own settings; then the answer is 503. So may each `update()` and each call of a method of `app.sessions`.
+   * Milliseconds that a request may wait for the store before its handler runs, over all store calls and whatever the
+   * timeouts of the client; then the reply is 503. Each `update()` and each call of `app.sessions` has as much time.
    * 1 to 2 147 483 647. Default 500.
    */
   storeTimeoutMs?: number | undefined
   /**
-   * Whether `register()` waits until the store answers, for 5 s at most and within half of Fastify's `pluginTimeout`, and
-   * then fails with `FST_JWT_SESSION_STORE_UNAVAILABLE`. Otherwise the app starts, and answers 503 as long as the store
-   * does not. Default: true for Redis that the plugin connects to, false for a client or a `store` of yours, which you may
-   * have waited for.
+   * Whether `register()` waits until the store responds. After 5 s, or half of Fastify's `pluginTimeout` if less,
+   * `register()` fails with `FST_JWT_SESSION_STORE_UNAVAILABLE`. When false, the app starts, and replies 503 until the
+   * store responds. Default: true for a Redis connection of the plugin, false for an injected client or `store`.
    */
   requireStoreAtStart?: boolean | undefined
   /**
-   * How many replicas of Redis must have acknowledged the end of a session before a logout, a `revoke()` or a
-   * `revokeAll()` is answered, and a login with the token of a session: with too few the answer is 503 although the session
-   * has ended, because a failover might bring it back. They are waited for (WAIT) on a connection besides, for half of
-   * `storeTimeoutMs` at most. Take all replicas that may become the master: one that has not acknowledged may be the one.
-   * Only with `redis`. 1 to 2 147 483 647. Default: none.
+   * Replicas of Redis that must acknowledge the end of a session before a logout, `revoke()`, `revokeAll()` or a login
+   * with the token of a session succeeds. With fewer acknowledgments the reply is 503 although the session has ended,
+   * because a failover might restore the session. The plugin waits (WAIT) on a second connection for at most half of
+   * `storeTimeoutMs`. Choose the number of all replicas that may become the master. Only with `redis`. 1 to 2 147 483
+   * 647. Default: none.
    */
   minReplicas?: number | undefined
   /**
-   * When requests are answered 503 at once, without asking a store or an upstream that does not answer, or that too many
-   * already wait for: a queue that only grows takes memory and helps no user.
+   * When the circuit breakers of the store and the upstream reply 503 at once: while the store or the upstream does not
+   * respond, or while too many calls are in flight. A queue that only grows takes memory and helps no user.
    */
   breaker?: { store?: BreakerOptions | undefined; upstream?: BreakerOptions | undefined } | undefined
   /**
-   * What `Clear-Site-Data` tells the browser to delete on the plugin's origin when a session has ended, or false for no
-   * such header. Default `['storage']`. `Session-Ended` is sent in any case.
+   * The directives of `Clear-Site-Data` when a session has ended: the browser deletes the data of the plugin's origin.
+   * False: no such header. `Session-Ended` is always sent. Default `['storage']`.
    */
   clearSiteData?: readonly ClearSiteDataDirective[] | false | undefined
   /**
-   * Whether verified sessions are kept in this process, so that a request need not wait for Redis, which tells of each
-   * change by client-side tracking. Where Redis cannot (before 6.0, or by an ACL), it warns once with
-   * `FST_JWT_SESSION_CACHE_UNAVAILABLE` and asks as without a cache. The in-memory store needs none. Default false.
+   * Whether this process caches verified sessions, so that most requests do not wait for Redis. Redis invalidates the
+   * entries by client-side tracking. Where Redis has no tracking (before 6.0, or by an ACL), the plugin warns once with
+   * `FST_JWT_SESSION_CACHE_UNAVAILABLE` and works without a cache. The in-memory store needs no cache. Default false.
    */
   cache?: boolean | CacheOptions | undefined
 }
 
-/** When a store or an upstream that does not answer is no longer called. */
+/** When the circuit breaker of the store or the upstream is open. */
 export interface BreakerOptions {
   /**
-   * Consecutive failures that open the circuit. A refusal is an answer and no failure; a response that does not come in
-   * time is a failure. 1 to 2 147 483 647. Default 5.
+   * Consecutive failures that open the circuit. A timeout or a broken connection is a failure; a rejection is a
+   * response. 1 to 2 147 483 647. Default 5.
    */
   failures?: number | undefined
   /**
-   * Milliseconds until one request, the probe, is let through: with an answer the circuit is closed, without an answer the
-   * next probe comes as long after. 1 to 2 147 483 647. Default 250.
+   * Milliseconds from opening until one call, the probe, is let through. A response to the probe closes the circuit;
+   * without a response the next probe follows after the same time. 1 to 2 147 483 647. Default 250.
    */
   probeAfterMs?: number | undefined
-  /** How many may wait for an answer at the same time. 1 to 2 147 483 647. Default 10 000 for the store, 500 for the upstream. */
+  /** Calls in flight at the same time. 1 to 2 147 483 647. Default 10 000 for the store, 500 for the upstream. */
   maxInFlight?: number | undefined
 }
 
-/** How verified sessions are cached in this process. */
+/** How this process caches verified sessions. */
 export interface CacheOptions {
   /**
-   * Sessions to keep, one to two kilobytes each without `data` and claims of your own; the least recently used goes first.
-   * 1 to 2 147 483 647. Default 10 000.
+   * The number of cached sessions, one to two kilobytes each without `data` and custom claims. The least recently used
+   * entry is dropped first. 1 to 2 147 483 647. Default 10 000.
    */
   maxEntries?: number | undefined
   /**
-   * Milliseconds after which a connection that was cut without a word is noticed, and so the longest that an ended
-   * session may be let in; any other change is told within milliseconds. Redis is pinged four times in this time.
+   * Milliseconds until a silently broken connection to Redis is detected: the longest time that an ended session may
+   * still be let in. On a working connection changes arrive within milliseconds. Redis gets four pings in this time.
    * 100 to 2 147 483 647. Default 1 000.
    */
   maxStaleMs?: number | undefined
@@ -116,100 +115,108 @@ export interface CacheOptions {
 /** A directive of the `Clear-Site-Data` header, without its quotes. */
 export type ClearSiteDataDirective = 'cache' | 'clientHints' | 'cookies' | 'executionContexts' | 'storage' | '*'
 
-/** The schema declared in {@link SessionTypes}, or any object schema as long as none is declared. */
+/** The schema declared in {@link SessionTypes}, or any object schema when no schema is declared. */
 type DeclaredUserSchema = SessionTypes extends { userSchema: infer Schema } ? Schema : TObject
 
-/** How long sessions live, and how many a user may have. */
+/** Lifetimes of sessions, and limits per user and session. */
 export interface SessionOptions {
   /**
-   * Seconds from the login to the absolute expiry of a new session and of its token, however much it is in use: 1 to
-   * 2 147 483 647. Sessions that are open keep theirs. Default 43 200, 12 hours (OWASP ASVS 7.3.2).
+   * Seconds from the login to the absolute expiry of a new session and its token, regardless of activity. Open sessions
+   * keep their absolute expiry. 1 to 2 147 483 647. Default 43 200, 12 hours (OWASP ASVS 7.3.2).
    */
   ttlSeconds?: number | undefined
   /**
-   * Seconds without activity after which a session has ended (OWASP ASVS 7.3.1): 1 to `ttlSeconds`, or false for no idle
-   * timeout. It holds for open sessions too. Activity is written at most once in a tenth of this time, so a session may
+   * Seconds without activity until the idle expiry (OWASP ASVS 7.3.1): 1 to `ttlSeconds`, or false for no idle timeout.
+   * The option applies to open sessions too. Activity is written at most once per tenth of this time, so a session may
    * end that tenth early. Time in which the store could not write activity does not count: an outage ends no session.
-   * Default 1 800, half an hour, or `ttlSeconds` if that is less.
+   * Default 1 800, half an hour, or `ttlSeconds` if less.
    */
   idleTimeoutSeconds?: number | false | undefined
   /**
-   * Live sessions that one user may have: 1 to 1 000. It bounds what one user can cost Redis. A lowered limit holds after
-   * a few logins: one login ends 256 surplus sessions at most. Default 100; what this default ends is logged at `warn`,
-   * once a minute at most.
+   * Live sessions per user, which bound the memory that one user takes in Redis. A login ends at most 256 surplus
+   * sessions, so a lowered limit takes effect after a few logins. Evictions by the default limit are logged at `warn`,
+   * at most once a minute. 1 to 1 000. Default 100.
    */
   maxPerUser?: number | undefined
   /**
-   * What a login over `maxPerUser` does: it ends the user's session whose last written activity is the oldest, or is
-   * refused with 409 `FST_JWT_SESSION_LIMIT_REACHED`. Default `'evict-oldest'`.
+   * What a login over `maxPerUser` does: `'evict-oldest'` ends the user's session with the oldest written activity,
+   * `'reject'` replies 409 `FST_JWT_SESSION_LIMIT_REACHED`. Default `'evict-oldest'`.
    */
   onMaxPerUser?: 'evict-oldest' | 'reject' | undefined
   /**
-   * Bytes of JSON that the `data` of a session may have: 0 (none at all) to 65 536. Every verification reads them. Default
-   * 4 096.
+   * Bytes of JSON that the `data` of a session may have. Every verification reads the data. 0 to 65 536. Default 4 096.
    */
   maxDataBytes?: number | undefined
 }
 
-/** How tokens are signed and what they say. */
+/** How tokens are signed, and their claims. */
 export interface JwtOptions {
   /**
-   * The HMAC secret, at least 32 bytes of randomness; `randomBytes(32).toString('base64')` makes one. Of several the
-   * first signs and every one verifies. To rotate, on all instances at each step: add the new one at the end, then move
-   * it to the front, then, after `session.ttlSeconds`, take the old one off. An instance that does not know a secret
-   * takes its tokens for forged and sends the clear signal. Text of a public key is refused (RFC 8725 2.1).
+   * The HMAC secret, at least 32 bytes of randomness, such as `randomBytes(32).toString('base64')`; or several secrets:
+   * the first secret signs, every secret verifies. A rotation has three steps, each on all instances: append the new
+   * secret, move the new secret to the front, and, after `session.ttlSeconds`, remove the old secret. An instance that
+   * does not know a secret rejects its tokens as forged, with the clear signal. Text of a public key is refused (RFC
+   * 8725 2.1).
    */
   secret: Secret | readonly Secret[]
-  /** `iss` of every token; then required, and compared exactly. Default: none. */
+  /** The `iss` claim of every token, then required and compared exactly. Default: none. */
   issuer?: string | undefined
-  /** `aud` of every token; then required, and compared exactly. Default: none. */
+  /** The `aud` claim of every token, then required and compared exactly. Default: none. */
   audience?: string | undefined
   /**
-   * Claims of your own for other readers of the token, called once at login. They are signed, not encrypted: the client
-   * can read them. `iss`, `sub`, `aud`, `exp`, `nbf`, `iat` and `jti` stay the plugin's.
+   * Custom claims for other readers of the token, computed once per login. Claims are signed, not encrypted: the client
+   * can read them. `iss`, `sub`, `aud`, `exp`, `nbf`, `iat` and `jti` cannot be overridden. Default: none.
    */
   claims?: ((user: User) => Record<string, unknown>) | undefined
 }
 
-/** Undefined, as of an environment variable that is not set, compiles and fails `register()`. */
+/** Undefined, such as an environment variable that is not set, compiles and fails `register()`. */
 type Secret = string | Uint8Array | undefined
 
 /** The plugin's routes. */
 export interface RoutesOptions {
-  /** In front of every route of the plugin. Default `/user`. */
+  /** The prefix of every route of the plugin. Default `/user`. */
   prefix?: string | undefined
-  /** Default path `/login`, body `{ username, password }`. False: no such route. */
+  /** `POST`. Default path `/login`, body `{ username, password }`. False: no such route. */
   login?: BodyRouteOptions | false | undefined
-  /** Default path `/register`, body `{ username, password, email? }`. False: no such route. */
+  /** `POST`. Default path `/register`, body `{ username, password, email? }`. False: no such route. */
   register?: BodyRouteOptions | false | undefined
-  /** Default path `/logout`. False: no such route. */
+  /** `POST`. Default path `/logout`. False: no such route. */
   logout?: RouteOptions | false | undefined
-  /** `GET`: who is logged in, and until when. Default path `/session`. False: no such route. */
+  /** `GET`: the user and the expiry of the session. Default path `/session`. False: no such route. */
   session?: RouteOptions | false | undefined
-  /** `GET`, `DELETE` and `DELETE /:id`: the user's own sessions. Default path `/sessions`. Default false: no such routes. */
+  /**
+   * `GET`, `DELETE` and `DELETE /:id`: the user's own sessions. Default path `/sessions`. Default false: no such
+   * routes.
+   */
   sessions?: RouteOptions | false | undefined
   /**
-   * OpenAPI's security requirements of the guarded routes (`session`, `sessions`), such as `[{ bearerAuth: [] }]`, so that a
-   * page of documentation sends the token. Declare the scheme with @fastify/swagger, which throws without. Default: none.
+   * OpenAPI security requirements of the guarded routes (`session`, `sessions`), such as `[{ bearerAuth: [] }]`, so
+   * that pages of API documentation send the token. @fastify/swagger throws unless the scheme is declared. Default:
+   * none.
    */
   security?: readonly SecurityRequirement[] | undefined
 }
 
-/** The scopes by the name of each scheme: none but for OAuth 2. */
+/** Scopes by the name of each security scheme; scopes are empty except for OAuth 2. */
 export type SecurityRequirement = Readonly<Record<string, readonly string[]>>
 
 /** A route without a body. */
 export interface RouteOptions {
+  /** The path below the prefix. Default: see {@link RoutesOptions}. */
   path?: string | undefined
   /**
-   * Fastify's config of the route, where other plugins look, such as @fastify/rate-limit. Copied. `session` in it is for the
-   * guarded routes: `freshSeconds` and `slide`. Default: none.
+   * Fastify's config of the route, which other plugins read, such as @fastify/rate-limit. Copied. On guarded routes
+   * `session` may set `freshSeconds` and `slide`. Default: none.
    */
   config?: (FastifyContextConfig & Record<string, unknown>) | undefined
 }
 
 /** A route with a body. */
 export interface BodyRouteOptions extends RouteOptions {
-  /** What the body must look like; sent to the upstream as it came, so close it with `additionalProperties: false`. */
+  /**
+   * The schema of the body, a TypeBox object. The upstream gets the body unchanged: use `additionalProperties: false`.
+   * Default: see {@link RoutesOptions}.
+   */
   schema?: TObject | undefined
 }

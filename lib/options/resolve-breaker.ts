@@ -2,7 +2,7 @@ import type { BreakerLimits } from '../internal/circuit-breaker.js'
 import { checkFields, checkInteger, orDefaultEmpty } from './checks.js'
 import type { BreakerOptions, JwtSessionOptions } from './options.js'
 
-/** The limits of each breaker, with every default. */
+/** The limits of both circuit breakers, with every default. */
 export interface ResolvedBreakers {
   store: BreakerLimits
   upstream: BreakerLimits
@@ -13,7 +13,7 @@ export function resolveBreakers(breaker: JwtSessionOptions['breaker']): Resolved
   const { store, upstream } = checkFields('breaker', orDefaultEmpty(breaker), ['store', 'upstream'])
   return {
     store: resolveBreaker('breaker.store', store, 10_000),
-    // Each login in flight has a socket to the upstream, and the client's.
+    // A login in flight takes two sockets: to the client and to the upstream.
     upstream: resolveBreaker('breaker.upstream', upstream, 500)
   }
 }

@@ -22,10 +22,10 @@ import { type ResolvedSession, resolveSession } from './resolve-session.js'
 import { DEFAULT_TIMEOUT_MS, resolveHttpUpstream } from './resolve-upstream.js'
 import { resolveUserSchema } from './resolve-user-schema.js'
 
-/** The options after every check and with every default: a copy, but for schemas, functions and what is injected. */
+/** The checked options with every default. Only schemas, functions and injected objects are not copied. */
 export interface ResolvedOptions {
   jwt: {
-    /** One or more; the first one signs. */
+    /** At least one secret; the first secret signs. */
     secrets: readonly Buffer[]
     issuer: string | undefined
     audience: string | undefined
@@ -34,27 +34,31 @@ export interface ResolvedOptions {
   store: StoreChoice
   storeTimeoutMs: number
   requireStoreAtStart: boolean
-  /** Null: replicas are not waited for. */
+  /** Null: no wait for replicas. */
   minReplicas: number | null
   breaker: ResolvedBreakers
-  /** Null: users neither log in nor register by the plugin's routes, and nothing is notified of a logout. */
+  /** Null: no upstream, and neither a login nor a register route. */
   upstream: UpstreamChoice | null
   userSchema: TObject
   session: ResolvedSession
   routes: ResolvedRoutes
-  /** The header's value, or null for no header. */
+  /** The value of `Clear-Site-Data`; null: no such header. */
   clearSiteData: string | null
   /** Null: no cache. */
   cache: ResolvedCache | null
 }
 
-/** Every field with its default. */
+/** The options of the cache with every default. */
 export interface ResolvedCache {
   maxEntries: number
   maxStaleMs: number
 }
 
-/** @throws {InvalidOptionError} naming the option and the rule, never the value */
+/**
+ * Checks the options and fills in defaults.
+ *
+ * @throws {InvalidOptionError} names the option and the rule, never the value
+ */
 export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
   const options = checkFields('', input, OPTIONS)
   const jwt = checkFields('jwt', options.jwt, ['secret', 'issuer', 'audience', 'claims'])
@@ -100,23 +104,24 @@ const OPTIONS: (keyof JwtSessionOptions | 'logLevel' | 'logSerializers')[] = [
   'clearSiteData',
   'cache',
   'prefix',
-  // Fastify's own, which arrive with ours.
+  // Fastify's own options of register(), which the plugin receives too.
   'logLevel',
   'logSerializers'
 ]
 
 function resolveStore(options: JwtSessionOptions): StoreChoice {
   const { redis, store } = options
-  const forgotten = (['redis', 'store'] as const).find((name) => name in options && options[name] === undefined)
-  if (forgotten !== undefined) throw new InvalidOptionError(forgotten, UNDEFINED_STORE)
-  if (redis !== undefined && store !== undefined) throw new InvalidOptionError('store', 'contradicts `redis`: give one')
+  const undefinedName = (['redis', 'store'] as const).find((name) => name in options && options[name] === undefined)
+  if (undefinedName !== undefined) throw new InvalidOptionError(undefinedName, UNDEFINED_STORE)
+  if (redis !== undefined && store !== undefined)
+    throw new InvalidOptionError('store', 'contradicts `redis`: set one of both')
   if (redis !== undefined) return resolveRedis(redis)
   if (store === undefined) return { kind: 'memory' }
   if (hasMethods<SessionStore>(store, ...STORE_METHODS)) return { kind: 'custom', store }
   throw new InvalidOptionError('store', `must have the methods ${STORE_METHODS.join(', ')}`)
 }
 
-// The sessions of a production app would end with its process.
+// A silent fall back to memory would end the sessions of a production app with its process.
 const UNDEFINED_STORE =
   'is undefined: leave it out for the in-memory store, or await the registration that it comes from'
 
@@ -147,7 +152,7 @@ function resolveUpstream({ upstream, routes }: JwtSessionOptions): UpstreamChoic
 function resolveClearSiteData(directives: JwtSessionOptions['clearSiteData'] = ['storage']): string | null {
   if (directives === false) return null
   if (!Array.isArray(directives) || directives.length === 0 || !directives.every((name) => DIRECTIVES.includes(name))) {
-    throw new InvalidOptionError('clearSiteData', `must be false or list some of ${DIRECTIVES.join(', ')}`)
+    throw new InvalidOptionError('clearSiteData', `must be false or an array of ${DIRECTIVES.join(', ')}`)
   }
   return directives.map((name) => `"${name}"`).join(', ')
 }

@@ -13,7 +13,7 @@ import type {
 } from './options.js'
 import type { SessionRouteSettings } from './session-route-settings.js'
 
-/** The routes to mount; false for one that is not. */
+/** The routes of the plugin with every default; false: not mounted. */
 export interface ResolvedRoutes {
   prefix: string
   login: BodyRoute | false
@@ -21,24 +21,25 @@ export interface ResolvedRoutes {
   logout: Route | false
   session: Route | false
   sessions: Route | false
-  /** For the schemas of the guarded routes. */
+  /** Spread into the schemas of the guarded routes. */
   security: { security?: readonly SecurityRequirement[] }
 }
 
-/** A route that is mounted. */
+/** A mounted route. */
 export interface Route {
+  /** Below the prefix. */
   path: string
-  /** Fastify's, with what the guard of the route reads. */
+  /** Fastify's config of the route, with the settings of the guard. */
   config: FastifyContextConfig
 }
 
-/** A route that is mounted, and the schema of its body. */
+/** A mounted route with a body. */
 export interface BodyRoute extends Route {
   schema: TObject
 }
 
 /**
- * @param canRegister whether the upstream knows how to
+ * @param canRegister whether the upstream supports registration
  * @throws {InvalidOptionError}
  */
 export function resolveRoutes(options: JwtSessionOptions, canRegister: boolean): ResolvedRoutes {
@@ -51,13 +52,13 @@ export function resolveRoutes(options: JwtSessionOptions, canRegister: boolean):
     login: resolveBodyRoute('login', routes.login, defaultLoginSchema),
     register: canRegister && resolveBodyRoute('register', routes.register, defaultRegisterSchema),
     logout: resolveRoute('logout', routes.logout, PUBLIC),
-    // Looking does not extend the session.
+    // Reading the expiry must not extend the session.
     session: resolveRoute('session', routes.session, { settings: { slide: false } }),
     sessions: routes.sessions !== undefined && resolveRoute('sessions', routes.sessions, { settings: {} }),
     security: resolveSecurity(routes.security)
   }
   const paths = ROUTES.flatMap((name) => resolved[name] || []).map(({ path }) => path)
-  if (new Set(paths).size < paths.length) throw new InvalidOptionError('routes', 'must have different paths')
+  if (new Set(paths).size < paths.length) throw new InvalidOptionError('routes', 'must not have the same path twice')
   return resolved
 }
 
@@ -72,7 +73,7 @@ function resolvePrefix(fastifyPrefix: string | undefined, prefix: string | undef
 }
 
 interface RouteKind {
-  /** What the guard does there; false: the route is public. */
+  /** Settings of the guard; false: the route is public. */
   settings: SessionRouteSettings | false
   fields?: readonly string[]
 }
@@ -89,7 +90,7 @@ function resolveRoute(name: string, route: RouteOptions | false = {}, kind: Rout
   }
 }
 
-/** A copy of the host's config of a route, with what the guard does there. */
+/** A copy of the host's config of a route, with the settings of the guard. */
 function resolveConfig(
   option: string,
   given: FastifyContextConfig = {},
@@ -102,17 +103,21 @@ function resolveConfig(
   return { ...config, session: false }
 }
 
-/** Their values are checked with those of all other routes, when the route is added. */
-function mergeSettings(option: string, byDefault: SessionRouteSettings, given: unknown): SessionRouteSettings {
+/** The guard checks the values when the route is added. */
+function mergeSettings(option: string, defaults: SessionRouteSettings, given: unknown): SessionRouteSettings {
   const settings: object = checkFields(option, orDefaultEmpty(given as object | undefined), ['freshSeconds', 'slide'])
   const isGiven = ([, value]: [string, unknown]) => value !== undefined
-  return { ...byDefault, ...Object.fromEntries(Object.entries(settings).filter(isGiven)) }
+  return { ...defaults, ...Object.fromEntries(Object.entries(settings).filter(isGiven)) }
 }
 
-function resolveBodyRoute(name: string, route: BodyRouteOptions | false = {}, byDefault: TObject): BodyRoute | false {
+function resolveBodyRoute(
+  name: string,
+  route: BodyRouteOptions | false = {},
+  defaultSchema: TObject
+): BodyRoute | false {
   const resolved = resolveRoute(name, route, { ...PUBLIC, fields: ['schema'] })
   if (!resolved || !route) return false
-  const { schema = byDefault } = route
+  const { schema = defaultSchema } = route
   if (!IsObject(schema)) throw new InvalidOptionError(`routes.${name}.schema`, 'must be a TypeBox object schema')
   return { ...resolved, schema }
 }

@@ -6,9 +6,9 @@ import { checkRequired } from './checks.js'
 const MIN_BYTES = 32
 
 /**
- * Copies the secrets, so that later changes of the option have no effect, and refuses what is no secret (RFC 7518 3.2).
+ * Copies the secrets, so that later changes of the option have no effect.
  *
- * @throws {InvalidOptionError} without a word of the secret
+ * @throws {InvalidOptionError} for a short secret (RFC 7518 3.2) or a key; the message has no part of the secret
  */
 export function resolveSecrets(option: unknown): readonly Buffer[] {
   checkRequired('jwt.secret', option)
@@ -21,7 +21,7 @@ function resolveSecret(secret: unknown): Buffer {
   if (!isUint8Array(secret) && !(typeof secret === 'string' && secret.isWellFormed())) {
     throw new InvalidOptionError(
       'jwt.secret',
-      'must be a string of Unicode, a Buffer or Uint8Array, or an array of them'
+      'must be a well-formed string, a Buffer or Uint8Array, or an array of secrets'
     )
   }
   const bytes = Buffer.from(secret as string)
@@ -35,10 +35,10 @@ function resolveSecret(secret: unknown): Buffer {
   return bytes
 }
 
-// A key that may be public must never be an HMAC secret: its readers could sign (RFC 8725 2.1).
+// A public key must never be an HMAC secret: every reader of the key could sign tokens (RFC 8725 2.1).
 const KEY_TEXT = /---- ?BEGIN |["'\\{,\s]kty["'\\]*\s*:|(?:ssh|sk|ecdsa)-[\w.@-]+\s+AAAA|PuTTY-User-Key-File/
 
-/** Whether this is the DER encoding of a public key or a certificate. */
+/** Whether the bytes are the DER encoding of a public key or a certificate. */
 function isPublicKey(key: Buffer): boolean {
   const readers = [
     () => createPublicKey({ key, format: 'der', type: 'spki' }),

@@ -3,13 +3,13 @@ import type { SessionLimit } from '../store/session-store.js'
 import { checkFields, checkInteger, orDefaultEmpty } from './checks.js'
 import type { SessionOptions } from './options.js'
 
-/** How long sessions live, and how many a user may have. */
+/** Lifetimes of sessions, and limits per user and session, with every default. */
 export interface ResolvedSession {
   ttlSeconds: number
   /** Null: no idle timeout. */
   idleTimeoutSeconds: number | null
   limit: SessionLimit
-  /** Whether the limit was not chosen. */
+  /** Whether `maxPerUser` was left out. */
   isDefaultLimit: boolean
   maxDataBytes: number
 }
@@ -37,7 +37,7 @@ function resolveIdleTimeout(option: SessionOptions['idleTimeoutSeconds'], ttlSec
   if (option === false) return null
   const idleTimeoutSeconds = checkInteger('session.idleTimeoutSeconds', option, Math.min(1_800, ttlSeconds))
   if (idleTimeoutSeconds > ttlSeconds) {
-    throw new InvalidOptionError('session.idleTimeoutSeconds', 'must not be longer than `session.ttlSeconds`')
+    throw new InvalidOptionError('session.idleTimeoutSeconds', 'must not exceed `session.ttlSeconds`')
   }
   return idleTimeoutSeconds
 }

@@ -5,7 +5,11 @@ import { checkBoolean, checkFields, checkInteger, checkOptionalFunction, checkRe
 import { resolveHeaders } from './resolve-upstream-headers.js'
 import type { HttpUpstreamOptions } from './upstream-options.js'
 
-/** @throws {InvalidOptionError} */
+/**
+ * The options of an upstream over HTTP, with every default.
+ *
+ * @throws {InvalidOptionError}
+ */
 export function resolveHttpUpstream(input: HttpUpstreamOptions): HttpUpstreamConfig {
   const options = checkFields('upstream', input, OPTIONS)
   const { origin, basePath } = parseBaseUrl(checkRequired('upstream.baseUrl', options.baseUrl))
@@ -13,8 +17,8 @@ export function resolveHttpUpstream(input: HttpUpstreamOptions): HttpUpstreamCon
   if (dispatcher !== undefined && !hasMethods<UpstreamDispatcher>(dispatcher, 'request')) {
     throw new InvalidOptionError('upstream.dispatcher', 'must be an undici Dispatcher')
   }
-  const pathOf = (name: 'loginPath' | 'registerPath' | 'logoutPath', byDefault?: string) =>
-    basePath + checkUpstreamPath(`upstream.${name}`, options[name], byDefault)
+  const pathOf = (name: 'loginPath' | 'registerPath' | 'logoutPath', defaultPath?: string) =>
+    basePath + checkUpstreamPath(`upstream.${name}`, options[name], defaultPath)
   const functionOf = <Name extends FunctionName>(name: Name) => checkOptionalFunction(`upstream.${name}`, options[name])
   return {
     origin,
@@ -36,7 +40,7 @@ export function resolveHttpUpstream(input: HttpUpstreamOptions): HttpUpstreamCon
   }
 }
 
-/** Milliseconds that a call of the upstream may take. */
+/** The default of `upstream.timeoutMs`, in milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 5_000
 
 type FunctionName = 'mapCredentials' | 'mapRegistration' | 'mapError' | 'selectUser' | 'selectData'
@@ -64,7 +68,7 @@ function defaultSelectUser(body: unknown): unknown {
 }
 
 function parseBaseUrl(baseUrl: unknown): { origin: string; basePath: string } {
-  // Not what URL makes of it: that drops white space, resolves `..`, and finds a host in `http:/a` and `http:///a`.
+  // The URL parser is too lenient: it drops white space, resolves `..`, and finds a host in `http:/a` and `http:///a`.
   const [, origin = '', path = ''] = (typeof baseUrl === 'string' && BASE_URL.exec(baseUrl)) || []
   if (!URL.canParse(origin) || !(path === '' || PATH.test(path))) {
     throw new InvalidOptionError(
@@ -77,9 +81,9 @@ function parseBaseUrl(baseUrl: unknown): { origin: string; basePath: string } {
 
 const BASE_URL = /^(https?:\/\/[\w.:[\]-]+)(\/[^?#]*[^?#/])?\/?$/i
 
-/** A path that every server reads alike: no empty, `.` or `..` segment, no escape; with a query of names and values. */
-function checkUpstreamPath(option: string, value: unknown, byDefault?: string): string {
-  const path = value === undefined ? byDefault : value
+/** A path that every server reads alike: no empty, `.` or `..` segment, no escape; with an optional query of pairs. */
+function checkUpstreamPath(option: string, value: unknown, defaultPath?: string): string {
+  const path = value === undefined ? defaultPath : value
   if (typeof path === 'string') {
     const end = path.includes('?') ? path.indexOf('?') : path.length
     if (PATH.test(path.slice(0, end)) && (end === path.length || isQuery(path.slice(end + 1)))) return path
@@ -93,7 +97,7 @@ function checkUpstreamPath(option: string, value: unknown, byDefault?: string): 
 
 const PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-][\w.~:-]*)+\/?$/
 
-/** Whether these are `name=value` pairs as RFC 3986 3.4 lets them be written. */
+/** Whether the query consists of `name=value` pairs in the characters of RFC 3986 3.4. */
 function isQuery(query: string): boolean {
   return query.split('&').every((pair) => PAIR.test(pair)) && !/\.\.|\/\//.test(query)
 }

@@ -3,7 +3,12 @@ import Format from 'typebox/format'
 import { InvalidOptionError } from '../errors.js'
 import { defaultUserSchema } from '../http/schemas.js'
 
-/** The schema, once it is known that everything in it checks what it says. */
+/**
+ * The schema, or the default. Every keyword of the schema must be one that TypeBox checks: an unchecked part would let
+ * any field of the upstream's user into sessions and replies.
+ *
+ * @throws {InvalidOptionError}
+ */
 export function resolveUserSchema(schema: TObject = defaultUserSchema): TObject {
   if (!IsObject(schema)) throw new InvalidOptionError('userSchema', 'must be a TypeBox object schema')
   const { properties, required } = schema
@@ -12,47 +17,52 @@ export function resolveUserSchema(schema: TObject = defaultUserSchema): TObject 
   }
   checkSchema(schema, { path: '', definitions: [] })
   if ((properties.id as { default?: unknown }).default !== undefined)
-    refuse('/id', 'has a `default`: users without an id would be one user')
+    rejectAt('/id', 'has a `default`: all users without an id would be the same user')
   return schema
 }
 
-/** Where a schema stands, and the names that a `Ref` in it may have. */
+/** The position of a schema. */
 interface Place {
+  /** Like a JSON pointer, without `properties`. */
   path: string
+  /** Names that a `Ref` may have: the definitions of the enclosing `Cyclic` schemas. */
   definitions: readonly string[]
 }
 
 /**
- * The kinds of TypeBox that a user, being JSON, may be made of. All others match no JSON, or are not read by the field
- * filter, such as `This` and `Dependent`.
+ * The kinds of TypeBox schemas that match JSON and that the field filter supports. Other kinds match no JSON, or are
+ * not supported, such as `This` and `Dependent`.
  */
 const KINDS = [
   ...'Any Array Boolean Cyclic Enum Integer Intersect Literal Never Null Number Object'.split(' '),
   ...'Record Ref String TemplateLiteral Tuple Union Unknown'.split(' ')
 ]
 
-/** A schema of `Type`, as far as its marks tell. */
+/** A schema with the marks of `Type`. */
 type Marked = Record<string, unknown> & { '~kind': unknown }
 
 function checkSchema(schema: unknown, place: Place): void {
   const { path } = place
   if (!isMarked(schema)) {
-    refuse(
+    rejectAt(
       path,
-      'must be made by `Type` of typebox 1: plain JSON schema, `Type.Unsafe` and @sinclair/typebox are not read'
+      'must be made by `Type` of typebox 1: plain JSON schema, `Type.Unsafe` and @sinclair/typebox are not supported'
     )
   }
   const kind = String(schema['~kind'])
-  if (!KINDS.includes(kind)) refuse(path, `is a \`${kind}\` of TypeBox, which says nothing about JSON`)
+  if (!KINDS.includes(kind)) rejectAt(path, `is a \`${kind}\` of TypeBox, which describes no JSON`)
   if (schema.format !== undefined && !Format.Has(String(schema.format))) {
-    refuse(path, 'has a `format` that TypeBox does not know and so does not check: register it with `Format.Set` first')
+    rejectAt(
+      path,
+      'has a `format` that TypeBox does not know and does not check: register the format with `Format.Set` first'
+    )
   }
-  if (kind === 'Intersect' && isEmpty(schema.allOf)) refuse(path, 'is an intersection of nothing')
+  if (kind === 'Intersect' && isEmpty(schema.allOf)) rejectAt(path, 'is an intersection of nothing')
   if (kind === 'Never') return
   const definitions =
     kind === 'Cyclic' ? [...place.definitions, ...Object.keys(schema.$defs as object)] : place.definitions
   if (typeof schema.$ref === 'string' && !definitions.includes(schema.$ref)) {
-    refuse(path, 'refers to a schema that is not in the `Type.Cyclic` around it')
+    rejectAt(path, 'refers to a schema that is not in the `Type.Cyclic` around it')
   }
   for (const [below, child] of childrenOf(schema)) checkSchema(child, { path: `${path}${below}`, definitions })
 }
@@ -65,27 +75,27 @@ function isEmpty(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0
 }
 
-/** Keywords of JSON schema whose value is a schema or a list of schemas. */
+/** Keywords whose value is a schema or a list of schemas. */
 const SCHEMAS = 'allOf anyOf contains else if items not oneOf prefixItems propertyNames then'.split(' ')
 
-/** Keywords whose value may be a boolean as well. */
-const SWITCHES = ['additionalItems', 'additionalProperties', 'unevaluatedItems', 'unevaluatedProperties']
+/** Keywords whose value is a schema or a boolean. */
+const SCHEMAS_OR_BOOLEANS = ['additionalItems', 'additionalProperties', 'unevaluatedItems', 'unevaluatedProperties']
 
-/** Keywords whose value has schemas by name. */
+/** Keywords whose value is an object of schemas by name. */
 const MAPS = ['$defs', 'definitions', 'dependentSchemas', 'patternProperties', 'properties']
 
-/** The schemas in a schema, each with its path below that, from which `properties` is left out. */
+/** The direct subschemas with their relative paths. Paths omit `properties`. */
 function childrenOf(schema: Marked): [path: string, child: unknown][] {
   return Object.entries(schema).flatMap(([keyword, value]): [string, unknown][] => {
     const isList = MAPS.includes(keyword) || (SCHEMAS.includes(keyword) && Array.isArray(value))
     const prefix = keyword === 'properties' ? '' : `/${keyword}`
     if (isList) return Object.entries(value as object).map(([name, child]) => [`${prefix}/${name}`, child])
-    const isSchema = SCHEMAS.includes(keyword) || (SWITCHES.includes(keyword) && typeof value !== 'boolean')
+    const isSchema = SCHEMAS.includes(keyword) || (SCHEMAS_OR_BOOLEANS.includes(keyword) && typeof value !== 'boolean')
     return isSchema ? [[prefix, value]] : []
   })
 }
 
-/** @param rule completes the sentence "The `userSchema` option at /path …" */
-function refuse(path: string, rule: string): never {
+/** @param rule completes the sentence "The `userSchema` option at `/path` …" */
+function rejectAt(path: string, rule: string): never {
   throw new InvalidOptionError('userSchema', `at \`${path || '/'}\` ${rule}`)
 }

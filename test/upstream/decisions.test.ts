@@ -213,7 +213,7 @@ t.test('the details of a rejected registration are passed on, as JSON of at most
     statusCode: 422,
     code: 'FST_JWT_SESSION_REGISTRATION_REJECTED',
     error: 'Unprocessable Entity',
-    message: 'The registration was not accepted',
+    message: 'The registration was rejected',
     details: { password: ['too short'] }
   })
   t.notMatch(lines.join(''), 'too short')
