@@ -1,7 +1,7 @@
 import type { RouteOptions } from 'fastify'
 import { InvalidOptionError } from '../errors.js'
 import type { AnyRequest } from '../http/error-reply.js'
-import { checkInteger, checkFields, checkBoolean } from '../options/checks.js'
+import { checkBoolean, checkFields, checkInteger } from '../options/checks.js'
 import type { SessionRouteSettings } from '../options/session-route-settings.js'
 import { checkHooksOfRoute, hasGuard, hasRouteGuard } from './guard-hooks.js'
 

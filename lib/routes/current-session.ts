@@ -12,7 +12,7 @@ export function mountCurrentSession(scope: FastifyInstance, { path, config }: Ro
       user: options.userSchema,
       created_at: timeSchema('The login'),
       expires_at: timeSchema('Absolute expiry'),
-      idle_expires_at: nullable(time('Expiry without further activity; null without an idle timeout'))
+      idle_expires_at: nullable(timeSchema('Expiry without further activity; null without an idle timeout'))
     },
     { description: 'The session' }
   )
