@@ -62,7 +62,7 @@ export async function createFileStore(folder: string, { isNew = false }: FileSto
   function change<T>(tag: string, edit: (user: UserSessions, now: number) => T): Promise<T> {
     const turn = Promise.allSettled([changes.get(tag)]).then(async () => {
       const user = await read(tag)
-      const result = edit(user, Date.now())
+      const result = edit(user, performance.timeOrigin + performance.now())
       await write(tag, user)
       return result
     })

@@ -30,7 +30,8 @@ export interface UserStorage {
   read(tag: string): Promise<UserSessions>
   /**
    * Reads, edits and writes the value of a user atomically, and resolves to the result of `edit`. `now`: epoch
-   * milliseconds of a clock shared by all processes.
+   * milliseconds, with a fraction, of a clock shared by all processes: a clock in whole milliseconds refuses a login
+   * within a millisecond after `endAll()`.
    */
   change<T>(tag: string, edit: (user: UserSessions, now: number) => T): Promise<T>
 }
@@ -39,8 +40,12 @@ export interface UserStorage {
 export function createUserStore(users: UserStorage): SessionStore {
   return {
     async create(id, record, options) {
-      const session = { id, record, ...options }
-      const { result, evicted } = await users.change(tagOf(id), (user, now) => create(user, session, now))
+      const calledAt = performance.now()
+      const { result, evicted } = await users.change(tagOf(id), (user, now) => {
+        // The wait for the change counts: without it a login before a concurrent `endAll()` would seem to be later.
+        const startedMsAgo = options.startedMsAgo + performance.now() - calledAt
+        return create(user, { id, record, ...options, startedAt: now - startedMsAgo })
+      })
       if (evicted > 0) options.limit.onEvicted?.(evicted)
       return result
     },
@@ -77,6 +82,8 @@ export function createUserStore(users: UserStorage): SessionStore {
 interface NewSession extends CreateOptions {
   id: string
   record: string
+  /** Start of the login in epoch milliseconds, by the clock of `revokedAt`. */
+  startedAt: number
 }
 
 interface Creation {
@@ -85,12 +92,12 @@ interface Creation {
   evicted: number
 }
 
-function create({ entries, revokedAt }: UserSessions, session: NewSession, now: number): Creation {
+function create({ entries, revokedAt }: UserSessions, session: NewSession): Creation {
   const unchanged = (result: CreateResult): Creation => ({ result, evicted: 0 })
   if (Date.now() > session.notAfter || Date.now() >= session.expiresAt) return unchanged('too_late')
   const known = entries.find(({ id }) => id === session.id)
   if (known !== undefined) return unchanged('record' in known.found ? 'created' : 'too_late')
-  if (now - session.startedMsAgo < revokedAt) return unchanged('revoked')
+  if (session.startedAt < revokedAt) return unchanged('revoked')
 
   const records = entries.filter((entry) => recordIn(entry) !== null)
   const replaced = records.find(({ id }) => id === session.replaces)

@@ -39,7 +39,7 @@ const STORES: Record<string, (t: Test) => Promise<OpenStore>> = {
     const rows = new Map<string, string>()
     return () =>
       createTableStore({
-        read: async (tag) => ({ text: rows.get(tag) ?? null, now: Date.now() }),
+        read: async (tag) => ({ text: rows.get(tag) ?? null, now: performance.timeOrigin + performance.now() }),
         async write(tag, next, previous) {
           const isFirst = (rows.get(tag) ?? null) === previous
           if (isFirst) rows.set(tag, next)

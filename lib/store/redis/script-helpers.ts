@@ -43,13 +43,24 @@ end
 local function readUser()
   local text = get(head)
   if not text and redis.call('EXISTS', head) == 1 then error('the key of a user is not a string') end
-  local generation, mark, rest = string.match(text or '', '^(%w%w%w%w%w%w%w%w)(!?)(.*)$')
-  local member, record = string.match(rest or '', '^ (%S+) (.+)$')
-  return { generation = generation, mark = mark or '', member = member, record = record, isCorrupt = text and not generation }
+  local generation, rest = string.match(text or '', '^(%w%w%w%w%w%w%w%w)(.*)$')
+  local lag, only = string.match(rest or '', '^!(%w*)(.*)$')
+  local member, record = string.match(only or rest or '', '^ (%S+) (.+)$')
+  return { generation = generation, lag = lag, member = member, record = record, isCorrupt = text and not generation }
+end
+
+-- The time of the last revokeAll(): never ahead of the clock, which the generation may be.
+local function revokedAt(user)
+  if not user.lag then return 0 end
+  return tonumber(user.generation, 36) + 1 - (tonumber(user.lag, 36) or 1000) / 1000
+end
+
+local function raiseGeneration(user, generation)
+  user.generation, user.lag = base36(generation), base36((generation + 1) * 1000 - microseconds)
 end
 
 local function textOf(user)
-  local text = user.generation .. user.mark
+  local text = user.lag and user.generation .. '!' .. user.lag or user.generation
   return user.member and text .. ' ' .. user.member .. ' ' .. user.record or text
 end
 

@@ -17,7 +17,7 @@ function operations.create(random, record, ttlMs, startedAt, max, onFull, replac
   -- sent again because the connection was lost before the reply
   if user.member == random or recordOf(user, random) then return { time, 'created', 0 } end
   if known then return { time, 'too_late' } end
-  if user.mark == '!' and tonumber(startedAt) < tonumber(user.generation, 36) then return { time, 'revoked' } end
+  if tonumber(startedAt) < revokedAt(user) then return { time, 'revoked' } end
 
   local count, live, dead = redis.call('ZCARD', index), {}, {}
   -- Below the limit nothing has to be known of several others.
@@ -98,7 +98,7 @@ function operations.finishAll(except, atLeast, isWaitedFor)
     local headTtl = user.generation and ttlOf(head) or 0
     if user.member then moveOut(user, headTtl) end
     local spared = except ~= '' and recordOf(user, except)
-    user.generation, user.mark = base36(math.max(math.floor(now), old + 1)), '!'
+    raiseGeneration(user, math.max(math.floor(now), old + 1))
     redis.call('SET', head, textOf(user), 'PX', math.max(headTtl, ${REVOCATION_MS}))
     if spared then
       setKeepingTtl(head .. except, user.generation .. ' ' .. spared)

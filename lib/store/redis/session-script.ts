@@ -24,21 +24,26 @@ import { OPERATIONS } from './script-operations.js'
  * Any operation: `too_late`, with nothing changed, after `notAfter`.
  *
  * Keys of a user, `{tag}` being the hash tag:
- * - `fjs:{tag}`, the head: `generation`, then `!` if a `revokeAll()` has raised it; then ` random record` of the only
- *   session, as most users have one and a second key would cost more memory than the record. The TTL is then that of the
- *   session. A head outlives every session of the user.
+ * - `fjs:{tag}`, the head: `generation`, then `!lag` if a `revokeAll()` has raised the generation; then ` random record` of
+ *   the only session, because most users have one session and a second key would cost more memory than the record. The TTL
+ *   is then the TTL of the session. A head outlives every session of the user.
  * - `fjs:{tag}random`, a session beside others: `generation record`; or, for any session that has ended, the reason.
  * - `fjs:{tag}i`, the index: a sorted set of the `random`s beside each other, by their last written activity. Only `list`
  *   and limits depend on it.
  *
- * A generation is the millisecond at which it began. A record whose generation is not that of the head has ended.
+ * A generation is the millisecond at which it began. A record with another generation than the head has ended. Each
+ * `revokeAll()` raises the generation, so that the generation runs ahead of the clock when two calls fall into one
+ * millisecond. The time of the last `revokeAll()` is therefore stored beside the generation: `lag` counts the microseconds
+ * from that time to the end of the generation's millisecond, in base 36 (1 to 1,000, so 2 characters, unless the
+ * generation is ahead).
  */
 export const SCRIPT = `
 local head, index = KEYS[1], KEYS[1] .. 'i'
 local operation, notAfter = ARGV[1], tonumber(ARGV[2])
 
 local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000
+local microseconds = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local now = microseconds / 1000
 local time = string.format('%.3f', now)
 
 if notAfter and now > notAfter then return { time, 'too_late' } end

@@ -1,8 +1,8 @@
 import { UnexpectedReplyError } from '../check-reply.js'
 import { END_REASONS, type FoundRecord } from '../session-store.js'
 
-/** A generation, `!` if a `revokeAll()` has raised it, then nothing more or the only session. */
-const HEAD = /^[0-9a-z]{8}!?(?: |$)/
+/** A generation, `!lag` if a `revokeAll()` has raised the generation, then nothing more or the only session. */
+const HEAD = /^[0-9a-z]{8}(?:![0-9a-z]*)?(?: |$)/
 const OWN = /^[0-9a-z]{8} ./
 const GENERATION_LENGTH = 8
 

@@ -129,6 +129,27 @@ t.test('revoking all does not need the index, which Redis may have evicted', asy
   t.strictSame(await store.list(tag), [spared], 'which it makes anew')
 })
 
+t.test('the time of the last endAll() is never ahead of the clock, also when the generation is', async (t) => {
+  const { tag, newId, open } = createUser(store)
+  const before = await serverTime()
+  await Promise.all(Array.from({ length: 60 }, () => store.endAll(tag, 'revoked', null)))
+  const [, generation = '', lag = ''] = /^(\w{8})!(\w+)$/.exec(String(await client.get(headOf(tag)))) ?? []
+  const revokedAt = Number.parseInt(generation, 36) + 1 - Number.parseInt(lag, 36) / 1_000
+  t.ok(revokedAt >= before && revokedAt <= (await serverTime()), `${generation}!${lag}`)
+  await open()
+  // A head without the time: the generation is the time.
+  await client.set(headOf(tag), `${generation}!`, 'KEEPTTL')
+  const login = (startedMsAgo: number) => store.create(newId(), recordOf('x'), optionsOf({ startedMsAgo }))
+  t.equal(await login(60_000), 'revoked')
+  await until(async () => (await serverTime()) > Number.parseInt(generation, 36) + 1)
+  t.equal(await login(0), 'created')
+})
+
+async function serverTime(): Promise<number> {
+  const [seconds, microseconds] = await client.time()
+  return Number(seconds) * 1_000 + Number(microseconds) / 1_000
+}
+
 t.test('activity brings a session back into an index that was evicted', async (t) => {
   const { tag, openMany } = createUser(store)
   const [one, two] = (await openMany(2)) as [StoredSession, StoredSession]
