@@ -13,17 +13,17 @@ import { trackRedis } from './change-tracking.js'
 import { isCluster, isIoRedis, type RedisClient } from './client.js'
 import { type BeatDurations, type BeatReply, watchDowntime } from './downtime-watch.js'
 import { waitForReconnect } from './reconnecting-client.js'
-import { NEW_GENERATION, NO_SESSION, type ScriptCall } from './script-call.js'
+import { NEW_GENERATION, NO_SESSION, parseReply, type ScriptCall, type ScriptReply } from './script-call.js'
 import { type ScriptClient, ScriptRunner } from './script-runner.js'
 import { createServers, type Servers, type SessionServer } from './servers.js'
 import { readStored } from './stored-session.js'
 
-/** What every key starts with, behind the client's `keyPrefix`. */
+/** The start of every key, after the client's `keyPrefix`. */
 export const KEY_START = 'fjs:{'
 
 /**
- * Sessions in Redis 6 or later, all keys of a user in one Cluster slot. The client is used as it is and never closed; its
- * `keyPrefix` applies. Each operation is one command; only a session that is not there is looked for twice.
+ * A store in Redis 6 or later. All keys of a user are in one Cluster slot. The client is used without changes, with its
+ * `keyPrefix`, and is never closed. Each operation is one command; `find()` of a missing session is two.
  */
 export function createRedisStore(client: RedisClient): SessionStore {
   return new RedisStore({ client }).methods
@@ -33,19 +33,19 @@ export function createRedisStore(client: RedisClient): SessionStore {
 export interface RedisStoreParts {
   /** For reads. */
   client: RedisClient
-  /** For the script: writes that Redis has paused must not hold up reads. Default: the client. */
+  /** For the script, so that writes that Redis has paused do not delay reads. Default: the client. */
   writer?: ScriptClient
-  /** Runs the script and resolves when enough replicas have acknowledged it. Default: replicas are not waited for. */
+  /** Runs the script and waits for acknowledgements of replicas. Default: no replica is waited for. */
   replicated?: ScriptClient
-  /** Milliseconds after which an update does nothing any more. Default: it may be late. */
+  /** Milliseconds after which `replace()` and `endAll()` change nothing. Default: no deadline. */
   timeoutMs?: number
 }
 
-/** See {@link createRedisStore}. */
+/** The store of {@link createRedisStore}, with its servers and scripts. */
 export class RedisStore {
   readonly servers: Servers
   readonly scripts: ScriptRunner
-  /** As a store: bound, so that a program can take them apart and put others in their place. */
+  /** The store: functions without `this`, so that a program can replace some of them. */
   readonly methods: SessionStore
   readonly #mget: RedisClient['mget']
   readonly #read: ReturnType<typeof createBatchedMget>
@@ -81,23 +81,14 @@ export class RedisStore {
     const startedAt = await this.scripts.toServerTime(performance.now() - startedMsAgo, this.#placeOf(tag))
     const ttlMs = Math.ceil(expiresAt - Date.now())
     if (ttlMs <= 0) return 'too_late'
-    const result = await this.#run(
+    const replaced = randomOf(replaces === id ? null : replaces, tag)
+    const { result, evicted } = await this.#run(
       tag,
-      [
-        'create',
-        random,
-        record,
-        String(ttlMs),
-        startedAt.toFixed(3),
-        String(limit.max),
-        limit.onFull,
-        randomOf(replaces === id ? null : replaces, tag)
-      ],
+      ['create', random, record, String(ttlMs), startedAt.toFixed(3), String(limit.max), limit.onFull, replaced],
       performance.now() + notAfter - Date.now()
     )
-    const evicted = Number(result[1] ?? 0)
     if (evicted > 0) limit.onEvicted?.(evicted)
-    return checkResult(result, ['created', 'full', 'too_late', 'revoked'])
+    return result
   }
 
   async find(id: string): Promise<FoundRecord | null> {
@@ -114,38 +105,31 @@ export class RedisStore {
   async replace(id: string, record: string, next: string): Promise<boolean> {
     const [tag, random] = splitSessionId(id)
     const result = await this.#run(tag, ['replace', random, record, next], performance.now() + this.#timeoutMs)
-    if (result[0] === 'too_late') throw new LateError()
-    return checkResult(result, ['replaced', 'conflict']) === 'replaced'
+    if (result === 'too_late') throw new LateError()
+    return result === 'replaced'
   }
 
-  // No deadline: a session that was to end may end late.
+  // Without a deadline: a session that must end may also end late.
   async end(id: string, reason: EndReason): Promise<{ record: string } | null> {
     const [tag, random] = splitSessionId(id)
-    const result = await this.#run(tag, ['finish', random, reason])
-    const record = checkResult(result, ['ended', 'absent']) === 'ended' ? result[1] : undefined
-    // Again, on the master of this moment: whichever that is.
-    await this.#acknowledge(tag, ['finish', random, reason])
-    return record === undefined ? null : { record }
+    const ended = await this.#run(tag, ['endOne', random, reason])
+    await this.#acknowledge(tag, ['endOne', random, reason])
+    return ended
   }
 
   async endAll(tag: string, exceptId: string | null): Promise<void> {
     const except = randomOf(exceptId, tag)
-    const result = await this.#run(tag, ['finishAll', except, NEW_GENERATION], performance.now() + this.#timeoutMs)
-    if (result[0] === 'too_late') throw new LateError()
-    checkResult(result, ['ended'])
-    await this.#acknowledge(tag, ['finishAll', except, String(result[1])])
+    const result = await this.#run(tag, ['endAll', except, NEW_GENERATION], performance.now() + this.#timeoutMs)
+    if (result === 'too_late') throw new LateError()
+    await this.#acknowledge(tag, ['endAll', except, result.generation])
   }
 
   async list(tag: string): Promise<StoredSession[]> {
-    const values = await this.#run(tag, ['list'])
-    const sessions: StoredSession[] = []
-    for (let i = 0; i + 1 < values.length; i += 2) {
-      sessions.push({ id: tag + values[i], record: String(values[i + 1]) })
-    }
-    return sessions
+    const sessions = await this.#run(tag, ['list'])
+    return sessions.map(({ random, record }) => ({ id: tag + random, record }))
   }
 
-  /** @throws {Error} what a server says that cannot run the script or cannot be read from */
+  /** @throws {Error} the error of a server that cannot run the script or cannot be read from */
   async ping(tag: string): Promise<void> {
     const head = headOf(tag)
     await readPair(this.#mget, head, head)
@@ -157,27 +141,24 @@ export class RedisStore {
     { gapAfterMs, failedForMs, rememberMs }: BeatDurations
   ): Promise<BeatReply> {
     const call: ScriptCall = ['beat', String(gapAfterMs), String(failedForMs), String(rememberMs)]
-    const result = await this.scripts.run({ key: `${headOf(tag)}beat`, server: name, call })
-    const isWritten = checkResult(result, ['written', 'refused']) === 'written'
-    return { isWritten, serverTime: Number(result[1]), text: String(result[2]) }
+    return parseReply(call[0], await this.scripts.run({ key: `${headOf(tag)}beat`, server: name, call }))
   }
 
+  /** Runs the call again, on the current master, and waits for its replicas. */
   async #acknowledge(tag: string, call: ScriptCall): Promise<void> {
     const result = await this.#replicated?.run({ ...this.#placeOf(tag), call })
-    if (result !== undefined) checkResult(result, ['ended', 'absent'])
+    if (result !== undefined) parseReply(call[0], result)
   }
 
-  /** MGET reads a key of another type as if it were not there, which would log its user out. */
+  /** MGET returns null for a key of another type too. Without this check such a key would log its user out. */
   async #confirmAbsent(tag: string, random: string, seen: { head: boolean; own: boolean }): Promise<void> {
-    const [head, own] = await this.#run(tag, ['probe', random])
-    if (head !== String(Number(seen.head)) || own !== String(Number(seen.own))) {
-      throw new UnexpectedReplyError('A key that is there and cannot be read')
-    }
+    const { head, own } = await this.#run(tag, ['exists', random])
+    if (head !== seen.head || own !== seen.own) throw new UnexpectedReplyError('A key exists and cannot be read')
   }
 
-  #run(tag: string, call: ScriptCall, notAfter?: number): Promise<string[]> {
+  async #run<Call extends ScriptCall>(tag: string, call: Call, notAfter?: number): Promise<ScriptReply<Call[0]>> {
     const run = { ...this.#placeOf(tag), call }
-    return this.scripts.run(notAfter === undefined ? run : { ...run, notAfter })
+    return parseReply(call[0], await this.scripts.run(notAfter === undefined ? run : { ...run, notAfter }))
   }
 
   #placeOf(tag: string): { key: string; server: string } {
@@ -185,7 +166,7 @@ export class RedisStore {
   }
 }
 
-/** A write that has arrived after its deadline, and changed nothing. */
+/** A write arrived at Redis after its deadline, and changed nothing. */
 class LateError extends Error {
   readonly code = 'ETIMEDOUT'
 }
@@ -195,14 +176,8 @@ function headOf(tag: string): string {
   return `${KEY_START}${tag}}`
 }
 
-/** Of a session of this user; else no session. */
+/** The random part of the id, or no session if the id is not of this user. */
 function randomOf(id: string | null, tag: string): string {
   const [ofTag, random] = splitSessionId(id ?? '')
   return ofTag === tag ? random : NO_SESSION
-}
-
-function checkResult<const Result extends string>([result = '']: string[], known: readonly Result[]): Result {
-  const found = known.find((name) => name === result)
-  if (found === undefined) throw new UnexpectedReplyError('A result that is not of this operation')
-  return found
 }

@@ -2,7 +2,7 @@ import { type Breaker, BreakerError } from '../../internal/circuit-breaker.js'
 import type { IoRedis, RedisClient } from './client.js'
 import { Connection } from './connection.js'
 import { duplicateClient } from './duplicate-client.js'
-import { IS_WAITED_FOR } from './script-call.js'
+import { WAIT_FOLLOWS } from './script-call.js'
 
 /** How many replicas to wait for, and for how long. */
 export interface ReplicaAcksConfig {
@@ -68,7 +68,7 @@ export function openReplicaAcks(
   async function run(send: Send, args: SendArgs): Promise<unknown> {
     try {
       return await breaker.run(
-        () => reconnecting.run(() => followAndWait(send, [...args, IS_WAITED_FOR])),
+        () => reconnecting.run(() => followAndWait(send, [...args, WAIT_FOLLOWS])),
         (error) => (error === NO_REPLICAS ? 'failure' : 'abandoned')
       )
     } catch (error) {

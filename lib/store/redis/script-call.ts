@@ -1,28 +1,86 @@
-/** An operation of the script with its arguments, as {@link SCRIPT} lists them. */
-export type ScriptCall =
-  | [
-      'create',
+import { UnexpectedReplyError } from '../check-reply.js'
+import type { CreateResult, EndReason } from '../session-store.js'
+import type { BeatReply } from './downtime-watch.js'
+
+/** The operations of the script, each with its arguments and its reply. `session-script.ts` explains them. */
+export interface ScriptOperations {
+  create: {
+    args: [
       random: string,
       record: string,
       ttlMs: string,
       startedAt: string,
       max: string,
-      onFull: string,
+      onFull: 'evict' | 'reject',
       replaces: string
     ]
-  | ['replace', random: string, record: string, next: string]
-  | ['finish', random: string, reason: string]
-  | ['finishAll', exceptRandom: string, atLeast: string]
-  | ['list']
-  | ['probe', random: string]
-  | ['beat', gapAfterMs: string, failedForMs: string, rememberMs: string]
-  | ['ping']
+    reply: { result: CreateResult; evicted: number }
+  }
+  replace: { args: [random: string, record: string, next: string]; reply: 'replaced' | 'conflict' | 'too_late' }
+  endOne: { args: [random: string, reason: EndReason]; reply: { record: string } | null }
+  endAll: { args: [exceptRandom: string, atLeast: string]; reply: { generation: string } | 'too_late' }
+  list: { args: []; reply: { random: string; record: string }[] }
+  exists: { args: [random: string]; reply: { head: boolean; own: boolean } }
+  beat: { args: [gapAfterMs: string, failedForMs: string, rememberMs: string]; reply: BeatReply }
+  ping: { args: []; reply: null }
+}
 
-/** In place of `exceptRandom` and `replaces`: no session. */
-export const NO_SESSION = ''
-/** In place of `atLeast`: a new generation. */
-export const NEW_GENERATION = '0'
-/** In place of `notAfter`. */
-export const NO_DEADLINE = ''
-/** A further argument of `finish` and `finishAll`: WAIT follows. */
-export const IS_WAITED_FOR = '1'
+/** The name of an operation. */
+export type ScriptOperation = keyof ScriptOperations
+
+/** An operation with its arguments. */
+export type ScriptCall = {
+  [Name in ScriptOperation]: [operation: Name, ...args: ScriptOperations[Name]['args']]
+}[ScriptOperation]
+
+/** The reply to an operation. */
+export type ScriptReply<Name extends ScriptOperation> = ScriptOperations[Name]['reply']
+
+/** For `exceptRandom` and `replaces`: no session. Shorter than the random part of any session id. */
+export const NO_SESSION = 'none'
+/** For `notAfter`: no deadline. */
+export const NO_DEADLINE = 'none'
+/** For `atLeast`: a new generation in any case. */
+export const NEW_GENERATION = 'new'
+/** For `onFull`: the new session is rejected. */
+export const REJECT = 'reject'
+/** The last argument of `endOne` and `endAll` when WAIT follows. */
+export const WAIT_FOLLOWS = 'wait'
+
+const PARSERS: { [Name in ScriptOperation]: (texts: string[]) => ScriptReply<Name> } = {
+  create: ([result, evicted = '0']) => ({
+    result: oneOf(result, ['created', 'full', 'too_late', 'revoked']),
+    evicted: Number(evicted)
+  }),
+  replace: ([result]) => oneOf(result, ['replaced', 'conflict', 'too_late']),
+  endOne: ([result, record = '']) => (oneOf(result, ['ended', 'absent']) === 'ended' ? { record } : null),
+  endAll: ([result, generation = '']) =>
+    oneOf(result, ['ended', 'too_late']) === 'ended' ? { generation } : 'too_late',
+  list: (texts) =>
+    Array.from({ length: texts.length / 2 }, (_, i) => ({
+      random: texts[2 * i] ?? '',
+      record: texts[2 * i + 1] ?? ''
+    })),
+  exists: ([head, own]) => ({ head: oneOf(head, ['0', '1']) === '1', own: oneOf(own, ['0', '1']) === '1' }),
+  beat: ([result, serverTime = '', text = '']) => ({
+    isWritten: oneOf(result, ['written', 'refused']) === 'written',
+    serverTime: Number(serverTime),
+    text
+  }),
+  ping: () => null
+}
+
+/**
+ * The reply to an operation, of what {@link ScriptRunner.run} resolves to.
+ *
+ * @throws {UnexpectedReplyError} not a result of this operation
+ */
+export function parseReply<Name extends ScriptOperation>(operation: Name, texts: string[]): ScriptReply<Name> {
+  return PARSERS[operation](texts)
+}
+
+function oneOf<const Result extends string>(text: string | undefined, results: readonly Result[]): Result {
+  const found = results.find((result) => result === text)
+  if (found === undefined) throw new UnexpectedReplyError('The script has replied with a result of another operation')
+  return found
+}

@@ -1,55 +1,56 @@
 import { EARLY_END_MS, MAX_EVICTIONS } from '../session-store.js'
-import { NEW_GENERATION } from './script-call.js'
+import { NEW_GENERATION, NO_SESSION, REJECT } from './script-call.js'
 import { CHUNK } from './script-helpers.js'
 
-/** How long a `revokeAll()` is remembered for logins that are under way, in milliseconds: whatever their upstream takes. */
+/** How long a login under way can still learn of a `revokeAll()`, in milliseconds: longer than any upstream takes. */
 const REVOCATION_MS = 3_600_000
-/** Periods of downtime that are remembered; beyond it the oldest ones become one. */
+/** The number of periods of downtime that a server remembers. Beyond the limit the two oldest periods become one. */
 const MAX_PERIODS = 64
 
-/** Lua: the operations; see `session-script.ts` for their arguments and results. */
+/** Lua: the operations. `session-script.ts` lists their arguments and results. */
 export const OPERATIONS = `
 local operations = {}
 
 function operations.create(random, record, ttlMs, startedAt, max, onFull, replaces)
   local user, ttl = readUser(), tonumber(ttlMs)
   local known = get(head .. random)
-  -- sent again because the connection was lost before the reply
+  -- The client has sent the call again, because the connection was lost before the reply.
   if user.member == random or recordOf(user, random) then return { time, 'created', 0 } end
   if known then return { time, 'too_late' } end
   if tonumber(startedAt) < revokedAt(user) then return { time, 'revoked' } end
 
   local count, live, dead = redis.call('ZCARD', index), {}, {}
-  -- Below the limit nothing has to be known of several others.
-  local areCounted = count < 2 or count >= tonumber(max)
-  if areCounted then live, dead = others(user, replaces) end
+  -- Below the limit several sessions need no count.
+  local isCounted = count < 2 or count >= tonumber(max)
+  if isCounted then live, dead = readMembers(user, replaces) end
   local surplus = #live + 1 - tonumber(max)
-  if surplus > 0 and onFull == 'reject' then return { time, 'full' } end
+  if surplus > 0 and onFull == '${REJECT}' then return { time, 'full' } end
   surplus = math.min(math.max(surplus, 0), ${MAX_EVICTIONS})
 
   local headTtl = redis.call('PTTL', head) == -2 and 0 or ttlOf(head)
   local only = { member = user.member, record = user.record }
   if not user.generation then user.generation = base36(math.floor(now)) end
-  local isAlone = areCounted and #live == surplus and ttl >= headTtl
+  local isAlone = isCounted and #live == surplus and ttl >= headTtl
 
-  -- The first write is one that a full Redis refuses, with nothing changed: after a first write it refuses nothing more.
+  -- A full Redis refuses the first write of a script, and no later write. So the first write is a SET: nothing has
+  -- changed.
   if isAlone then
     user.member, user.record = random, record
-    redis.call('SET', head, textOf(user), 'PX', ttl)
+    redis.call('SET', head, formatHead(user), 'PX', ttl)
   else
     redis.call('SET', head .. random, user.generation .. ' ' .. record, 'PX', ttl)
   end
   if only.member and isAlone then
     redis.call('SET', head .. only.member, only.member == replaces and 'logged_in_again' or 'replaced', 'PX', headTtl)
   elseif only.member then
-    moveOut(user, headTtl)
+    moveOutOfHead(user, headTtl)
     addToIndex(only.member, now - 1, headTtl)
   end
   if not isAlone then
-    redis.call('SET', head, textOf(user), 'PX', math.max(ttl, headTtl))
+    redis.call('SET', head, formatHead(user), 'PX', math.max(ttl, headTtl))
     addToIndex(random, now, ttl)
   end
-  if replaces ~= '' then endRecord(user, replaces, 'logged_in_again') end
+  if replaces ~= '${NO_SESSION}' then endRecord(user, replaces, 'logged_in_again') end
   if not (only.member and isAlone) then evict(live, surplus) end
   for _, member in ipairs(dead) do redis.call('ZREM', index, member) end
   return { time, 'created', surplus }
@@ -60,52 +61,52 @@ function operations.replace(random, record, next)
   if user.member == random then
     if user.record ~= record then return { time, 'conflict' } end
     user.record = next
-    setKeepingTtl(head, textOf(user))
+    setKeepingTtl(head, formatHead(user))
   else
     if recordOf(user, random) ~= record then return { time, 'conflict' } end
     local key = head .. random
     setKeepingTtl(key, user.generation .. ' ' .. next)
-    -- also where the index was evicted
+    -- Also when Redis has evicted the index.
     addToIndex(random, now, ttlOf(key))
   end
   return { time, 'replaced' }
 end
 
-function operations.finish(random, reason, isWaitedFor)
+function operations.endOne(random, reason, wait)
   local user = readUser()
-  -- No full Redis refuses this write, and after it none of the next: a logout holds there too, with its reason.
+  -- A full Redis does not refuse ZREM, and refuses no write after the first: a logout works with a full Redis too.
   redis.call('ZREM', index, random)
   local record
   if user.member == random then
     record = user.record
     redis.call('SET', head .. random, reason, 'PX', ttlOf(head))
     user.member, user.record = nil, nil
-    setKeepingTtl(head, textOf(user))
+    setKeepingTtl(head, formatHead(user))
   elseif get(head .. random) then
     record = endRecord(user, random, reason)
   else
     redis.call('SET', head .. random, reason, 'PX', math.max(${EARLY_END_MS}, user.isCorrupt and ttlOf(head) or 0))
   end
-  if isWaitedFor then touchForWait() end
+  if wait then touchForWait() end
   return record and { time, 'ended', record } or { time, 'absent' }
 end
 
-function operations.finishAll(except, atLeast, isWaitedFor)
+function operations.endAll(except, atLeast, wait)
   local user = readUser()
   local old = user.generation and tonumber(user.generation, 36) or 0
   if atLeast == '${NEW_GENERATION}' or old < tonumber(atLeast, 36) then
     redis.call('DEL', index)
     local headTtl = user.generation and ttlOf(head) or 0
-    if user.member then moveOut(user, headTtl) end
-    local spared = except ~= '' and recordOf(user, except)
+    if user.member then moveOutOfHead(user, headTtl) end
+    local spared = except ~= '${NO_SESSION}' and recordOf(user, except)
     raiseGeneration(user, math.max(math.floor(now), old + 1))
-    redis.call('SET', head, textOf(user), 'PX', math.max(headTtl, ${REVOCATION_MS}))
+    redis.call('SET', head, formatHead(user), 'PX', math.max(headTtl, ${REVOCATION_MS}))
     if spared then
       setKeepingTtl(head .. except, user.generation .. ' ' .. spared)
       addToIndex(except, now, ttlOf(head .. except))
     end
   end
-  if isWaitedFor then touchForWait() end
+  if wait then touchForWait() end
   return { time, 'ended', user.generation }
 end
 
@@ -123,7 +124,7 @@ function operations.list()
       if value and string.sub(value, 1, #prefix) == prefix then
         found[#found + 1], found[#found + 2] = member, string.sub(value, #prefix + 1)
       elseif not value then
-        -- expired; a server that may only be read from keeps the member
+        -- The session has expired. A read-only server refuses ZREM and keeps the member.
         redis.pcall('ZREM', index, member)
       end
     end
@@ -131,7 +132,7 @@ function operations.list()
   return found
 end
 
-function operations.probe(random)
+function operations.exists(random)
   return { time, redis.call('EXISTS', head), redis.call('EXISTS', head .. random) }
 end
 
@@ -152,7 +153,7 @@ function operations.beat(gapAfterMs, failedForMs, rememberMs)
   local next = string.format('%.0f', at)
   local clockText = next
   for _, period in ipairs(periods) do next = next .. string.format(' %.0f-%.0f', period[1], period[2]) end
-  -- A process that starts while Redis can only be read learns what is known.
+  -- A read-only server still replies with the periods, for a process that has just started.
   local set = redis.pcall('SET', head, next, 'PX', remember)
   if set.err then return { time, 'refused', clockText, text } end
   return { time, 'written', clockText, next }

@@ -7,14 +7,15 @@ const OWN = /^[0-9a-z]{8} ./
 const GENERATION_LENGTH = 8
 
 /**
- * What the keys of a session say; see `session-script.ts` for what they hold. A key that no release has written is a
- * record that cannot be used: it does not end a session.
+ * The session in the two keys that hold it; `session-script.ts` explains the keys. A value in an unknown format is a
+ * record that cannot be used, and does not end the session.
  *
  * @param head the user's head
- * @param own the key of the session's own
+ * @param own the session's own key
+ * @throws {UnexpectedReplyError} a key is empty
  */
 export function readStored(random: string, head: string | null, own: string | null): FoundRecord | null {
-  if (head === '' || own === '') throw new UnexpectedReplyError('An empty key')
+  if (head === '' || own === '') throw new UnexpectedReplyError('A key is empty')
   if (own !== null) {
     const ended = END_REASONS.find((reason) => reason === own)
     if (ended !== undefined) return { ended }
@@ -34,6 +35,6 @@ function readOwn(head: string | null, own: string): FoundRecord | null {
   if (head === null) return null
   const [current, generation] = [head.slice(0, GENERATION_LENGTH), own.slice(0, GENERATION_LENGTH)]
   if (generation === current) return { record: own.slice(GENERATION_LENGTH + 1) }
-  // Base 36 of the same length compares like the numbers.
+  // Base-36 texts of the same length compare like their numbers.
   return generation < current && head[GENERATION_LENGTH] === '!' ? { ended: 'revoked' } : null
 }

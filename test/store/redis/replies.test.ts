@@ -3,6 +3,7 @@ import t from 'tap'
 import { createRedisStore, type RedisClient } from '../../../lib/index.js'
 import type { RedisCluster } from '../../../lib/store/redis/client.js'
 import { masterOf, nodeKeyOf, tagOnServer } from '../../../lib/store/redis/cluster-slots.js'
+import { NO_DEADLINE } from '../../../lib/store/redis/script-call.js'
 import { ScriptRunner } from '../../../lib/store/redis/script-runner.js'
 import { startRedis } from '../../fixtures/redis/start-redis.js'
 import { createUser, findAll, optionsOf, recordOf } from '../../fixtures/store-user.js'
@@ -102,8 +103,8 @@ function createServer(aheadMs: () => number, connectionNumber = () => 1) {
   const evalsha: RedisClient['evalsha'] = async (_sha, _count, _key, ...args) => {
     const time = performance.now() + aheadMs()
     calls.push(args)
-    const [, notAfter = ''] = args
-    const isLate = notAfter !== '' && time > Number(notAfter)
+    const [, notAfter] = args
+    const isLate = notAfter !== NO_DEADLINE && time > Number(notAfter)
     return [time.toFixed(3), isLate ? 'too_late' : 'done']
   }
   return { calls, runner: new ScriptRunner({ evalsha, eval: evalsha, connectionNumber }) }
