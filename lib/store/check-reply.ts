@@ -7,51 +7,52 @@ import {
   type StoredSession
 } from './session-store.js'
 
-// Only what proves an end is an end, and only an acknowledgement is one: a client inside MULTI is answered `QUEUED`, a
-// driver gives undefined for a missing disk. A store may be of the application's own, and written in JavaScript.
+// Every reply of a store is checked, because a wrong reply could log out a user or confirm a logout that has not
+// happened. Inside MULTI a Redis client replies `QUEUED`; a driver may return undefined for a missing disk; an
+// application's store may be written in JavaScript.
 
 const CREATE_RESULTS: readonly unknown[] = ['created', 'full', 'too_late', 'revoked'] satisfies CreateResult[]
 
-/** A reply that the contract of the store, or the store's own script, does not know. */
+/** A reply that neither the contract of the store nor the Redis script defines. */
 export class UnexpectedReplyError extends Error {
   readonly code = 'UNEXPECTED_REPLY'
 }
 
-/** Whether the error is of this kind, also of another copy of this package. */
+/** Whether the error is an {@link UnexpectedReplyError}, also of another copy of this package. */
 export function isUnexpectedReply(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'UNEXPECTED_REPLY'
 }
 
-/** @throws {UnexpectedReplyError} as every function here: a reply that the contract does not know */
+/** Checks a reply of `create()`. @throws {UnexpectedReplyError} like every function here: an undefined reply */
 export function checkCreated(reply: unknown): CreateResult {
   if (!isCreateResult(reply)) throw unexpectedReply()
   return reply
 }
 
-/** Null, a record, or why the session has ended; not both. */
+/** Checks a reply of `find()`: null, a record, or a reason, but not both. */
 export function checkFound(reply: unknown): FoundRecord | null {
   if (reply === null || isFoundRecord(reply)) return reply
   throw unexpectedReply()
 }
 
-/** Whether the record was replaced. */
+/** Checks a reply of `replace()`. */
 export function checkReplaced(reply: unknown): boolean {
   if (typeof reply !== 'boolean') throw unexpectedReply()
   return reply
 }
 
-/** The record that has ended, or null. */
+/** Checks a reply of `end()`: the former record, or null. */
 export function checkEnded(reply: unknown): { record: string } | null {
   if (reply === null || isRecord(reply)) return reply
   throw unexpectedReply()
 }
 
-/** Nothing: what is no acknowledgement, such as a text of Redis, must not pass for one. */
+/** Checks a reply of `endAll()`, which must be undefined: a text of Redis, for example, is no acknowledgement. */
 export function checkAllEnded(reply: unknown): void {
   if (reply !== undefined) throw unexpectedReply()
 }
 
-/** Sessions with this tag. */
+/** Checks a reply of `list()`: sessions with this tag. */
 export function checkList(reply: unknown, tag: string): StoredSession[] {
   if (!Array.isArray(reply)) throw unexpectedReply()
   return reply.map((session: unknown) => {
@@ -86,11 +87,11 @@ function isText(value: unknown): boolean {
   return typeof value === 'string' && value !== ''
 }
 
-/** Of anything: a primitive has none of the fields that matter here. */
+/** The fields of any value. A primitive has none of the three fields. */
 function fieldsOf(value: unknown): { id?: unknown; record?: unknown; ended?: unknown } {
   return value ?? {}
 }
 
 function unexpectedReply(): UnexpectedReplyError {
-  return new UnexpectedReplyError('The store has replied with something else')
+  return new UnexpectedReplyError('The reply of the store is not in its contract')
 }

@@ -1,23 +1,23 @@
 import type { Downtime } from './session-store.js'
 
-/** What a call of the store does: one that writes a record proves that activity can be written. */
+/** What a call of the store does. A `'write'` that succeeds proves that activity can be written. */
 export type CallKind = 'read' | 'write' | 'end'
 
-/** More periods than a store that fails now and then has in the time for which they matter. */
+/** Sufficient for a store that fails now and then, for as long as the periods matter. */
 const MAX_PERIODS = 64
 const REMEMBERED_MS = 30 * 24 * 3_600_000
 
 /**
- * When a store could not write, as far as this process can tell from its own calls: for a store that does not measure
- * its downtime itself. A period lasts from the start of the first call that fails to the last call that has failed: time
- * in which no call failed is no downtime, or one failed write would let idle users in until the next write. Calls that
- * fail within half the idle timeout of each other are one period, unless something was written in between: users who
- * request that rarely are not active. Times are epoch milliseconds by the clock of this process.
+ * The downtime of a store that does not measure downtime, by the calls of this process. A period lasts from the start
+ * of the first failed call to the end of the last failed call. Time without failed calls is no downtime: otherwise one
+ * failed write would let idle users in until the next write. Failed calls within half the idle timeout of each other
+ * are one period, unless a write succeeded between them: users with fewer requests are not active. Times are epoch
+ * milliseconds by the clock of this process.
  */
 export class LocalDowntime {
   readonly #longestPauseMs: number
   #periods: Downtime[] = []
-  /** Whether the next call that fails may belong to the last period. */
+  /** Whether the next failed call may extend the last period. */
   #isOpen = false
   #hasWriteFailed = false
 
@@ -26,7 +26,7 @@ export class LocalDowntime {
     this.#longestPauseMs = idleMs / 2
   }
 
-  /** A call that began at `startedAt` has failed, or was rejected by the circuit breaker. */
+  /** A call with this start (epoch milliseconds) has failed, or was rejected by the circuit breaker. */
   onFailure(kind: CallKind, startedAt: number): void {
     const now = Date.now()
     const last = this.#periods.at(-1)
@@ -36,7 +36,7 @@ export class LocalDowntime {
     if (kind !== 'read') this.#hasWriteFailed = true
   }
 
-  /** @param hasWritten whether the call has stored a record. A session can often be ended where none can be stored */
+  /** @param hasWritten whether the call has stored a record. A full store often ends sessions and stores no record */
   onSuccess(kind: CallKind, hasWritten: boolean): void {
     if (!this.#isOpen) return
     if (!hasWritten && (kind !== 'read' || this.#hasWriteFailed)) return
@@ -49,7 +49,9 @@ export class LocalDowntime {
     return this.#periods
   }
 
-  /** Behind the periods, joined with those that it overlaps. A clock may have been set back: a period is never negative. */
+  /**
+   * Adds a period, merged with the periods that overlap. A period is never negative, also when the clock was set back.
+   */
   #add({ from, to }: Downtime, now: number): void {
     const earlier = this.#periods.filter((period) => period.to < from)
     const overlapping = this.#periods.slice(earlier.length)
@@ -60,7 +62,10 @@ export class LocalDowntime {
   }
 }
 
-/** The shortest matters least: to forget an outage could end sessions, to close the time between two would lengthen them. */
+/**
+ * The shortest period matters least: to forget a long outage could end sessions, and to merge two periods could extend
+ * sessions.
+ */
 function withoutShortest(periods: Downtime[]): Downtime[] {
   const lengths = periods.slice(0, -1).map(({ from, to }) => to - from)
   return periods.toSpliced(lengths.indexOf(Math.min(...lengths)), 1)

@@ -12,13 +12,13 @@ interface Entry {
   found: FoundRecord
   /** Epoch milliseconds. */
   readonly expiresAt: number
-  /** Gives the memory back. Whether the entry has expired is decided by the clock. */
+  /** Frees the memory. Whether the entry has expired is decided by the clock. */
   timer: NodeJS.Timeout
 }
 
 /** The sessions of one user. */
 interface User {
-  /** Ids of the sessions with a record, in the order of their last written activity, the oldest first. */
+  /** Ids of the sessions with a record, the oldest written activity first. */
   readonly open: Set<string>
   /** `performance.now()` of the last `endAll()`. */
   revokedAt: number
@@ -26,19 +26,19 @@ interface User {
   timer?: NodeJS.Timeout
 }
 
-/** A longer delay overflows Node's timers, which then fire at once. */
+/** Node's timers fire at once after a longer delay. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1
 
-/** For how long a login may be under way and still learn that all sessions of the user were ended meanwhile. */
+/** How long a login under way can still learn of an `endAll()`, in milliseconds. */
 const REVOKED_MARK_MS = 3_600_000
 
 /**
- * Sessions in the memory of this process: for development, tests and applications of one process. The sessions are gone
- * when the process exits. An entry gives its memory back when it expires; `close()` forgets all entries.
+ * A store in the memory of this process, for development, tests and applications of one process. The sessions are lost
+ * when the process exits. The memory of an entry is freed when the entry expires; `close()` forgets all entries.
  */
 export function createMemoryStore(): SessionStore & { close(): void } {
   const store = new MemoryStore()
-  // Properties of its own, so that a store around this one can take them over: `{ ...createMemoryStore(), find }`.
+  // An object with own properties, so that a program can spread the store: `{ ...createMemoryStore(), find }`.
   return {
     create: (...args) => store.create(...args),
     find: (...args) => store.find(...args),
@@ -51,7 +51,7 @@ export function createMemoryStore(): SessionStore & { close(): void } {
 }
 
 class MemoryStore implements SessionStore {
-  /** By session id. Apart from the users: `find()` is one lookup, and no operation reads the reasons of a user. */
+  /** By session id. Separate from the users: `find()` is one lookup, and no operation reads all reasons of a user. */
   readonly #entries = new Map<string, Entry>()
   /** By tag. */
   readonly #users = new Map<string, User>()
@@ -147,7 +147,7 @@ class MemoryStore implements SessionStore {
     this.#entries.set(id, { found, expiresAt, timer: this.#startTimer(id, expiresAt) })
   }
 
-  /** Puts the reason in the place of the record, and returns the record. The first reason is kept. */
+  /** Replaces the record by the reason, and returns the record. The first reason is kept. */
   #end(id: string, reason: EndReason): { record: string } | null {
     const entry = this.#entryOf(id)
     const record = recordIn(entry)
@@ -170,7 +170,7 @@ class MemoryStore implements SessionStore {
     return setTimeout(onTimeout, Math.min(expiresAt - Date.now(), LONGEST_DELAY_MS)).unref()
   }
 
-  /** The session with this id has no record any more. */
+  /** Called when the session no longer has a record. */
   #removeFromUser(id: string): void {
     this.#users.get(tagOf(id))?.open.delete(id)
     this.#removeIfEmpty(tagOf(id))

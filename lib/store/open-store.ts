@@ -7,11 +7,12 @@ import { createMemoryStore } from './memory-store.js'
 import { openRedisStore } from './redis/open-redis-store.js'
 import type { DowntimeWatch, SessionStore } from './session-store.js'
 import type { OpenedStore, StoreConfig } from './store-config.js'
-import { askStore, longestWaitMs, waitUntilReady } from './wait-until-ready.js'
+import { callStore, longestWaitMs, waitUntilReady } from './wait-until-ready.js'
 
 /**
- * The store's stack, from the outside in: cache → budget, breaker and checks → sessions in Redis, memory or a store of the
- * application's own. What is opened here is closed with the app; what was injected is not.
+ * Opens the store's stack, from the outside in: cache → budget, circuit breaker and checks → sessions in Redis, in
+ * memory or in the application's store. The app closes what this function opens, and leaves injected clients and stores
+ * open.
  *
  * @throws {StoreUnavailableError} the store is required and does not respond
  */
@@ -43,21 +44,21 @@ async function open(fastify: FastifyInstance, config: StoreConfig): Promise<Open
   if (choice.kind === 'memory') return { store: openMemory(fastify) }
   if (choice.kind !== 'custom') return openRedisStore(fastify, choice, config)
   const { store } = choice
-  const ask = () => askStore(store)
-  if (isRequired) await waitUntilReady({ ask, patienceMs: longestWaitMs(fastify), isRequired, client: {} })
+  const attempt = () => callStore(store)
+  if (isRequired) await waitUntilReady({ attempt, patienceMs: longestWaitMs(fastify), isRequired, client: {} })
   return { store }
 }
 
-const LONGEST_BEAT_MS = 5_000
+const LONGEST_INTERVAL_MS = 5_000
 
 function watchDowntime(store: SessionStore, { idleMs, ttlMs, timeoutMs }: StoreConfig): DowntimeWatch | undefined {
   if (idleMs === null) return undefined
-  return store.watchDowntime?.({ intervalMs: Math.min(LONGEST_BEAT_MS, idleMs / 10), rememberMs: ttlMs, timeoutMs })
+  return store.watchDowntime?.({ intervalMs: Math.min(LONGEST_INTERVAL_MS, idleMs / 10), rememberMs: ttlMs, timeoutMs })
 }
 
 let hasWarned = false
 
-/** Warns once in a process, where memory is probably not what was meant. */
+/** In production memory is probably a mistake: one warning for each process. */
 function openMemory(fastify: FastifyInstance): SessionStore {
   if (!hasWarned && process.env.NODE_ENV === 'production') {
     hasWarned = true

@@ -1,49 +1,50 @@
 /**
- * Where sessions live. Three outcomes that must not be mixed up:
+ * The contract of a session store. A store must keep three outcomes apart:
  *
- * - found: a record, or the reason why the session ended;
- * - not found: `null`, a normal answer. It ends the session in the client, which deletes its data;
- * - could not ask: a rejection, and every reply that is not one of those below. Answered 503; nothing is deleted anywhere.
+ * - found: a record, or the reason why the session has ended;
+ * - not found: `null`, a normal reply. The session ends, and the browser deletes its data;
+ * - failed: a rejection, or any reply that this contract does not define. The request is answered 503, and no browser
+ *   deletes data.
  *
- * A store that is not sure must reject: a store that takes a missing disk or server for an empty one logs every user out.
- * Each method is atomic for every process that shares the store. A call is abandoned after `storeTimeoutMs`, and may
- * still take effect later.
+ * A store that cannot be sure must reject: a store that takes a missing disk or server for an empty one logs out every
+ * user. Each method is atomic for all processes that share the store. The plugin abandons a call after
+ * `storeTimeoutMs`; an abandoned call may still take effect later.
  *
- * An id is 38 characters of `A-Za-z0-9_-`; the first 16 are the user's **tag**, the same for all sessions of the user.
- * A **record** is text with a space in it, a few hundred bytes that only its writer reads. A record is stored until the
- * absolute expiry of its session, `expiresAt`; whether the session has expired by its idle timeout is not the store's
- * matter. An {@link EndReason} is a word.
+ * An id has 38 characters of `A-Za-z0-9_-`. The first 16 are the user's **tag**, equal for all sessions of the user. A
+ * **record** is a text with a space in it, of a few hundred bytes; only the plugin reads records. A record is stored
+ * until the absolute expiry of its session, `expiresAt`; the idle timeout is no matter of the store. An
+ * {@link EndReason} is a word.
  */
 export interface SessionStore {
   /**
-   * Stores a record under a new id. Opening the session, ending the session that it `replaces` and making room for the
-   * limit are one step: every result but `'created'` has changed nothing. A second call with the same id and record
-   * changes nothing and is `'created'` too, unless the session has ended meanwhile: then it is `'too_late'`.
+   * Stores a record under a new id. Opening the session, ending the session that it `replaces` and evicting sessions
+   * over the limit are one step: every result except `'created'` has changed nothing. A second call with the same id
+   * and record changes nothing and resolves to `'created'` too, or to `'too_late'` if the session has ended meanwhile.
    */
   create(id: string, record: string, options: CreateOptions): Promise<CreateResult>
-  /** What is stored under this id, or null. */
+  /** Resolves to the record or the reason under this id, or to null. */
   find(id: string): Promise<FoundRecord | null>
   /**
-   * Stores `next` in the place of `record`, until the same absolute expiry. Resolves to false, with nothing changed, when
-   * `record` is not what is stored. A session that has ended never comes back.
+   * Stores `next` in the place of `record`, until the same absolute expiry. Resolves to false, with nothing changed,
+   * when another value than `record` is stored. A session that has ended never becomes live again.
    */
   replace(id: string, record: string, next: string): Promise<boolean>
   /**
-   * Stores the reason in the place of the record, until the absolute expiry of the session, and resolves to the record
-   * that was there. When there is none it resolves to null and keeps the reason for {@link EARLY_END_MS} all the same, so
-   * that a `create()` that arrives later finds it. The first reason is kept when a session is ended twice.
+   * Stores the reason in the place of the record, until the absolute expiry of the session, and resolves to the former
+   * record. Without a record it resolves to null and stores the reason for {@link EARLY_END_MS}, so that a `create()`
+   * that arrives later is `'too_late'`. The first reason is kept when a session is ended twice.
    */
   end(id: string, reason: EndReason): Promise<{ record: string } | null>
   /**
-   * Ends every session of the user but the session with `exceptId`, also sessions that {@link list} does not know any
-   * more. From now on a `create()` whose request came in before this call is `'revoked'`.
+   * Ends every session of the user except the session with `exceptId`, also sessions that {@link list} no longer
+   * returns. From then on a `create()` whose request arrived before this call is `'revoked'`.
    */
   endAll(tag: string, reason: 'revoked', exceptId: string | null): Promise<void>
-  /** The records of the user's sessions, in any order. Sessions that have expired may be among them. */
+  /** Resolves to the records of the user's sessions, in any order. Expired sessions may be included. */
   list(tag: string): Promise<StoredSession[]>
-  /** Notifies of every change of what is stored, by any process; for the option `cache`. Optional. */
+  /** Notifies of every change of the stored sessions by any process, for the option `cache`. Optional. */
   track?(options: TrackingOptions): ChangeTracking
-  /** Measures when no process could write to the store; idle timeouts stand still meanwhile. Optional. */
+  /** Measures when no process could write to the store: downtime does not count as idle time. Optional. */
   watchDowntime?(options: DowntimeOptions): DowntimeWatch
 }
 
@@ -53,28 +54,27 @@ export const END_REASONS = ['logged_out', 'revoked', 'replaced', 'logged_in_agai
 /** Why a session has ended, as a store stores it. */
 export type EndReason = (typeof END_REASONS)[number]
 
-/** What {@link SessionStore.find} has found: the record, or why the session has ended. */
+/** The result of {@link SessionStore.find}: the record, or why the session has ended. */
 export type FoundRecord = { record: string } | { ended: EndReason }
 
 /**
  * - `'created'`: the session is open;
- * - `'full'`: the user has as many sessions as the limit allows, and none of them may be ended;
- * - `'too_late'`: the call has arrived after `notAfter` or after the session's `expiresAt`, or the session has been ended
- *   before it arrived;
- * - `'revoked'`: `endAll()` was called after the request had come in.
+ * - `'full'`: the user has as many sessions as the limit allows, and `onFull` is `'reject'`;
+ * - `'too_late'`: the call arrived after `notAfter`, after the session's `expiresAt`, or after the session had ended;
+ * - `'revoked'`: `endAll()` was called after the request had arrived.
  */
 export type CreateResult = 'created' | 'full' | 'too_late' | 'revoked'
 
-/** What {@link SessionStore.create} needs besides the record. */
+/** Options of {@link SessionStore.create}. */
 export interface CreateOptions {
   /** Epoch milliseconds of the absolute expiry. */
   expiresAt: number
-  /** How many milliseconds ago the request that opens the session came in. A duration: clocks are not compared. */
+  /** Milliseconds since the request that opens the session arrived. A duration, so that no clocks are compared. */
   startedMsAgo: number
-  /** Epoch milliseconds by the clock of this process after which the call must change nothing any more. */
+  /** Epoch milliseconds by the clock of this process. After this time the call must change nothing. */
   notAfter: number
   limit: SessionLimit
-  /** The id of a session of the same user that ends with `'logged_in_again'` and does not count; or null. */
+  /** The id of a session of the same user that ends with `'logged_in_again'` and does not count. Null: no session. */
   replaces: string | null
 }
 
@@ -83,56 +83,56 @@ export interface SessionLimit {
   /** 1 to 1,000. */
   max: number
   /**
-   * What happens over the limit: the sessions whose last written activity is the oldest end with `'replaced'`, at most
-   * {@link MAX_EVICTIONS} of them in one call; or the new session is refused.
+   * `'evict'`: over the limit the sessions with the oldest written activity end with `'replaced'`, at most
+   * {@link MAX_EVICTIONS} in one call. `'reject'`: the new session is rejected.
    */
   onFull: 'evict' | 'reject'
-  /** Called with the number of sessions that were evicted, when there are any. */
+  /** Called with the number of evicted sessions, 1 or more. */
   onEvicted?(count: number): void
 }
 
-/** What {@link SessionStore.list} finds. */
+/** A session in the result of {@link SessionStore.list}. */
 export interface StoredSession {
   id: string
   record: string
 }
 
-/** What a cache is notified of. */
+/** Options of {@link SessionStore.track}. */
 export interface TrackingOptions {
-  /** Milliseconds that a change may stay unknown when a connection has been cut without a sign. */
+  /** The longest time in milliseconds that a change may stay unknown after a connection has failed silently. */
   maxStaleMs: number
-  /** Something of the user with this tag has changed, or may have; of any user, when it is null. */
+  /** A session of the user with this tag has changed, or may have changed. Null: sessions of any user. */
   onChange(tag: string | null): void
-  /** The store, or a proxy in front of it, does not allow tracking. The message starts with a code. */
+  /** The store, or a proxy before the store, does not allow tracking. The message starts with a code. */
   onRefused(error: Error): void
 }
 
-/** A store that notifies of its changes, until `close()`. */
+/** Notifications of changes, until `close()`. */
 export interface ChangeTracking {
-  /** Settles when the first attempt is over, whatever its result. */
+  /** Settles with the first attempt to track, also when the attempt fails. */
   readonly attempted: Promise<unknown>
-  /** Whether every change that is older than `maxStaleMs` is known. Called for every request. */
+  /** Whether every change of this user older than `maxStaleMs` is known. Called for every request. */
   isCurrent(tag: string): boolean
   close(): void
 }
 
-/** How {@link SessionStore.watchDowntime} measures. */
+/** Options of {@link SessionStore.watchDowntime}. */
 export interface DowntimeOptions {
   /** Milliseconds between two attempts to write. */
   intervalMs: number
-  /** Milliseconds for which downtime is remembered: the longest life of a session. */
+  /** Milliseconds for which downtime is remembered: the longest lifetime of a session. */
   rememberMs: number
-  /** Milliseconds after which an attempt without a response has failed. */
+  /** Milliseconds after which an attempt without a response fails. */
   timeoutMs: number
 }
 
-/** What is known of the downtime of a store, until `close()`. */
+/** The known downtime of a store, until `close()`. */
 export interface DowntimeWatch {
-  /** Settles when the first attempt is over, whatever its result. */
+  /** Settles with the first attempt to write, also when the attempt fails. */
   readonly attempted: Promise<unknown>
   /**
-   * When no process could write sessions of the user with this tag, the oldest period first, without overlaps; the period
-   * that is not over ends at `now`. Null as long as this process does not know: an idle session may not have expired.
+   * The periods in which no process could write sessions of the user with this tag, the oldest first, without overlaps.
+   * A period that has not ended ends at `now`. Null while this process does not know: idle sessions then do not expire.
    */
   of(tag: string, now: number): readonly Downtime[] | null
   close(): void
@@ -144,8 +144,8 @@ export interface Downtime {
   to: number
 }
 
-/** For how long {@link SessionStore.end} keeps the reason of a session that is not there (yet). */
+/** How long {@link SessionStore.end} keeps the reason for a session that does not exist (yet), in milliseconds. */
 export const EARLY_END_MS = 600_000
 
-/** How many sessions one {@link SessionStore.create} ends at most, so that a lowered limit does not hold up the store. */
+/** The most sessions that one {@link SessionStore.create} evicts, so that a lowered limit does not block the store. */
 export const MAX_EVICTIONS = 256

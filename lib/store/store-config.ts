@@ -4,30 +4,30 @@ import type { GuardedStoreConfig } from './guarded-store.js'
 import type { RedisClient } from './redis/client.js'
 import type { SessionStore } from './session-store.js'
 
-/** Redis through a client that was injected, or through a client to be opened with these options. */
+/** Redis: an injected client, or options for a client of the plugin. */
 export type RedisChoice = { kind: 'redis-client'; client: RedisClient } | { kind: 'redis-options'; options: object }
 
 /** Where sessions live. */
 export type StoreChoice = RedisChoice | { kind: 'custom'; store: SessionStore } | { kind: 'memory' }
 
-/** What the store's stack is made of. */
+/** The configuration of the store's stack. */
 export interface StoreConfig {
   choice: StoreChoice
-  /** Milliseconds that one request may wait for the store. */
+  /** Milliseconds that a request may wait for the store. */
   timeoutMs: number
   isRequiredAtStart: boolean
-  /** Null: replicas are not waited for. */
+  /** Replicas that must acknowledge the end of a session, 1 or more. Null: no replica is waited for. */
   minReplicas: number | null
   breaker: BreakerLimits
   /** Null: no cache. */
   cache: CacheConfig | null
-  /** Milliseconds of the longest life of a session. */
+  /** Milliseconds of the longest lifetime of a session. */
   ttlMs: number
-  /** Milliseconds; null: no idle timeout, so that downtime does not matter. */
+  /** Milliseconds. Null: no idle timeout, so that downtime is not measured. */
   idleMs: number | null
 }
 
-/** A store, and what the layer around it has to know of it. */
+/** A store, with the parts of {@link GuardedStoreConfig} that depend on the store. */
 export interface OpenedStore {
   store: SessionStore
   guard?: Pick<GuardedStoreConfig, 'partitionOf' | 'isReady' | 'isRefused' | 'plainStore'>

@@ -6,38 +6,39 @@ import { createSessionId } from '../model/session-id.js'
 import { checkFound } from './check-reply.js'
 import type { SessionStore } from './session-store.js'
 
-/** An ioredis client, as far as this file uses it. */
+/** The part of an ioredis client that this file uses. */
 interface WatchedClient {
   options?: { host?: string; port?: number; path?: string; sentinels?: { host?: string; port?: number }[] | null }
   on?(event: 'error', listener: (error: Error) => void): unknown
   off?(event: 'error', listener: (error: Error) => void): unknown
 }
 
-/** How long to wait for a store, and whether an app without the store may start. */
+/** Options of {@link waitUntilReady}. */
 export interface WaitOptions {
-  /** Asks the store once, of several servers each; rejects with the reason why the store cannot be used. See {@link askStore}. */
-  ask(): Promise<void>
-  /** Milliseconds. */
+  /** Calls each server of the store once, and rejects with the reason why the store cannot be used. */
+  attempt(): Promise<void>
+  /** The longest time to wait, in milliseconds. */
   patienceMs: number
+  /** Whether the app must not start without the store. */
   isRequired: boolean
-  /** Behind the store, if it is Redis. */
+  /** The Redis client of the store; an empty object for another store. */
   client: object
-  /** Why there is no point in waiting. */
+  /** An error that waiting cannot fix. */
   refusal?(): Error | undefined
 }
 
 const PAUSE_MS = 50
 
 /**
- * Waits until the store responds.
+ * Waits until the store responds, for `patienceMs` at most.
  *
- * @throws {StoreUnavailableError} the store is required and does not respond; with its address, and what is wrong
+ * @throws {StoreUnavailableError} the store is required and does not respond; with the address and the cause
  */
 export async function waitUntilReady(options: WaitOptions): Promise<void> {
-  const { ask, patienceMs, isRequired, refusal } = options
+  const { attempt, patienceMs, isRequired, refusal } = options
   const client: WatchedClient = options.client
   const deadline = performance.now() + patienceMs
-  // What went wrong with the connection to Redis says more than what became of the call.
+  // An error of the connection to Redis is a better cause than the error of the call.
   let connectionError: Error | undefined
   let reason: unknown
   const onError = (error: Error) => {
@@ -46,10 +47,10 @@ export async function waitUntilReady(options: WaitOptions): Promise<void> {
   client.on?.('error', onError)
   try {
     for (;;) {
-      const error = await tryToAsk(ask, deadline - performance.now())
+      const error = await tryOnce(attempt, deadline - performance.now())
       const refused = refusal?.()
       if (error === null && refused === undefined) return
-      // The last attempt has little time: the one before says more.
+      // The last attempt has little time and may time out: the error of the attempt before is a better cause.
       if (reason === undefined || !isTimeout(error)) reason = error
       const isOver = refused !== undefined || performance.now() >= deadline
       if (isOver && isRequired) {
@@ -63,22 +64,22 @@ export async function waitUntilReady(options: WaitOptions): Promise<void> {
   }
 }
 
-/** Looks for a session that is not there. */
-export async function askStore(store: Pick<SessionStore, 'find'>): Promise<void> {
+/** Calls `find()` with the id of no session. */
+export async function callStore(store: Pick<SessionStore, 'find'>): Promise<void> {
   checkFound(await store.find(createSessionId('')))
 }
 
-/** What went wrong, or null. */
-async function tryToAsk(ask: () => Promise<void>, timeoutMs: number): Promise<unknown> {
+/** Resolves to the error, or to null. */
+async function tryOnce(attempt: () => Promise<void>, timeoutMs: number): Promise<unknown> {
   try {
-    await withDeadline(Promise.resolve(ask()), Math.max(1, timeoutMs))
+    await withDeadline(Promise.resolve(attempt()), Math.max(1, timeoutMs))
     return null
   } catch (error) {
     return error ?? new Error('Rejected')
   }
 }
 
-/** Where Redis is, without a user or a password. */
+/** The address of Redis, without user and password. */
 function addressOf({ options = {} }: WatchedClient): string | undefined {
   const { path, sentinels } = options
   const { host, port } = sentinels?.[0] ?? options
@@ -87,7 +88,10 @@ function addressOf({ options = {} }: WatchedClient): string | undefined {
 
 const LONGEST_WAIT_MS = 5_000
 
-/** Milliseconds to wait for a store at the start: less than Fastify waits for the plugin, which would not say what is wrong. */
+/**
+ * Milliseconds to wait for a store at the start: less than Fastify's `pluginTimeout`, whose error would not name the
+ * cause.
+ */
 export function longestWaitMs({ initialConfig: { pluginTimeout } }: FastifyInstance): number {
   return Math.min(LONGEST_WAIT_MS, (pluginTimeout || Number.POSITIVE_INFINITY) / 2)
 }

@@ -153,8 +153,8 @@ t.test('a Redis that evicts is warned of, where it says so', async (t) => {
 })
 
 t.test('a store that rejects with nothing is not ready', async (t) => {
-  const ask = () => Promise.reject()
-  await t.rejects(waitUntilReady({ ask, patienceMs: 10, isRequired: true, client: {} }), {
+  const attempt = () => Promise.reject()
+  await t.rejects(waitUntilReady({ attempt, patienceMs: 10, isRequired: true, client: {} }), {
     code: 'FST_JWT_SESSION_STORE_UNAVAILABLE'
   })
 })

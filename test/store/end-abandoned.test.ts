@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createSessionId } from '../../lib/model/session-id.js'
-import { createEndAbandoned, type EndAbandonedConfig } from '../../lib/store/end-abandoned.js'
+import { type AbandonedConfig, AbandonedSessions } from '../../lib/store/end-abandoned.js'
 import type { EndReason, SessionStore } from '../../lib/store/session-store.js'
 import { until } from '../fixtures/until.js'
 
@@ -10,7 +10,7 @@ const PAUSE_MS = 20
 type End = SessionStore['end']
 
 /** A queue over a store of the test, with short pauses; the calls of the store. */
-function createSubject(end: End, config: Partial<EndAbandonedConfig> = {}) {
+function createSubject(end: End, config: Partial<AbandonedConfig> = {}) {
   const calls: [id: string, reason: EndReason][] = []
   const counts = new Map<string, number>()
   const store = {
@@ -20,10 +20,11 @@ function createSubject(end: End, config: Partial<EndAbandonedConfig> = {}) {
       return end(id, reason)
     }
   }
-  const queue = createEndAbandoned(store, { timeoutMs: 50, pauseMs: PAUSE_MS, ...config })
+  const queue = new AbandonedSessions(store, { timeoutMs: 50, pauseMs: PAUSE_MS, ...config })
   t.teardown(() => queue.close())
   const countOf = (id: string) => counts.get(id) ?? 0
-  return { ...queue, calls, countOf }
+  const endLater: AbandonedSessions['endLater'] = (...args) => queue.endLater(...args)
+  return { endLater, close: () => queue.close(), calls, countOf }
 }
 
 /** Longer than several rounds. */

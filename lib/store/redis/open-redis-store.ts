@@ -38,8 +38,8 @@ export async function openRedisStore(
   if (isOwn || isRequired) {
     // Also where it is not required: most often Redis is there a moment later, and the first request need not be refused.
     const patienceMs = isRequired ? longestWaitMs(fastify) : timeoutMs
-    const ask = () => readiness.check()
-    await waitUntilReady({ ask, patienceMs, isRequired, client, ...(refusal && { refusal }) })
+    const attempt = () => readiness.check()
+    await waitUntilReady({ attempt, patienceMs, isRequired, client, ...(refusal && { refusal }) })
   }
   const isReady = async () => {
     await readiness.check()

@@ -13,29 +13,35 @@ import { OPERATIONS } from './script-operations.js'
  *
  * | operation | arguments | result |
  * |---|---|---|
- * | `create` | random, record, ttlMs, startedAt, max, onFull (`evict`, `reject`), replaces (random or `none`) | `created`, number of evicted sessions; `full`; `revoked`; `too_late` |
+ * | `create` | random, record, ttlMs, startedAt, max, onFull, replaces | `created`, evicted; `full`; `revoked` |
  * | `replace` | random, record, next | `replaced`; `conflict` |
- * | `endOne` | random, reason, optionally `wait` | `ended`, record; `absent` |
- * | `endAll` | exceptRandom (or `none`), atLeast (generation or `new`), optionally `wait` | `ended`, generation |
+ * | `endOne` | random, reason, wait | `ended`, record; `absent` |
+ * | `endAll` | exceptRandom, atLeast, wait | `ended`, generation |
  * | `list` | | random, record, random, record, … |
- * | `exists` | random | `1` or `0` for the head; `1` or `0` for the session's own key |
- * | `beat` | gapAfterMs, failedForMs, rememberMs | `written` or `refused`; the time in whole milliseconds; `last from-to from-to …`: the last heartbeat that was written, then the periods in which no process could write |
+ * | `exists` | random | `0` or `1` for the head; `0` or `1` for the session's own key |
+ * | `beat` | gapAfterMs, failedForMs, rememberMs | `written` or `refused`, whole milliseconds, periods |
  * | `ping` | | nothing |
  *
- * `notAfter` is a time or `none`. After that time every operation changes nothing, and its result is `too_late`.
- * `endAll` changes nothing when the generation is `atLeast` already. With `wait` an operation writes in any case, for
- * the WAIT that follows. `script-call.ts` has the same table as types.
+ * - `notAfter`: a time, or `none`. After that time every operation changes nothing, and the result is `too_late`.
+ * - `onFull`: `evict` or `reject`. `evicted` is a number.
+ * - `replaces`, `exceptRandom`: the `random` of a session, or `none`.
+ * - `atLeast`: `new`, or a generation. `endAll` changes nothing when the user has that generation already.
+ * - `wait`: `wait`, or absent. With `wait` an operation writes in any case, for the WAIT that follows.
+ * - periods: `last from-to from-to …`, the last heartbeat that was written, then the periods in which no process could
+ *   write.
+ *
+ * `script-call.ts` has the same table as types.
  *
  * Keys of a user, `{tag}` being the hash tag:
- * - `fjs:{tag}`, the head: `generation`, then `!lag` if a `revokeAll()` has raised the generation; then ` random
- *   record` of the only session, because most users have one session and a second key would cost more memory than the
- *   record. The TTL is then the TTL of the session. A head outlives every session of the user.
+ * - `fjs:{tag}`, the head: `generation`, then `!lag` if a `revokeAll()` has raised the generation; then
+ *   ` random record` of the only session, because most users have one session and a second key would cost more memory
+ *   than the record. The TTL is then the TTL of the session. A head outlives every session of the user.
  * - `fjs:{tag}random`, the session's own key when the user has several sessions: `generation record`; for any session
  *   that has ended, the reason (a tombstone).
  * - `fjs:{tag}i`, the index: a sorted set of the `random`s of several sessions, by the last written activity. Only
  *   `list` and the limit depend on the index.
  *
- * A generation is the millisecond at which it began. A record with another generation than the head has ended. Each
+ * A generation is the millisecond of its beginning. A record with another generation than the head has ended. Each
  * `revokeAll()` raises the generation, so that the generation runs ahead of the clock when two calls fall into one
  * millisecond. The time of the last `revokeAll()` is therefore stored beside the generation: `lag` counts the
  * microseconds from that time to the end of the generation's millisecond, in base 36 (1 to 1,000, so at most 2

@@ -1,0 +1,95 @@
+import { StoreUnavailableError } from '../errors.js'
+import { type BreakerLimits, createBreakers, logBreaker, type Outcome } from '../internal/circuit-breaker.js'
+import { createTimeoutError, isTimeout } from '../internal/deadline.js'
+import { isRedisReply } from '../internal/redact-error.js'
+import { TimeBudget } from '../internal/time-budget.js'
+import { splitSessionId } from '../model/session-id.js'
+import { isUnexpectedReply } from './check-reply.js'
+import { type CallKind, LocalDowntime } from './local-downtime.js'
+import type { Downtime } from './session-store.js'
+
+/** How calls of the store are guarded. */
+export interface CallConfig {
+  /** Milliseconds of a full {@link TimeBudget}. */
+  timeoutMs: number
+  breaker: BreakerLimits
+  /** The name of the server that holds a user's sessions. Each server has a circuit breaker. Default: one server. */
+  partitionOf?: (tag: string) => string
+  /**
+   * Milliseconds of the idle timeout, for the downtime that is measured by failed calls. Null: downtime is not used.
+   */
+  idleMs?: number | null
+  log: { error(text: string): void; info(text: string): void }
+}
+
+/** A call of the store. */
+export interface StoreCall<Reply> {
+  kind: CallKind
+  /** A session id, or the tag of a user. */
+  id: string
+  /** Default: a full budget. */
+  budget: TimeBudget | undefined
+  run(): Promise<unknown>
+  /** @throws {UnexpectedReplyError} a reply that the contract does not define */
+  check(reply: unknown): Reply
+}
+
+/**
+ * Calls the store within a time budget, through a circuit breaker for each server, and measures downtime by failed
+ * calls.
+ */
+export class CallGuard {
+  readonly #config: CallConfig
+  readonly #breakerOf: ReturnType<typeof createBreakers>
+  readonly #downtime: LocalDowntime
+
+  constructor(config: CallConfig) {
+    this.#config = config
+    this.#breakerOf = createBreakers({
+      limits: config.breaker,
+      onChange: (name, isOpen) => logBreaker(config.log, titleOf(name))(isOpen)
+    })
+    this.#downtime = new LocalDowntime(config.idleMs ?? 0)
+  }
+
+  /** The periods in which calls failed; see {@link LocalDowntime}. */
+  get downtime(): readonly Downtime[] {
+    return this.#downtime.periods
+  }
+
+  /**
+   * @throws {StoreUnavailableError} any failure: late, rejected by the circuit breaker, or a reply outside the contract
+   */
+  async call<Reply>({ kind, id, budget, run, check }: StoreCall<Reply>): Promise<Reply> {
+    const { timeoutMs, partitionOf } = this.#config
+    const spent = budget ?? new TimeBudget(timeoutMs)
+    const startedAt = Date.now()
+    const { leftMs } = spent
+    try {
+      // Before the circuit breaker: a call that does not start must not be its probe.
+      if (leftMs === 0) throw createTimeoutError()
+      const partition = partitionOf === undefined ? '' : partitionOf(splitSessionId(id)[0])
+      const outcomeOf = leftMs < timeoutMs ? outcomeOfShortened : outcomeOfFull
+      const reply = check(await this.#breakerOf(partition).run(() => spent.spend(run), outcomeOf))
+      this.#downtime.onSuccess(kind, kind === 'write' && (reply === 'created' || reply === true))
+      return reply
+    } catch (error) {
+      this.#downtime.onFailure(kind, startedAt)
+      throw new StoreUnavailableError(error)
+    }
+  }
+}
+
+function titleOf(partition: string): string {
+  return partition === '' ? 'session store' : `session store at ${partition}`
+}
+
+/** An error reply of Redis is a response: other calls may succeed. A reply outside the contract is a response too. */
+function outcomeOfFull(error: unknown): Outcome {
+  return isRedisReply(error) || isUnexpectedReply(error) ? 'response' : 'failure'
+}
+
+/** A timeout of less than a full budget does not show that the store is down. */
+function outcomeOfShortened(error: unknown): Outcome {
+  return isTimeout(error) ? 'abandoned' : outcomeOfFull(error)
+}
