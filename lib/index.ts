@@ -34,7 +34,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const accessTokens = await createAccessTokens(fastify, options.jwt)
   const upstream = choice && openUpstream(fastify, { upstream: choice, breaker })
   const { store, cache } = await openStore<DecodedRecord>(fastify, toStoreConfig(options))
-  const lifetimes = createLifetimes({ ...session, downtimeOf: store.downtimeOf })
+  const lifetimes = createLifetimes({ ...session, downtimeOf: (tag, now) => store.downtimeOf(tag, now) })
   const openRecord = createOpenRecord(users, lifetimes)
   const limit = session.isDefaultLimit ? logEvictions(session.limit, fastify.log) : session.limit
   const dataRules = createSessionDataRules(session.maxDataBytes)

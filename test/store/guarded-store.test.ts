@@ -83,7 +83,7 @@ t.test('what the store replies is passed on', async (t) => {
   t.strictSame(await guarded.find(ID), { ended: 'logged_out' })
   t.equal(await guarded.endAll(TAG, 'revoked', null), undefined)
   t.equal(await guarded.isReady(), true)
-  t.notOk('track' in guarded)
+  t.equal(guarded.track, undefined)
   t.equal(await memory.find(createSessionId('ada')), null)
 })
 
@@ -565,5 +565,5 @@ t.test('more abandoned sessions than can be remembered are logged', async (t) =>
   const { guarded, lines } = createSubject(t, { end: () => new Promise(() => {}) })
   for (let i = 0; i <= 50_000; i++)
     guarded.endLater(`${TAG}${String(i).padStart(22, '0')}`, 'revoked', Date.now() + 60_000)
-  t.match(lines, ['error Too many sessions wait to be ended: some of them stay until they expire'])
+  t.match(lines, ['error Too many sessions wait to be ended: some of the sessions stay until they expire'])
 })

@@ -25,7 +25,7 @@ export function checkSettings(client: object, maxStaleMs?: number): void {
   warn(
     'FST_JWT_SESSION_REDIS_SETTINGS',
     `The settings of this Redis client are not made for requests: ${wrong.join('; ')}. Requests are answered 503 in time ` +
-      'all the same. See "Reliability" in the README of fastify-jwt-session.'
+      'all the same. See lib/store/redis/README.md of fastify-jwt-session.'
   )
 }
 
