@@ -7,7 +7,7 @@ export interface Upstream {
   close(): void
 }
 
-/** The user API that every login asks: it lets everybody in. */
+/** The upstream of every login: each login succeeds. */
 export async function startUpstream(): Promise<Upstream> {
   const server = createServer(async (request, response) => {
     const { username } = (await json(request)) as { username: string }

@@ -48,7 +48,7 @@ t.test('a hundred first uses at once are answered, and kept', async (t) => {
   })
 })
 
-t.test('whoever changes a session in Redis, and however, it is read anew', async (t) => {
+t.test('a session is read anew after every change in Redis, by any client and any command', async (t) => {
   const other = await createCachedApp(t, { cache: false })
   const keys = async () => (await operator.keys('fjs:*')).filter((key) => !key.endsWith('beat')) as [string]
   const changes: Record<string, (id: string) => Promise<unknown>> = {

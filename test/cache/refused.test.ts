@@ -70,7 +70,7 @@ async function testRefused(t: Test, redis: StartedRedis, credentials: object, co
 t.test('it is said once, however many servers refuse, and however often', async (t) => {
   const warnings = captureWarnings(t, CODE)
   const track: SessionStore['track'] = ({ onRefused }) => {
-    for (let i = 0; i < 3; i++) onRefused(new Error('NOPERM to somebody'))
+    for (let i = 0; i < 3; i++) onRefused(new Error('NOPERM to another caller'))
     return { attempted: Promise.resolve(), isCurrent: () => false, close() {} }
   }
   await createApp(t, { upstream, store: { ...createMemoryStore(), track }, cache: true })

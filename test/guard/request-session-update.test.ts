@@ -92,7 +92,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await me(app, token), { ...session, data: { list: { items: [1] } } })
     })
 
-    t.test('is its data and nothing else, to JSON, structuredClone() and whoever goes over its fields', async (t) => {
+    t.test('is its data and nothing else, to JSON, structuredClone() and Object.entries()', async (t) => {
       const app = await createRunner(t, { store }, ({ session }) => {
         const inLoop: string[] = []
         for (const key in session) inLoop.push(key)

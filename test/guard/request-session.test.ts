@@ -126,7 +126,7 @@ t.test('a client that hangs up while it is refused does no harm', async (t) => {
     })
   )
   const { dial } = await listen(t, app)
-  // Where another check lets everybody in there is nothing to refuse, once the guard's own answer has nobody to go to.
+  // Where another check lets the request in, the guard refuses nothing.
   const paths = GUARDED.filter((path) => path !== '/or-first')
   for (const [index, path] of paths.entries()) {
     const { socket } = dial()
@@ -171,7 +171,7 @@ t.test('the imported guard uses the registration in whose scope the route is, wh
   }
 })
 
-t.test('and without one it is an error of the developer, with a code, and nobody gets in', async (t) => {
+t.test('without a session request.session is a coded error of the developer, and no request gets in', async (t) => {
   const { app, ran } = await createScopes(t)
   const token = await logIn(app)
   for (const path of ['/outside', '/sibling']) {

@@ -176,7 +176,7 @@ t.test('for an optional route only a bearer token is a credential, and any of it
   t.strictSame(ran, [])
 })
 
-t.test('optional and freshSeconds: nobody, or somebody who has logged in that recently', async (t) => {
+t.test('optional with freshSeconds: no session, or a session with a recent login', async (t) => {
   const clock = freezeClock(t)
   const { app, token } = await createHostWith(t, { optional: true, freshSeconds: FRESH })
   clock.now = NOW + FRESH + 1

@@ -8,7 +8,7 @@ import { PASSWORD, SECRET } from '../fixtures/planted-secrets.js'
 const SECRETS = [PASSWORD, SECRET, 'users.internal', '10.1.2.3', 'fjs:{tag}', '/etc/app', 'eyJhbGciOi']
 const everything = SECRETS.join(' ')
 
-/** Foreign errors as the libraries below throw them, and as nobody should. */
+/** Errors of other libraries, and errors of unusual shapes. */
 const CAUSES: Record<string, unknown> = {
   'of ioredis': Object.assign(new Error(`READONLY ${everything}`), {
     name: 'ReplyError',

@@ -116,7 +116,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
         await until(async () => (await app.inject(withToken(token))).json().user.role === 'guest')
       }
       t.equal(await app.sessions.find(ended.session.id), null)
-      t.equal(await app.sessions.updateUser('nobody', { id: 'nobody' }), 0)
+      t.equal(await app.sessions.updateUser('unknown', { id: 'unknown' }), 0)
     })
 
     t.test('updateUser() and updates of the data at the same time lose nothing', async (t) => {

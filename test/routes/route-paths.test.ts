@@ -79,7 +79,7 @@ t.test('a route that is switched off is not there, and the others are', async (t
   t.equal((await app.inject({ url: '/me', headers: { authorization: `Bearer ${token}` } })).statusCode, 200)
 })
 
-t.test('with an upstream that registers nobody there is no such route', async (t) => {
+t.test('without a register method of the upstream there is no register route', async (t) => {
   const app = await createApp(t, { upstream: { login: async () => ({ user: { id: 'ada' } }) } })
   t.equal((await app.inject(postJson('/user/login', CREDENTIALS))).statusCode, 200)
   t.equal((await app.inject(postJson('/user/register', CREDENTIALS))).statusCode, 404)

@@ -90,7 +90,7 @@ t.test('a logout is good also when there is nothing to end', async (t) => {
   t.strictSame(asked, [], 'the store is asked nothing, and told of sessions that an expired token of ours names')
 })
 
-t.test('a logout may declare JSON and send none, or some that nobody looks at', async (t) => {
+t.test('a logout may declare JSON and send no body, or a body, which is ignored', async (t) => {
   const app = await createApp(t)
   for (const body of ['', '{}', 'null', '{"access_token":"x"}']) {
     const token = await logIn(app)

@@ -126,7 +126,7 @@ t.test('it refuses as the guard does, and is never cached', async (t) => {
   assertEnded(t, await visit(token), 'revoked')
 })
 
-t.test('while the store cannot be asked it is a 503, and nobody is told to delete anything', async (t) => {
+t.test('while the store is unavailable GET /user/session is 503, without the clear signal', async (t) => {
   const redis = await startRedis(t)
   const app = await createApp(t, { redis: redis.client({ maxRetriesPerRequest: 0 }), storeTimeoutMs: 100 })
   const token = await logIn(app)

@@ -27,7 +27,7 @@ function idOf(token: string): string {
   return readPayload(token).jti as string
 }
 
-/** Done, with not a word, and nobody is told that his session has ended. */
+/** 204 without a body and without the clear signal. */
 function assertDone(t: Test, { statusCode, body, headers }: LightMyRequestResponse): void {
   t.equal(statusCode, 204)
   t.equal(body, '')
@@ -185,7 +185,7 @@ function requestsFor(id: string) {
   ] as const
 }
 
-t.test('a store that fails at any step is 503, with nothing ended and nobody told to delete anything', async (t) => {
+t.test('a store that fails at any step is 503: no session ends, and there is no clear signal', async (t) => {
   const memory = createMemoryStore()
   const down = new Set<keyof SessionStore>()
   const failing = Object.entries(memory).map(([name, method]) => [

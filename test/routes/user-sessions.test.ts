@@ -48,7 +48,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
     const find = (sessions: Session[]) => Promise.all(sessions.map(({ id }) => other.sessions.find(id)))
 
     t.test('are listed as they are, the oldest first', async (t) => {
-      t.strictSame(await app.sessions.list('nobody'), [])
+      t.strictSame(await app.sessions.list('unknown'), [])
       const opened = await open('ada', 25)
       t.strictSame(await other.sessions.list('ada'), opened)
       t.strictSame(await find(opened), opened)

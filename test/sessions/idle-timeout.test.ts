@@ -165,7 +165,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       return { store, app, clock, id: created.session.id, ...created, ...gate }
     }
 
-    t.test('is waited for by nobody', async (t) => {
+    t.test('the write of activity delays no request', async (t) => {
       const { app, token, waiting } = await open(t)
       const startedAt = performance.now()
       for (const times of [100, 10]) await use(t, [app], token, times)

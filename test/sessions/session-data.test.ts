@@ -207,7 +207,7 @@ t.test(
     t.match(
       outcomes.map(({ status }) => status),
       ['fulfilled', 'rejected', 'fulfilled'],
-      'and one that fails is in nobody’s way'
+      'and an update that fails blocks no later update'
     )
   }
 )

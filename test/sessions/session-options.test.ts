@@ -77,7 +77,7 @@ async function routesOf(t: Test, routes: JwtSessionOptions['routes']): Promise<S
 
 const ALWAYS = ['POST /user/login', 'POST /user/logout']
 
-t.test('a user’s session has a route by default, the list of all his sessions on demand', async (t) => {
+t.test('a user’s session has a route by default, the list of the user’s sessions on demand', async (t) => {
   const list = (path: string) => [`GET ${path}`, `DELETE ${path}`, `DELETE ${path}/:id`]
   const cases: [routes: JwtSessionOptions['routes'], expected: string[]][] = [
     [undefined, ['GET /user/session']],
@@ -200,7 +200,7 @@ t.test('the wrong settings of a route that was there before the plugin fail its 
     }
   }
   t.strictSame(ran, [])
-  t.strictSame(store.calls, [], 'nobody is looked up for nothing')
+  t.strictSame(store.calls, [], 'no store call is needed')
 })
 
 t.test('good settings are taken, frozen, shared or empty, from before the plugin and after it', async (t) => {

@@ -26,7 +26,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
     const store = await createStore(t)
     const app = await createApp(t, { store })
 
-    t.test('belong to their user, whatever characters his id has', async (t) => {
+    t.test('belong to their user, whatever characters the id of the user has', async (t) => {
       const tokens = new Map<string, string>()
       for (const id of ODD_IDS) tokens.set(id, await logIn(app, id))
       for (const [id, token] of tokens) t.equal((await app.inject(withToken(token))).json().user.id, id)

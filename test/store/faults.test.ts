@@ -47,7 +47,7 @@ const FAULTS: Fault[] = [
   }
 ]
 
-// What a request path should use, and what ioredis does when nobody has thought about it: it queues and retries.
+// What a request path should use, and the defaults of ioredis, which queue and retry.
 const CLIENTS = {
   'a client that fails fast': {
     commandTimeout: 250,
@@ -104,7 +104,7 @@ async function assertAnswer(t: Test, app: FastifyInstance, request: InjectOption
     message: 'The session store is unavailable'
   })
   t.match(answer.headers, { 'retry-after': '1', 'cache-control': 'no-store' })
-  t.notOk(answer.headers['clear-site-data'] ?? answer.headers['session-ended'], 'nobody is told to delete anything')
+  t.notOk(answer.headers['clear-site-data'] ?? answer.headers['session-ended'], 'there is no clear signal')
 }
 
 /** The login that was answered 503 may have been written late: then it is undone. */

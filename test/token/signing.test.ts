@@ -39,7 +39,7 @@ t.test('issuer, audience and the claims of the application are added when they a
   assertAccepted(t, await visit(token))
 })
 
-t.test('a user of any id has a token of his own', async (t) => {
+t.test('every id of a user gets a token of its own', async (t) => {
   const ids = [
     'a',
     '1',

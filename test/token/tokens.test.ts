@@ -129,7 +129,7 @@ t.test('HS256 with another code in the place of the MAC is refused', async (t) =
     'itself twice': `${input}.${mac(input)}${mac(input)}`,
     'itself in hexadecimal': `${input}.${Buffer.from(mac(input), 'base64url').toString('hex')}`,
     'itself in capitals': `${input}.${mac(input).toUpperCase()}`,
-    'another secret': signed(input, { secret: 'a secret of somebody else, 32 bytes long' }),
+    'another secret': signed(input, { secret: 'a secret of another app, 32 bytes long' }),
     'an empty secret': signed(input, { secret: '' }),
     'the start of the secret': signed(input, { secret: SECRET.slice(0, 32) }),
     'the secret and a line end': signed(input, { secret: `${SECRET}\n` }),
@@ -140,11 +140,11 @@ t.test('HS256 with another code in the place of the MAC is refused', async (t) =
   })
 })
 
-t.test('a token that is not good ends nobody’s session at a login or a logout', async (t) => {
+t.test('an invalid token ends no session at a login or a logout', async (t) => {
   const { app, visit, session, token } = await openSession(t)
   const payload = payloadOf(session)
   const tokens = [
-    seal(HEADER, payload, { secret: 'a secret of somebody else, 32 bytes long' }),
+    seal(HEADER, payload, { secret: 'a secret of another app, 32 bytes long' }),
     seal('{"alg":"HS256","typ":"JWT"}', payload),
     `${encode('{"alg":"none","typ":"at+jwt"}')}.${encode(payload)}.`,
     token.slice(0, -1)

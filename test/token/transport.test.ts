@@ -9,7 +9,7 @@ function withAuthorization(authorization: string): InjectOptions {
   return { url: '/me', headers: { authorization } }
 }
 
-/** No token was sent: nobody is told to delete anything, and nothing is said about a token. */
+/** Without a token there is no clear signal, and no message about a token. */
 function assertMissing(t: Test, { answer, handlerRuns, storeCalls }: Visit): void {
   t.equal(answer.statusCode, 401)
   t.equal(

@@ -158,7 +158,7 @@ t.test('interim answers before the final one are of no account', async (t) => {
     [['HTTP/1.1 102 Processing\r\n\r\n', early, early, response(200, USER)], 200],
     [[early, response(401)], 401],
     [[early, response(429)], 429],
-    // Nobody asked for these.
+    // Responses without a request.
     [['HTTP/1.1 100 Continue\r\n\r\n', response(200, USER)], 502],
     [['HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n', response(200, USER)], 502],
     [[response(600, USER)], 502],

@@ -28,7 +28,7 @@ t.test('the pool of the plugin’s own keeps its connections until the app close
   t.ok(performance.now() - start < 2_000, 'long before they would have been given up for idleness')
 })
 
-t.test('an app that never logged anybody in closes all the same', async (t) => {
+t.test('an app without a single login closes', async (t) => {
   const app = await createApp(t, { upstream: { baseUrl: 'http://127.0.0.1:1' } })
   await app.close()
 })

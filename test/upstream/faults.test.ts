@@ -74,7 +74,7 @@ const FAULTS: Record<string, RawAnswer> = {
   )
 }
 
-/** The fault is over, and nobody got a session that is not his. */
+/** The fault is over, and no user got the session of another user. */
 async function assertRecovered(t: Test, app: FastifyInstance): Promise<void> {
   const answer = await app.inject(LOGIN)
   t.equal(answer.statusCode, 200, 'the next login works')

@@ -175,7 +175,7 @@ t.test('a user that does not fit userSchema is 502, and nothing is coerced to ma
   }
 })
 
-t.test('a prototype in the body reaches nobody', async (t) => {
+t.test('a prototype in the body reaches no object', async (t) => {
   const upstream = await startRawUpstream(t)
   const open: TObject = Type.Object({ id: Type.String(), any: Type.Optional(Type.Unknown()) })
   const seen: unknown[] = []

@@ -86,5 +86,5 @@ t.test('a connection is kept as long as the upstream says, and a little while wh
 
   const kept = await logInAfter('keep-alive: timeout=600')
   await delay(500)
-  t.equal(await logInAfter(), kept, 'given up by nobody')
+  t.equal(await logInAfter(), kept, 'closed by neither side')
 })

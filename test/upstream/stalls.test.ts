@@ -122,7 +122,7 @@ t.test('a rejection is answered at once, whatever becomes of its body, and the c
       upstream.answers.push(rejection)
       const start = performance.now()
       t.match(await logIn(), { status: 401, body: REJECTED })
-      t.ok(performance.now() - start < timeoutMs, 'nobody waits for it')
+      t.ok(performance.now() - start < timeoutMs, 'no caller waits for it')
       const { socket } = upstream.requests.at(-1) as RawRequest
       t.equal((await logIn()).status, 200)
       await until(() => !upstream.sockets.has(socket))

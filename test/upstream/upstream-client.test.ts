@@ -68,7 +68,7 @@ t.test('what it resolves to is parsed by userSchema, and no user is 502', async 
       throw new Error(CANARY)
     }
   }
-  const nobody = [
+  const noUser = [
     undefined,
     null,
     false,
@@ -94,7 +94,7 @@ t.test('what it resolves to is parsed by userSchema, and no user is 502', async 
     Symbol('x')
   ]
   for (user of [
-    ...nobody,
+    ...noUser,
     ...odd,
     { toJSON: () => null },
     Object.create({ id: 'ada' }),

@@ -146,7 +146,7 @@ t.test('a format that nothing checks is refused until the host registers it', as
 })
 
 t.test('an id with a default is refused: all users without an id would be one', async (t) => {
-  const schema = Type.Object({ id: Type.String({ default: 'nobody' }) })
+  const schema = Type.Object({ id: Type.String({ default: 'fallback' }) })
   t.throws(() => resolveUserSchema(schema), { option: 'userSchema', message: '`/id`' })
 })
 
@@ -322,8 +322,8 @@ t.test('a default is put where a field is missing, and nowhere else', async (t) 
   const list = Type.Array(id, { default: [] })
   const [first, second] = [parseField(list, undefined), parseField(list, undefined)]
   t.not(first, second, 'users do not share it')
-  const users = createUserParser(resolveUserSchema(Type.Object({ id, role }, { default: { id: 'nobody' } })))
-  for (const nobody of [undefined, null, '', []]) t.equal(users.parse(nobody), null, 'no user is made of nothing')
+  const users = createUserParser(resolveUserSchema(Type.Object({ id, role }, { default: { id: 'fallback' } })))
+  for (const noUser of [undefined, null, '', []]) t.equal(users.parse(noUser), null, 'no user is made of nothing')
 })
 
 t.test('a check or a default that throws, or a value too deep for both, is no user', async (t) => {
@@ -390,7 +390,7 @@ t.test('the log says where a user does not match, in words of the schema', async
     t.equal(users.parse({ ...good, ...part }), null, place)
     t.equal(users.explain({ ...good, ...part }), `the user does not match \`userSchema\` at ${place}`)
   }
-  for (const nobody of [undefined, null]) t.equal(users.explain(nobody), 'the user is missing')
+  for (const noUser of [undefined, null]) t.equal(users.explain(noUser), 'the user is missing')
   for (const odd of ['ada', 7, [good], () => good]) t.equal(users.explain(odd), 'the user is not a JSON object')
   const large = createUserParser(resolveUserSchema(Type.Object({ id }, { minProperties: 2 })))
   t.equal(large.explain({ id: 'a' }), 'the user does not match `userSchema` at / (minProperties)')

@@ -13,7 +13,7 @@ export interface Commands {
 const USER = { id: 'user-0', name: 'User user-0' }
 
 /**
- * Sees to it that a server does what its figures will stand for: it knows the user, it lets nobody else in, and after a
+ * Sees to it that a server does what its figures will stand for: the user is known, a request without a session is refused, and after a
  * logout the session is over, or is not where the server says so.
  *
  * @throws Error when it does something else
@@ -53,10 +53,10 @@ export async function checkServer({ redis }: Bench, server: RunningServer): Prom
   const logout = await redis.commandsDuring(async () => {
     const { status } = await send('POST', '/user/logout', credential)
     expect('a logout is not answered 204', status === 204)
-    // What nobody waits for.
+    // Work in the background.
     await delay(50)
   })
   expect('a logout does not do what is said of it', (await me()).status === (endsAtLogout ? 401 : 200))
-  if (server.name !== 'bare') expect('anybody is let in', (await send('GET', '/me')).status === 401)
+  if (server.name !== 'bare') expect('a request without a session is let in', (await send('GET', '/me')).status === 401)
   return { login, verify, logout }
 }

@@ -54,7 +54,7 @@ function drawVerification(servers: ServerResults[]): string {
   return markdownTable(head, rows)
 }
 
-/** A rate says nothing about a server that waited for somebody else. */
+/** The rate of a server that waited for another process is no figure of the server. */
 function describeLimits(servers: ServerResults[]): string {
   const waiting = servers.filter(({ verification }) => verification.busy < 0.95)
   if (waiting.length === 0) return ''

@@ -2,7 +2,7 @@ import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyRequest } from 'fastify'
 import { askUpstream, type BenchServer, listenFastify, meSchema, SECRET, TTL_SECONDS } from './bench-server.js'
 
-/** A signature and nothing else: nobody can be logged out. */
+/** A signature and nothing else: a user cannot be logged out. */
 export default {
   title: '@fastify/jwt alone',
   packages: ['@fastify/jwt', 'fastify'],

@@ -21,7 +21,7 @@ export type IsSafe = (acknowledgedAt: number) => boolean
 export interface Verdict {
   logins: number
   logouts: number
-  /** Acknowledged while nobody could know whether a replica had it, and gone. */
+  /** Acknowledged without proof that a replica had the write, and gone. */
   lostLogins: number
   lostLogouts: number
 }
@@ -32,9 +32,9 @@ export interface Ledger {
   readonly answers: ReadonlyMap<number, number>
   /** The longest that an answer took, in ms. */
   readonly slowestMs: number
-  /** What nobody may be answered, in words. */
+  /** Answers that break a rule, in words. */
   readonly wrong: string[]
-  /** Logs this user in and looks at his private page; false when one of them was not to be had. */
+  /** Logs a user in and requests the user's private page; false when a request failed. */
   visit(userId: string): Promise<boolean>
   /** Logs users in, looks at private pages and logs out, one after the other, until it is stopped. */
   work(users: string[], signal: AbortSignal): Promise<void>

@@ -38,7 +38,7 @@ export async function runRound(setup: Setup, app: FastifyInstance, options: Roun
   const users = await setup.users(options.users)
   let faultAt = Number.POSITIVE_INFINITY
   let failedOverAt = Number.POSITIVE_INFINITY
-  // Between them whoever acknowledged may have been the old master.
+  // Between the two the old master may have acknowledged.
   const isSafe = (at: number) => at < faultAt - REPLICATED_AFTER_MS || at > failedOverAt
   const ledger = createLedger(app, isSafe)
   const load = new AbortController()

@@ -3,7 +3,7 @@ import { fastifyJwtSession, type JwtSessionOptions } from '../../../lib/index.js
 import { SECRET } from '../../fixtures/app.js'
 import type { Teardown } from '../../fixtures/redis/start-redis.js'
 
-/** An upstream that knows everybody: what these runs are about is the store. */
+/** An upstream that accepts every user: these runs are about the store. */
 const upstream = { login: async (body: unknown) => ({ user: { id: (body as { username: string }).username } }) }
 
 /** An app with a private page, ready when its Redis answers, closed at the end if it is not before. */

@@ -100,7 +100,7 @@ async function findLostUpdate({ afterwards = 200 }: Fault, subject: Subject, vis
   return kept >= last ? null : 'an update is lost that was acknowledged'
 }
 
-/** A session that nobody has a token of: it would be listed, and count. */
+/** A session without a token: the session would be listed, and count. */
 async function findSecretLogin({ app, name }: Subject, visits: Visit[]): Promise<string | null> {
   const known = new Set(tokensOf(visits).map((token) => readPayload(token).jti))
   const giveUpAt = performance.now() + UNDONE_WITHIN_MS

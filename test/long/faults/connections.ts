@@ -66,7 +66,7 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
   },
   {
     // As a failover begins. A list is a script, which Redis takes for a write; and where nothing but writes are tried,
-    // nobody is answered.
+    // no request is answered.
     name: 'CLIENT PAUSE WRITE',
     during: { ...DOWN, verify: [200, 503] },
     clients: TRANSPORT_CLIENTS,

@@ -12,7 +12,7 @@ export type Expected = Readonly<Record<Operation, readonly number[]>>
 /** What stands between an app and Redis: nothing, a proxy, or one that is a Cluster to a client that takes it for one. */
 export type Way = 'direct' | 'proxy' | 'cluster'
 
-/** How an app comes to its client: by `redis: { url }`, or it injects one that nobody has given a thought. */
+/** How an app comes to its client: by `redis: { url }`, or an injected client with the defaults of ioredis. */
 export type ClientKind = 'own' | 'injected'
 
 /** What a fault may lay hands on. */
@@ -55,7 +55,7 @@ export interface Fault {
   options?: Partial<JwtSessionOptions>
 }
 
-/** Nobody can be asked. */
+/** No server responds. */
 export const DOWN = all(503)
 
 /** Everything works. */

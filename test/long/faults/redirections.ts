@@ -1,7 +1,7 @@
 import type { Answer } from '../../fixtures/redis/start-resp-proxy.js'
 import { DOWN, type Expected, type Fault, WORKS } from './fault.js'
 
-/** Everybody is told of changes meanwhile, so what is cached holds. */
+/** Changes are still notified, so cached sessions hold. */
 const CACHED: Partial<Expected> = { verify: [200, 503] }
 
 /** A node of a Cluster sends the client elsewhere, or away. */

@@ -90,7 +90,7 @@ async function open(app: FastifyInstance, username: string): Promise<string> {
   }
 }
 
-/** What README asks for to be back in time; in all else the client has the settings of somebody who has not thought about them. */
+/** The settings that README asks for to be back in time; all other settings are the defaults of ioredis. */
 export const SHORT_PAUSES = { retryStrategy: () => 250, maxLoadingRetryTime: 250 }
 
 function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): RedisClient | RedisOptions {

@@ -44,7 +44,7 @@ export async function fuzzBodies(t: Watched, { seed, count, first = 0 }: Cases):
         `--seed ${seed} --first ${index} (${kind}, ${route}, ${type}): ${wrong}: ${JSON.stringify(String(body))}`
       )
   }
-  // Nothing of it has reached Object.prototype or somebody's session.
+  // Nothing of the body has reached Object.prototype or a session.
   if ('admin' in {}) failures.push(`--seed ${seed}: Object.prototype was changed`)
   if ((await app.inject(withToken(token))).statusCode !== 200) failures.push(`--seed ${seed}: a session has ended`)
   return { tallies, failures }
@@ -89,7 +89,7 @@ function judge({ route, body, expected, statusCode, answer, reached }: Answered)
   const isRefusal = [400, 413, 415].includes(statusCode)
   if (!isGood && !isRefusal) return `${statusCode} ${answer}`
   if (isRefusal && JSON.parse(answer).statusCode !== statusCode) return `a refusal that says ${answer}`
-  // Nobody looks at what is in the body of a logout.
+  // The body of a logout is ignored.
   if (route === 'logout') return reached.length > 0 ? 'a logout that reached the upstream' : undefined
   if (expected === (isGood ? 'refused' : 'accepted')) return `${statusCode}, and should be ${expected}`
   if (reached.length !== (isGood ? 1 : 0)) return `${statusCode}, and the upstream was asked ${reached.length} times`

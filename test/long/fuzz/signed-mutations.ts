@@ -18,7 +18,7 @@ const OTHER_SECRETS = [
 ]
 const DIGESTS: Record<string, string> = { HS384: 'sha384', HS512: 'sha512', HS1: 'sha1' }
 
-/** Tokens that somebody signed with a secret that is not the app's. */
+/** Tokens signed with a secret that is not the app's. */
 export const forgedMutations: Record<string, Mutation> = {
   'claims signed with another secret': (base, random, issued) =>
     seal(HEADER, claimsOf(random.pick([base, random.pick(issued)]), random.pick(CHANGES)(random, base)), {
@@ -35,7 +35,7 @@ export const forgedMutations: Record<string, Mutation> = {
   }
 }
 
-/** Tokens that somebody signed who knows the secret, and that name no session all the same. */
+/** Tokens signed with the app's secret, without a session. */
 export const signedMutations: Record<string, Mutation> = {
   'a header rewritten and signed': ({ token }, random) => {
     const { text, digest } = randomHeader(random)

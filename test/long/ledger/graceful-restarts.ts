@@ -11,7 +11,7 @@ export interface GracefulRestarts {
   logins: number
   /** Answered 503, and tried again. */
   refused: number
-  /** Not answered at all: nobody knows whether there is a session. */
+  /** Not answered at all: whether a session exists is unknown. */
   cut: number
   appRestarts: number
   redisRestarts: number

@@ -13,7 +13,7 @@ export interface KilledRedis {
   refused: number
   /** Of the acknowledged ones those whose session is there again. */
   cameBack: number
-  /** Of the sessions that nobody has ended. */
+  /** Of the sessions without a logout. */
   lost: number
 }
 

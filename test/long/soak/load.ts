@@ -36,7 +36,7 @@ export function startLoad(port: number, connections: number): Load {
     let token = ''
     for (let login = 0; !isOver && !client.isClosed; login++) {
       const body = JSON.stringify({ username: `user-${number}-${login % 100}`, password: PASSWORD })
-      // Who cannot log in goes on with what he has: the mix of requests stays what it is.
+      // After a failed login the user keeps the token from before: the mix of requests stays the same.
       token = (await ask('login', 'POST', '/user/login', { body })) || token
       if (token === '') continue
       for (let i = 0; i < VERIFICATIONS_PER_LOGIN && !isOver; i++) await ask('verify', 'GET', '/me', { token })

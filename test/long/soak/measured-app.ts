@@ -5,7 +5,7 @@ import type { JwtSessionOptions } from '../../../lib/index.js'
 import type { Teardown } from '../../fixtures/redis/start-redis.js'
 import type { AppFigures } from './app-process.js'
 
-/** An app with the plugin in a process of its own, so that its memory and its event loop are nobody else's. */
+/** An app with the plugin in a process of its own, so that memory and event loop are the app's alone. */
 export interface MeasuredApp {
   port: number
   figures(): Promise<AppFigures>
