@@ -41,7 +41,7 @@ export function isTimeout(error: unknown): boolean {
 class DeadlineQueue {
   readonly #timeoutMs: number
   /** The head of a ring: `next` is the first entry, `previous` the last. */
-  readonly #head = new QueueEntry(Number.POSITIVE_INFINITY, () => {})
+  readonly #head = new QueueEntry(Number.POSITIVE_INFINITY)
   #timer: NodeJS.Timeout | undefined
 
   constructor(timeoutMs: number) {
@@ -84,7 +84,8 @@ class DeadlineQueue {
     while (first !== this.#head && first.deadline <= now) {
       first.remove()
       // After a busy turn of the event loop timers run before I/O: a reply received in time is read before `abandon`.
-      setImmediate(first.abandon)
+      const { abandon } = first
+      setImmediate(() => abandon?.())
       first = this.#head.next
     }
     const isEmpty = first === this.#head
@@ -96,11 +97,11 @@ class DeadlineQueue {
 class QueueEntry {
   /** Milliseconds of `performance.now()`. */
   readonly deadline: number
-  readonly abandon: () => void
+  readonly abandon: (() => void) | undefined
   previous: QueueEntry = this
   next: QueueEntry = this
 
-  constructor(deadline: number, abandon: () => void) {
+  constructor(deadline: number, abandon?: () => void) {
     this.deadline = deadline
     this.abandon = abandon
   }

@@ -66,12 +66,11 @@ export class HttpUpstream implements UpstreamClient {
     const mapping: BodyMapping | undefined = mapRegistration && { option: 'mapRegistration', map: mapRegistration }
     const response = await this.#send({ operation, path: paths.register, body, mapping }, call)
     const user = this.#readRegisteredUser(response, call)
-    if (!isSuccess(response)) return { user: await user }
     try {
       return { user: await Promise.race([user, whenAborted(call.signal)]) }
     } catch (error) {
       // An error of `mapError` or `selectUser`: the application decides otherwise.
-      if (isUpstreamError(error)) throw error
+      if (!isSuccess(response) || isUpstreamError(error)) throw error
       const { message, code } = redactError(error)
       if (code !== EMPTY) this.#log.warn({ cause: message }, 'A registration was accepted without a user to return')
       return { user: undefined }

@@ -1,5 +1,10 @@
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { NO_CACHE, SessionCache } from '../../lib/cache/session-cache.js'
+import { verifySession } from '../../lib/index.js'
+import { createApp, withToken } from '../fixtures/app.js'
+import { connectRedis } from '../fixtures/redis/start-redis.js'
+import { upstream } from '../fixtures/tokens.js'
 
 /** A reading that settles when the test says so. */
 function createReading<Value>() {
@@ -121,4 +126,20 @@ t.test('without a cache every request reads', async (t) => {
   const count = async () => ++reads as never
   await NO_CACHE.load('token', 'ada', count)
   t.equal(await NO_CACHE.load('token', 'ada', count), 2)
+})
+
+t.test('an update in the handler of a cached session reaches the store', async (t) => {
+  const redis = await connectRedis(t)
+  const addRoutes = (app: FastifyInstance) =>
+    app.put('/count', { preHandler: verifySession }, async ({ session }) => {
+      const updated = await session.update({ count: Number(session.data.count ?? 0) + 1 })
+      return updated?.data
+    })
+  const app = await createApp(t, { upstream, redis, cache: true }, {}, addRoutes)
+  const { token, session } = await app.sessions.create({ id: 'ada' })
+  const visit = () => app.inject(withToken(token))
+  for (let i = 0; i < 3; i++) t.equal((await visit()).statusCode, 200)
+  const answer = await app.inject(withToken(token, { method: 'PUT', url: '/count' }))
+  t.strictSame(answer.json(), { count: 1 })
+  t.strictSame((await app.sessions.find(session.id))?.data, { count: 1 })
 })

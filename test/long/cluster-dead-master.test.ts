@@ -1,10 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { createApp, withToken } from '../fixtures/app.js'
-import { CLIENT, createClusterApp, keepVisiting, usersOn } from '../fixtures/cluster-app.js'
+import { createClusterApp, keepVisiting, usersOn } from '../fixtures/cluster-app.js'
 import { type ClusterClientOptions, type StartedCluster, startCluster } from '../fixtures/redis/start-cluster.js'
 import { startTcpProxy } from '../fixtures/redis/start-proxy.js'
-import { upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
 
 /** No replica takes over for a master, and the others serve without it. */
@@ -57,31 +55,6 @@ for (const [how, prepare] of Object.entries(LOSSES)) {
     })
   }
 }
-
-t.test('an app is ready while most users can be served, and logs once which master is missing', async (t) => {
-  const cluster = await startCluster(t, { args })
-  const { app, logged } = await createClusterApp(t, cluster)
-  t.ok(await app.sessions.isReady())
-  const missing = (level: number) => logged(level).filter((text) => / is not ready| is ready again/.test(text))
-  const nameOf = (i: number) => `127.0.0.1:${cluster.nodes[i]?.port}`
-
-  await cluster.masters[0].kill()
-  for (let i = 0; i < 3; i++) t.ok(await app.sessions.isReady())
-  t.strictSame(missing(50), [`The session store at ${nameOf(0)} is not ready`])
-
-  const redis = cluster.connect(CLIENT)
-  const late = await createApp(t, { upstream, redis, requireStoreAtStart: true })
-  const [user = ''] = usersOn(1, 1)
-  const { token } = await late.sessions.create({ id: user })
-  t.equal((await late.inject(withToken(token))).statusCode, 200)
-
-  cluster.masters[1].stall()
-  t.notOk(await app.sessions.isReady())
-  t.strictSame(missing(50).slice(1), [`The session store at ${nameOf(1)} is not ready`])
-  cluster.masters[1].resume()
-  await until(() => app.sessions.isReady())
-  t.strictSame(missing(30), [`The session store at ${nameOf(1)} is ready again`])
-})
 
 t.test('an abandoned login of a living master is ended while those of a dead one wait', async (t) => {
   const cluster = await startCluster(t, { args })

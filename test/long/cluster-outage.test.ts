@@ -4,7 +4,6 @@ import type { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createApp, withToken } from '../fixtures/app.js'
 import { createClusterApp, keepVisiting, type Master, usersOn } from '../fixtures/cluster-app.js'
-import { cutConnections } from '../fixtures/redis/own-client.js'
 import { startCluster } from '../fixtures/redis/start-cluster.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
 import { upstream } from '../fixtures/tokens.js'
@@ -105,20 +104,4 @@ t.test('a master that is away for longer than the idle timeout logs no active us
     const answers = await Promise.all(active.map((token) => app.inject(withToken(token))))
     t.strictSame(new Set(answers.map(({ statusCode }) => statusCode)), new Set([200]))
   }
-})
-
-t.test('connections to a master that are cut cost no request that only reads', async (t) => {
-  const cluster = await startCluster(t, { args })
-  const { app, open } = await createClusterApp(t, cluster)
-  const operator = cluster.masters[0].client()
-  const ofCut = keepVisiting(app, await open(usersOn(0, 10)), { pauseMs: 0 })
-  const ofOthers = keepVisiting(app, await open([...usersOn(1, 5), ...usersOn(2, 5)]), { pauseMs: 0 })
-  const served = () => ofCut.statuses[200] ?? 0
-  for (let i = 0; i < 5; i++) {
-    await cutConnections(operator)
-    const servedBefore = served()
-    await until(() => served() > servedBefore + 50)
-  }
-  t.strictSame(Object.keys(await ofOthers.stop()), ['200'])
-  t.strictSame(Object.keys(await ofCut.stop()), ['200'])
 })

@@ -53,9 +53,9 @@ const PARSERS: { [Name in ScriptOperation]: (texts: string[]) => ScriptReply<Nam
     evicted: Number(evicted)
   }),
   replace: ([result]) => oneOf(result, ['replaced', 'conflict', 'too_late']),
-  endOne: ([result, record = '']) => (oneOf(result, ['ended', 'absent']) === 'ended' ? { record } : null),
-  endAll: ([result, generation = '']) =>
-    oneOf(result, ['ended', 'too_late']) === 'ended' ? { generation } : 'too_late',
+  endOne: ([result, record]) => (oneOf(result, ['ended', 'absent']) === 'ended' ? { record: present(record) } : null),
+  endAll: ([result, generation]) =>
+    oneOf(result, ['ended', 'too_late']) === 'ended' ? { generation: present(generation) } : 'too_late',
   list: (texts) =>
     Array.from({ length: texts.length / 2 }, (_, i) => ({
       random: texts[2 * i] ?? '',
@@ -83,4 +83,9 @@ function oneOf<const Result extends string>(text: string | undefined, results: r
   const found = results.find((result) => result === text)
   if (found === undefined) throw new UnexpectedReplyError('The script has replied with a result of another operation')
   return found
+}
+
+function present(text: string | undefined): string {
+  if (text === undefined) throw new UnexpectedReplyError('The script has replied with too few texts')
+  return text
 }

@@ -1,10 +1,13 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { createApp } from '../../fixtures/app.js'
+import { CREDENTIALS, postJson } from '../../fixtures/post-json.js'
 import { failuresUntil, openReadyClient, WRITE } from '../../fixtures/redis/own-client.js'
 import { startSocketProxy } from '../../fixtures/redis/socket-proxy.js'
 import { type StartedRedis, startRedis } from '../../fixtures/redis/start-redis.js'
 import { startSentinel } from '../../fixtures/redis/start-sentinel.js'
+import { upstream } from '../../fixtures/tokens.js'
 import { until } from '../../fixtures/until.js'
 
 t.test('a server that is read-only verifies, though the client leaves it once a second', async (t) => {
@@ -26,6 +29,21 @@ t.test('a server that is read-only verifies, though the client leaves it once a 
   t.ok(writes.length > 100)
   for (const error of writes) t.match(error, { message: /READONLY/ })
   t.ok(seconds >= 2, `3 reconnects took ${seconds} s`)
+})
+
+t.test('a login on a master that has become a replica is 503, and all connections are made again', async (t) => {
+  const server = await startRedis(t)
+  const operator = server.client()
+  const app = await createApp(t, { upstream, redis: { url: server.socketPath } })
+  const login = () => app.inject(postJson('/user/login', CREDENTIALS))
+  t.equal((await login()).statusCode, 200)
+  await operator.call('REPLICAOF', '127.0.0.1', '1')
+  const accepted = async () => Number(/total_connections_received:(\d+)/.exec(await operator.info('stats'))?.[1])
+  const before = await accepted()
+  t.equal((await login()).statusCode, 503)
+  await until(async () => (await accepted()) >= before + 2)
+  await operator.call('REPLICAOF', 'NO', 'ONE')
+  await until(async () => (await login()).statusCode === 200)
 })
 
 t.test('behind one name, a master that has become a replica is left for its successor', async (t) => {

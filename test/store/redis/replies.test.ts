@@ -3,7 +3,7 @@ import t from 'tap'
 import { createRedisStore, type RedisClient } from '../../../lib/index.js'
 import type { RedisCluster } from '../../../lib/store/redis/client.js'
 import { masterOf, nodeKeyOf, tagOnServer } from '../../../lib/store/redis/cluster-slots.js'
-import { NO_DEADLINE } from '../../../lib/store/redis/script-call.js'
+import { NO_DEADLINE, parseReply } from '../../../lib/store/redis/script-call.js'
 import { ScriptRunner } from '../../../lib/store/redis/script-runner.js'
 import { startRedis } from '../../fixtures/redis/start-redis.js'
 import { createUser, findAll, optionsOf, recordOf } from '../../fixtures/store-user.js'
@@ -179,4 +179,9 @@ t.test('a client that knows no slots of a master knows no user of the master', a
   t.equal(tagOnServer(client, '127.0.0.1:7000'), '')
   t.equal(masterOf(client, 'x'), '')
   t.equal(nodeKeyOf({ options: {} }), '127.0.0.1:6379')
+})
+
+t.test('a reply without its last text is no acknowledgement of an end', async (t) => {
+  t.throws(() => parseReply('endOne', ['ended']), { code: 'UNEXPECTED_REPLY' })
+  t.throws(() => parseReply('endAll', ['ended']), { code: 'UNEXPECTED_REPLY' })
 })
