@@ -58,8 +58,8 @@ const PARSERS: { [Name in ScriptOperation]: (texts: string[]) => ScriptReply<Nam
     oneOf(result, ['ended', 'too_late']) === 'ended' ? { generation: present(generation) } : 'too_late',
   list: (texts) =>
     Array.from({ length: texts.length / 2 }, (_, i) => ({
-      random: texts[2 * i] ?? '',
-      record: texts[2 * i + 1] ?? ''
+      random: present(texts[2 * i]),
+      record: present(texts[2 * i + 1])
     })),
   exists: ([head, own]) => ({ head: oneOf(head, ['0', '1']) === '1', own: oneOf(own, ['0', '1']) === '1' }),
   beat: ([result, serverTime = '', text = '']) => ({
