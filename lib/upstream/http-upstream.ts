@@ -65,9 +65,10 @@ export class HttpUpstream implements UpstreamClient {
     const { paths, mapRegistration } = this.#config
     const mapping: BodyMapping | undefined = mapRegistration && { option: 'mapRegistration', map: mapRegistration }
     const response = await this.#send({ operation, path: paths.register, body, mapping }, call)
-    const user = this.#readRegisteredUser(response, call)
+    const reading = this.#readRegisteredUser(response, call)
     try {
-      return { user: await Promise.race([user, whenAborted(call.signal)]) }
+      // Only an accepted registration succeeds without the user at the timeout.
+      return { user: await (isSuccess(response) ? Promise.race([reading, whenAborted(call.signal)]) : reading) }
     } catch (error) {
       // An error of `mapError` or `selectUser`: the application decides otherwise.
       if (!isSuccess(response) || isUpstreamError(error)) throw error

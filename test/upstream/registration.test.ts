@@ -155,3 +155,20 @@ t.test('an answer of 5xx that the application makes of a 2xx is its answer', asy
   upstream.answers.push(CREATED)
   t.equal((await app.inject(REGISTER)).statusCode, 502)
 })
+
+t.test(
+  'a registration that the upstream has rejected is never 201, however late mapError or the body is',
+  async (t) => {
+    const upstream = await startRawUpstream(t)
+    const start = (mapError: () => undefined) =>
+      createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 100, mapError } })
+
+    const hanging = await start(() => new Promise(() => {}) as never)
+    upstream.answers.push(response(409, '{}'))
+    t.equal((await hanging.inject(REGISTER)).statusCode, 504)
+
+    const deciding = await start(() => undefined)
+    upstream.answers.push('HTTP/1.1 409 Conflict\r\nContent-Length: 10\r\n\r\n{')
+    t.equal((await deciding.inject(REGISTER)).statusCode, 409)
+  }
+)
