@@ -70,7 +70,8 @@ export function createGuardedStore(store: SessionStore, config: GuardedStoreConf
 }
 
 class GuardedSessions implements OpenedGuardedStore {
-  readonly track: SessionStore['track']
+  // Declared only: a store without the method must not seem to have it.
+  declare readonly track?: NonNullable<SessionStore['track']>
   readonly #store: SessionStore
   readonly #config: GuardedStoreConfig
   readonly #guard: CallGuard
@@ -78,7 +79,7 @@ class GuardedSessions implements OpenedGuardedStore {
 
   constructor(store: SessionStore, config: GuardedStoreConfig) {
     const { timeoutMs, partitionOf, plainStore = store, log } = config
-    this.track = store.track?.bind(store)
+    if (store.track !== undefined) this.track = store.track.bind(store)
     this.#store = store
     this.#config = config
     this.#guard = new CallGuard(config)
