@@ -38,14 +38,26 @@ export interface UserStorage {
 
 /** Creates a session store from storage with a value per user. */
 export function createUserStore(users: UserStorage): SessionStore {
+  /** The shared clock minus `performance.now()`, at the last change. */
+  let lastOffset = Number.NEGATIVE_INFINITY
+
+  /** Passes `edit` a function from `performance.now()` to epoch milliseconds of the shared clock. */
+  const change = <T>(tag: string, edit: (user: UserSessions, now: number, toShared: (ms: number) => number) => T) =>
+    users.change(tag, (user, now) => {
+      const offset = now - performance.now()
+      // `now` was read before the edit: a pause between the two makes the offset too small. A login after an `endAll()`
+      // of the process must not seem to be earlier, so the offset of the change before counts too.
+      const best = Math.max(offset, lastOffset)
+      lastOffset = offset
+      return edit(user, now, (ms) => ms + best)
+    })
+
   return {
     async create(id, record, options) {
-      const calledAt = performance.now()
-      const { result, evicted } = await users.change(tagOf(id), (user, now) => {
-        // The wait for the change counts: without it a login before a concurrent `endAll()` would seem to be later.
-        const startedMsAgo = options.startedMsAgo + performance.now() - calledAt
-        return create(user, { id, record, ...options, startedAt: now - startedMsAgo })
-      })
+      const startedAt = performance.now() - options.startedMsAgo
+      const { result, evicted } = await change(tagOf(id), (user, _now, toShared) =>
+        create(user, { id, record, ...options, startedAt: toShared(startedAt) })
+      )
       if (evicted > 0) options.limit.onEvicted?.(evicted)
       return result
     },
@@ -54,21 +66,21 @@ export function createUserStore(users: UserStorage): SessionStore {
       return entries.find((entry) => entry.id === id)?.found ?? null
     },
     replace: (id, record, next) =>
-      users.change(tagOf(id), ({ entries }) => {
+      change(tagOf(id), ({ entries }) => {
         const index = entries.findIndex((entry) => entry.id === id && recordIn(entry) === record)
         if (index < 0) return false
         for (const { expiresAt } of entries.splice(index, 1)) entries.push({ id, found: { record: next }, expiresAt })
         return true
       }),
     end: (id, reason) =>
-      users.change(tagOf(id), ({ entries }) => {
+      change(tagOf(id), ({ entries }) => {
         const entry = entries.find((entry) => entry.id === id)
         if (entry !== undefined) return end(entry, reason)
         entries.push({ id, found: { ended: reason }, expiresAt: Date.now() + EARLY_END_MS })
         return null
       }),
     endAll: (tag, reason, exceptId) =>
-      users.change(tag, (user, now) => {
+      change(tag, (user, now) => {
         for (const entry of user.entries) if (entry.id !== exceptId) end(entry, reason)
         user.revokedAt = now
       }),
