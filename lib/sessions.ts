@@ -8,7 +8,7 @@ import {
   type CreatedSession,
   createOpenSession,
   type LoginDetails,
-  type OpeningParts,
+  type OpenSessionDeps,
   type SessionDetails
 } from './login/open-session.js'
 import type { UnusableReason } from './model/open-record.js'
@@ -100,7 +100,7 @@ export interface InternalSessions {
 const MAX_CONFLICTS = 1_000
 
 /** Creates the sessions on top of a store of records. */
-export function createSessions(deps: OpeningParts): InternalSessions {
+export function createSessions(deps: OpenSessionDeps): InternalSessions {
   return new StoredSessions(deps)
 }
 
@@ -109,15 +109,15 @@ type SessionChange = (session: Session) => Partial<Pick<Session, 'data' | 'user'
 
 class StoredSessions implements InternalSessions {
   readonly create: InternalSessions['create']
-  readonly #store: OpeningParts['store']
-  readonly #openRecord: OpeningParts['openRecord']
-  readonly #dataRules: OpeningParts['dataRules']
+  readonly #store: OpenSessionDeps['store']
+  readonly #openRecord: OpenSessionDeps['openRecord']
+  readonly #dataRules: OpenSessionDeps['dataRules']
   /**
    * Runs the updates of a session one after another: of concurrent updates, all but one would conflict and start again.
    */
   readonly #updates = new KeyedQueue()
 
-  constructor(deps: OpeningParts) {
+  constructor(deps: OpenSessionDeps) {
     this.create = createOpenSession(deps)
     this.#store = deps.store
     this.#openRecord = deps.openRecord

@@ -53,7 +53,7 @@ interface LogInSessions {
 }
 
 /** Dependencies of {@link createLogIn}. */
-export interface LogInParts {
+export interface LogInDeps {
   sessions: LogInSessions
   accessTokens: Pick<AccessTokens, 'findSession'>
   errorReplies: ErrorReplies
@@ -70,7 +70,7 @@ interface NamedSession {
  * Creates the function behind the login route and `app.sessions.login()`. A login ends the session of the request's
  * token (session fixation, OWASP ASVS 7.2.4). The new session is revoked when the reply does not reach the client.
  */
-export function createLogIn({ sessions, accessTokens, errorReplies }: LogInParts): LogIn {
+export function createLogIn({ sessions, accessTokens, errorReplies }: LogInDeps): LogIn {
   /** Never rejects: without an acknowledgment of the store in time, the end is retried after the login. */
   async function endOtherUsers({ id, expiresAt }: NamedSession, budget: TimeBudget): Promise<void> {
     try {

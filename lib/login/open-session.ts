@@ -46,7 +46,7 @@ export interface LoginDetails extends SessionDetails {
 }
 
 /** Dependencies of {@link createOpenSession}. */
-export interface OpeningParts {
+export interface OpenSessionDeps {
   store: GuardedStore
   lifetimes: Lifetimes
   limit: SessionLimit
@@ -64,8 +64,8 @@ const MAX_IP_LENGTH = 64
  * `InvalidDataError`, an `InvalidOptionError` for `ttlSeconds`, an `InvalidClaimsError`, a `SessionLimitReachedError`,
  * a `StoreUnavailableError`, or a `CredentialsRejectedError` when `revokeAll()` was called since the login began.
  */
-export function createOpenSession(parts: OpeningParts) {
-  const { store, lifetimes, limit, dataRules, accessTokens, openRecord } = parts
+export function createOpenSession(deps: OpenSessionDeps) {
+  const { store, lifetimes, limit, dataRules, accessTokens, openRecord } = deps
 
   function newSession(user: User, details: LoginDetails): Session {
     const { data, inheritedData = {}, ttlSeconds } = details

@@ -1,16 +1,11 @@
 import { PlainCause } from '../internal/redact-error.js'
 import { callApplication } from './call-application.js'
 import { readJson } from './read-json.js'
-import { errorForStatus, warnOfRejection } from './status-error.js'
+import { errorForStatus, type UpstreamLog, warnOfRejection } from './status-error.js'
 import { toUpstreamError } from './to-upstream-error.js'
 import type { UpstreamCall } from './upstream-client.js'
 import type { HttpUpstreamConfig, UpstreamAnswer } from './upstream-config.js'
 import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
-
-/** The part of the host's logger used for the upstream. */
-export interface UpstreamLog {
-  warn(fields: object, text: string): void
-}
 
 /**
  * Reads a response to a login or a registration, and resolves to the JSON of a 2xx response.

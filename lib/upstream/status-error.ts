@@ -32,6 +32,11 @@ export function errorForStatus(
   return new UpstreamInvalidError(cause)
 }
 
+/** The part of the host's logger used for the upstream. */
+export interface UpstreamLog {
+  warn(fields: object, text: string): void
+}
+
 /** Statuses that clearly reject the credentials. Another status may also mean a malformed request. */
 const CLEAR_REJECTIONS = [401, 403, 423]
 
@@ -42,7 +47,7 @@ const logged = new Set<number>()
  * Warns when the status of a rejected login may be due to a wrong configuration: clients and the request log see only a
  * wrong password. Once per process and status.
  */
-export function warnOfRejection(log: { warn(fields: object, text: string): void }, status: number): void {
+export function warnOfRejection(log: UpstreamLog, status: number): void {
   if (!LOGIN_REJECTIONS.includes(status) || CLEAR_REJECTIONS.includes(status) || logged.has(status)) return
   logged.add(status)
   log.warn(

@@ -23,7 +23,7 @@ const files: SourceFile[] = await Promise.all(
   })
 )
 
-/** The picture of lib/README.md: what a folder, or a file in the root of lib, may import. */
+/** The picture of lib/README.md: what a folder, or a file in the root of lib, may import. Only index.ts may import all. */
 const BASE = ['errors.ts', 'errors', 'internal']
 const STORES = ['model', ...BASE]
 const MAY_IMPORT: Record<string, string[]> = {
@@ -41,19 +41,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   'sessions.ts': [...STORES, 'http', 'store', 'token', 'login'],
   options: [...STORES, 'http', 'store', 'store/redis', 'upstream'],
   guard: [...STORES, 'http', 'store', 'cache', 'token', 'sessions.ts', 'options'],
-  routes: [...STORES, 'http', 'store', 'token', 'upstream', 'login', 'sessions.ts', 'options', 'guard'],
-  'index.ts': [
-    ...STORES,
-    'http',
-    'store',
-    'store/redis',
-    'cache',
-    'token',
-    'upstream',
-    'login',
-    'sessions.ts',
-    'options'
-  ].concat(['guard', 'routes'])
+  routes: [...STORES, 'http', 'store', 'token', 'upstream', 'login', 'sessions.ts', 'options', 'guard']
 }
 
 function roomOf(path: string): string {
@@ -79,7 +67,8 @@ t.test('imports run one way', async (t) => {
     seen.add(path)
   }
   visit('index.ts', [])
-  const wrong = files.flatMap(({ path, imports }) => {
+  const below = files.filter(({ path }) => path !== 'index.ts')
+  const wrong = below.flatMap(({ path, imports }) => {
     const room = roomOf(path)
     const others = imports.map(roomOf).filter((name) => name in MAY_IMPORT && name !== room)
     return others.filter((name) => !MAY_IMPORT[room]?.includes(name)).map((name) => `${path} imports ${name}`)

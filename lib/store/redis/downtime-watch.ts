@@ -23,7 +23,7 @@ export interface BeatReply {
 }
 
 /** What is needed to watch servers. */
-export interface WatchParts extends DowntimeOptions {
+export interface WatchDeps extends DowntimeOptions {
   servers: Servers
   beat: Beat
 }
@@ -47,7 +47,7 @@ const MAX_MISSED_BEATS = 3
  * finds the beat before it too old leaves the time between them as a period in which no session could be extended. So does
  * the beat of a process that could not write for a while, alone or not. A process that starts later learns of it.
  */
-export function watchDowntime({ servers, beat, intervalMs, rememberMs, timeoutMs }: WatchParts): DowntimeWatch {
+export function watchDowntime({ servers, beat, intervalMs, rememberMs, timeoutMs }: WatchDeps): DowntimeWatch {
   const gapAfterMs = MAX_MISSED_BEATS * intervalMs
   const states = new Map<string, ServerState>()
 

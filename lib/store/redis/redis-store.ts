@@ -30,7 +30,7 @@ export function createRedisStore(client: RedisClient): SessionStore {
 }
 
 /** The connections of a store. */
-export interface RedisStoreParts {
+export interface RedisStoreDeps {
   /** For reads. */
   client: RedisClient
   /** For the script, so that writes that Redis has paused do not delay reads. Default: the client. */
@@ -52,7 +52,7 @@ export class RedisStore {
   readonly #replicated: ScriptRunner | undefined
   readonly #timeoutMs: number
 
-  constructor({ client, writer, replicated, timeoutMs = Number.POSITIVE_INFINITY }: RedisStoreParts) {
+  constructor({ client, writer, replicated, timeoutMs = Number.POSITIVE_INFINITY }: RedisStoreDeps) {
     const commands = waitForReconnect(client)
     const mget: RedisClient['mget'] = (...keys) => commands.mget(...keys)
     this.#mget = mget
