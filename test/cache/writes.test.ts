@@ -3,15 +3,7 @@ import { createInvalidatingStore } from '../../lib/cache/invalidating-store.js'
 import { SessionCache } from '../../lib/cache/session-cache.js'
 import { createSessionId, splitSessionId } from '../../lib/model/session-id.js'
 import type { GuardedStore } from '../../lib/store/guarded-store.js'
-
-/** Waits until it is opened. */
-function createGate() {
-  let open = () => {}
-  const opened = new Promise<void>((resolve) => {
-    open = resolve
-  })
-  return { opened, open }
-}
+import { createGate } from '../fixtures/create-gate.js'
 
 const CREATE = {
   expiresAt: 0,

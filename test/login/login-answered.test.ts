@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { FastifyInstance, FastifyReply, FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyServerOptions, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions } from '../../lib/index.js'
 import { SECRET } from '../fixtures/app.js'
+import { createGate } from '../fixtures/create-gate.js'
 import { createLog } from '../fixtures/log.js'
 import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
 import { until } from '../fixtures/until.js'
@@ -10,13 +11,10 @@ import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
 const USER = { id: 'ada' }
 
-/** A promise that is resolved from outside. */
-function createGate() {
-  let open: () => void = () => {}
-  const opened = new Promise<void>((resolve) => {
-    open = resolve
-  })
-  return { open, opened }
+/** The host's own reply, with the status that the name of the host says. */
+function assertHostReply(t: Test, { body, statusCode }: LightMyRequestResponse, hostName: string): void {
+  t.equal(body, '{"host":true}')
+  t.equal(statusCode, hostName.includes('200') ? 200 : 503)
 }
 
 /** An app whose upstream and store wait for gates, in memory, with one session that was there before. */
@@ -137,9 +135,7 @@ for (const [name, host] of Object.entries(HOSTS)) {
         upstream.open()
         await new Promise(setImmediate)
         sent.open()
-        const { body, statusCode } = await login
-        t.equal(body, '{"host":true}')
-        t.equal(statusCode, name.includes('200') ? 200 : 503)
+        assertHostReply(t, await login, name)
         t.strictSame(await ids(), [session.id])
         t.notOk(lines.some((line) => line.includes('"level":50')))
       })
@@ -290,9 +286,7 @@ for (const [name, host] of Object.entries(HOSTS)) {
     parse.open()
     await new Promise(setImmediate)
     sent.open()
-    const { body, statusCode } = await login
-    t.equal(body, '{"host":true}')
-    t.equal(statusCode, name.includes('200') ? 200 : 503)
+    assertHostReply(t, await login, name)
     t.strictSame(await ids(), [session.id])
   })
 }
