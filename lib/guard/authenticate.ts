@@ -78,6 +78,12 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
 /** Pause after a failed write, per session: a failing store must not get a write with every request. */
 const RETRY_PAUSE_MS = 1_000
 
+/**
+ * Milliseconds in which a record read before a write may still arrive: reads and writes have connections of their own,
+ * and a read may be overtaken.
+ */
+const LONGEST_READ_MS = 100
+
 // Longer delays overflow Node's timers, which then fire immediately.
 const LONGEST_DELAY_MS = 2 ** 31 - 1
 
@@ -85,20 +91,29 @@ const LONGEST_DELAY_MS = 2 ** 31 - 1
 function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes: Lifetimes) {
   /** Ids of sessions with a write in progress or a pause after a write. */
   const paused = new Set<string>()
+  /** The `lastSeenAt` of recent writes, by session id. */
+  const written = new Map<string, number>()
+
+  /** Whether the record was read before a write that has recorded the activity. */
+  function isOutdated({ session }: DecodedRecord, now: number): boolean {
+    const lastSeenAt = written.get(session.id)
+    return lastSeenAt !== undefined && lifetimes.activityOf({ ...session, lastSeenAt }, now) === null
+  }
 
   return (record: DecodedRecord, now: number): void => {
     const { id, lastSeenAt: writtenAt } = record.session
     const lastSeenAt = lifetimes.activityOf(record.session, now)
-    if (lastSeenAt === null || paused.has(id)) return
+    if (lastSeenAt === null || paused.has(id) || isOutdated(record, now)) return
     paused.add(id)
-    const resume = () => paused.delete(id)
-    const resumeAfter = (ms: number) => setTimeout(resume, Math.min(ms, LONGEST_DELAY_MS)).unref()
+    const resume = () => void paused.delete(id)
+    const resumeAfter = (ms: number) => void setTimeout(resume, Math.min(ms, LONGEST_DELAY_MS)).unref()
     const onWritten = () => {
       // With the clock of another instance ahead, the write did not change the record: only a timer limits the next
       // write.
-      if (lastSeenAt === writtenAt) resumeAfter(lifetimes.activityIntervalMs)
-      // Concurrent requests with the previous record resolve first, and must not write again.
-      else setImmediate(resume)
+      if (lastSeenAt === writtenAt) return resumeAfter(lifetimes.activityIntervalMs)
+      written.set(id, lastSeenAt)
+      setTimeout(() => written.delete(id), LONGEST_READ_MS).unref()
+      resume()
     }
     // No retry: the next request records activity.
     const onFailed = () => resumeAfter(Math.min(lifetimes.activityIntervalMs, RETRY_PAUSE_MS))

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { createMemoryStore, createRedisStore, type SessionStore } from '../../lib/index.js'
 import { splitSessionId } from '../../lib/model/session-id.js'
 import { createApp, logout, withToken } from '../fixtures/app.js'
+import { createGate } from '../fixtures/create-gate.js'
 import { createLog } from '../fixtures/log.js'
 import { type StartedRedis, startRedis } from '../fixtures/redis/start-redis.js'
 import { STORES } from '../fixtures/stores.js'
@@ -103,6 +104,44 @@ async function watchCommands(t: Test, redis: StartedRedis): Promise<() => Promis
     return commands.splice(0).slice(0, -1)
   }
 }
+
+t.test('a request whose read was overtaken by the write of another request writes nothing', async (t) => {
+  const store = createMemoryStore()
+  t.teardown(() => store.close())
+  const [reading, read] = [createGate(), createGate()]
+  let finds = 0
+  let replaces = 0
+  const clock = freezeClock(t)
+  const app = await createApp(t, {
+    session,
+    store: {
+      ...store,
+      async find(id) {
+        const found = await store.find(id)
+        if (++finds === 1) {
+          reading.open()
+          await read.opened
+        }
+        return found
+      },
+      replace(...args) {
+        replaces++
+        return store.replace(...args)
+      }
+    }
+  })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  clock.now = NOW + TENTH
+  const overtaken = app.inject(withToken(token))
+  await reading.opened
+  await use(t, [app], token)
+  await turn()
+  t.equal(replaces, 1)
+  read.open()
+  t.equal((await overtaken).statusCode, 200)
+  await turn()
+  t.equal(replaces, 1)
+})
 
 t.test('two instances with a Redis client each make one SET of it, in one script', async (t) => {
   const redis = await startRedis(t)
