@@ -3,18 +3,18 @@ import type { GuardedStore } from '../store/guarded-store.js'
 import type { SessionCache } from './session-cache.js'
 
 /**
- * The store, with a cache that forgets a user while the user's sessions change. In this process no request meets what was
- * before: neither while the change is on its way to the store nor when it was acknowledged. A change that failed may have
- * happened.
+ * The store, with a cache that forgets a user before and after each change of the user's sessions. So no request in
+ * this process reads an outdated entry, neither during the change nor after its acknowledgement. A failed change counts
+ * too, because the store may have made the change.
  */
 export function createInvalidatingStore(
   store: GuardedStore,
   cache: Pick<SessionCache<unknown>, 'forget'>
 ): GuardedStore {
-  async function change<T>(tag: string, changing: Promise<T>): Promise<T> {
+  async function change<T>(tag: string, change: Promise<T>): Promise<T> {
     cache.forget(tag)
     try {
-      return await changing
+      return await change
     } finally {
       cache.forget(tag)
     }
@@ -30,7 +30,7 @@ export function createInvalidatingStore(
     list: (tag, budget) => store.list(tag, budget),
     endLater(id, reason, until) {
       store.endLater(id, reason, until)
-      // The store notifies of the end itself, once it has happened.
+      // The store notifies the cache again when the session has ended.
       cache.forget(tagOf(id))
     },
     isReady: () => store.isReady(),

@@ -4,23 +4,24 @@ import type { GuardedStore } from '../store/guarded-store.js'
 import { createInvalidatingStore } from './invalidating-store.js'
 import { type CachedReader, NO_CACHE, SessionCache } from './session-cache.js'
 
-/** How large the cache may become, and how late it may know of a change. */
+/** The size of the cache, and the longest delay of a change. */
 export interface CacheConfig {
-  /** Tokens: 1 or more. */
+  /** The most tokens in the cache: 1 or more. */
   maxEntries: number
-  /** Milliseconds for which an ended session may be let in when a connection was cut without a sign: 100 or more. */
+  /** Milliseconds for which an ended session may be let in after a connection has failed silently: 100 or more. */
   maxStaleMs: number
 }
 
 interface StoreWithCache<Value> {
   store: GuardedStore
-  /** Of what is read from the store. */
+  /** Caches reads of the store. */
   cache: CachedReader<Value>
 }
 
 /**
- * A cache that the store itself keeps current; none without a config, or where the store cannot. Closed with the app.
- * Resolves when the first attempt to track changes is over: without success the cache is used as soon as a later one has it.
+ * Opens a cache that the store notifies of changes. Without a config, or with a store without `track()`, there is no
+ * cache. The cache closes with the app. Resolves after the first attempt to track changes; if the attempt fails,
+ * requests read from the store until a later attempt succeeds.
  */
 export async function openCache<Value>(
   fastify: FastifyInstance,
@@ -47,7 +48,7 @@ function warnOnce(): (error: Error) => void {
     const code = message.split(' ')[0]
     warn(
       'FST_JWT_SESSION_CACHE_UNAVAILABLE',
-      `Sessions are verified without a cache: Redis does not let us track its keys (${code}).`
+      `Sessions are verified without a cache: Redis does not allow tracking of its keys (${code}).`
     )
   }
 }

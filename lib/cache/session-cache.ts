@@ -1,22 +1,24 @@
 import { TokenMap } from '../internal/token-lru.js'
 
-/** What was read from the store, by the exact text of the token: as long as nothing of the user can have changed. */
+/**
+ * A cache of reads of the store, by the exact text of the token. A change of the user's sessions removes the entries.
+ */
 export interface CachedReader<Value> {
-  /** What is stored for the token. It is shared: not to be changed. */
+  /** The value for the token. The value is shared: callers must not change it. */
   get(token: string): Value | undefined
   /**
-   * Reads, and stores the result unless something of the user with this tag has changed, or may have, since the reading
-   * began. A rejection is passed on, and nothing is stored.
+   * Reads, and stores the result unless a session of the user with this tag has changed, or may have changed, during
+   * the read. A rejection is passed on, and no value is stored.
    */
   load(token: string, tag: string, read: () => Promise<Value>): Promise<Value>
 }
 
-/** All that is stored of one user, between two changes. */
+/** The entries of one user between two changes. */
 interface UserEntries {
   readonly tag: string
   readonly tokens: Set<string>
-  /** Readings that have not settled yet. */
-  readings: number
+  /** Reads that have not settled. */
+  pendingReads: number
   hasChanged: boolean
 }
 
@@ -25,15 +27,15 @@ interface Entry<Value> {
   user: UserEntries
 }
 
-/** A cache that is notified of changes, by the user's tag. A change ends all that is stored of that user. */
+/** A cache that is notified of changes by the user's tag. A change removes all entries of the user. */
 export class SessionCache<Value> implements CachedReader<Value> {
   readonly #isCurrent: (tag: string) => boolean
   readonly #users = new Map<string, UserEntries>()
   readonly #entries: TokenMap<Entry<Value>>
 
   /**
-   * @param maxEntries 1 or more; over it, what was not used for the longest time is dropped
-   * @param isCurrent whether every change of the user with this tag is known, but for the last moment
+   * @param maxEntries 1 or more; over the limit the least recently used entry is dropped
+   * @param isCurrent whether every change of the user with this tag older than `maxStaleMs` is known
    */
   constructor(maxEntries: number, isCurrent: (tag: string) => boolean) {
     this.#isCurrent = isCurrent
@@ -51,7 +53,7 @@ export class SessionCache<Value> implements CachedReader<Value> {
   async load(token: string, tag: string, read: () => Promise<Value>): Promise<Value> {
     if (!this.#isCurrent(tag)) return read()
     const user = this.#userWith(tag)
-    user.readings++
+    user.pendingReads++
     try {
       const value = await read()
       if (!user.hasChanged) {
@@ -60,18 +62,18 @@ export class SessionCache<Value> implements CachedReader<Value> {
       }
       return value
     } finally {
-      user.readings--
+      user.pendingReads--
       this.#removeIfEmpty(user)
     }
   }
 
-  /** Something of the user with this tag has changed; of any user, when it is null. */
+  /** Removes the entries of the user with this tag. Null: of all users. */
   forget(tag: string | null): void {
     const changed = tag === null ? this.#users.values() : [this.#users.get(tag)]
     for (const user of changed) if (user !== undefined) this.#forgetUser(user)
   }
 
-  /** How many users and tokens are known, for tests: neither may grow without bound. */
+  /** The number of users and of tokens, for tests: neither may grow without bound. */
   get size(): { users: number; tokens: number } {
     let tokens = 0
     for (const user of this.#users.values()) tokens += user.tokens.size
@@ -81,17 +83,17 @@ export class SessionCache<Value> implements CachedReader<Value> {
   #userWith(tag: string): UserEntries {
     const known = this.#users.get(tag)
     if (known !== undefined) return known
-    const user = { tag, tokens: new Set<string>(), readings: 0, hasChanged: false }
+    const user = { tag, tokens: new Set<string>(), pendingReads: 0, hasChanged: false }
     this.#users.set(tag, user)
     return user
   }
 
-  /** A user that has changed is not in the map any more: under the same tag there may be the entries since the change. */
+  /** A changed user has left the map, which may hold newer entries under the same tag. */
   #removeIfEmpty(user: UserEntries): void {
-    if (user.tokens.size === 0 && user.readings === 0 && !user.hasChanged) this.#users.delete(user.tag)
+    if (user.tokens.size === 0 && user.pendingReads === 0 && !user.hasChanged) this.#users.delete(user.tag)
   }
 
-  /** Readings that have not settled see that the user has changed, and store nothing. */
+  /** Pending reads see that the user has changed, and store no value. */
   #forgetUser(user: UserEntries): void {
     user.hasChanged = true
     for (const token of user.tokens) this.#entries.delete(token)
@@ -99,7 +101,7 @@ export class SessionCache<Value> implements CachedReader<Value> {
   }
 }
 
-/** Without a cache: every request reads. */
+/** No cache: every request reads from the store. */
 export const NO_CACHE: CachedReader<never> = {
   get: () => undefined,
   load: (_token, _tag, read) => read()

@@ -62,7 +62,7 @@ async function testRefused(t: Test, redis: StartedRedis, credentials: object, co
   t.equal(await countThreeUses(), 3)
   await logOut()
   const [[text, options] = [], ...more] = warnings()
-  t.equal(text, `Sessions are verified without a cache: Redis does not let us track its keys (${code}).`)
+  t.equal(text, `Sessions are verified without a cache: Redis does not allow tracking of its keys (${code}).`)
   t.strictSame(options, { type: 'JwtSessionWarning', code: CODE })
   t.strictSame(more, [])
 }

@@ -2,7 +2,7 @@ import { UnexpectedReplyError } from '../check-reply.js'
 import type { RedisClient } from './client.js'
 
 type Mget = RedisClient['mget']
-/** Both values of one read. */
+/** The two values of one read. */
 type Pair = [first: string | null, second: string | null]
 
 interface Waiting {
@@ -11,14 +11,14 @@ interface Waiting {
   reject(error: unknown): void
 }
 
-// Redis serves no other client meanwhile.
+/** The most reads in one MGET: Redis serves no other client during a command. */
 const MAX_READS = 100
 
 /**
- * Reads two keys at a time. The first read of a turn of the event loop is sent at once; those that follow in the same
- * turn share one command: what a command costs, in this process and in Redis, is most of what a verification costs.
- * Not where the keys of a command must share a slot, which a client of one server can meet too: a Cluster behind one
- * address.
+ * Reads pairs of keys. The first read in a turn of the event loop is sent at once; all later reads in the turn share
+ * one MGET, because commands are most of the cost of a verification, in this process and in Redis. On a Cluster the
+ * keys of one command must share a slot. A client of one server may lead to a Cluster too: after its first CROSSSLOT
+ * error each read is a command.
  */
 export function createBatchedMget(mget: Mget): (first: string, second: string) => Promise<Pair> {
   let waiting: Waiting[] = []
@@ -32,7 +32,7 @@ export function createBatchedMget(mget: Mget): (first: string, second: string) =
       const values = checkValues(await mget(...sent.flatMap(({ keys }) => keys)), 2 * sent.length)
       for (const [index, { resolve }] of sent.entries()) resolve(pairAt(values, 2 * index))
     } catch (error) {
-      canShare &&= !isOfManySlots(error)
+      canShare &&= !isCrossSlot(error)
       for (const { keys, resolve, reject } of sent) {
         if (canShare) reject(error)
         else readPair(mget, ...keys).then(resolve, reject)
@@ -57,7 +57,7 @@ export function createBatchedMget(mget: Mget): (first: string, second: string) =
   }
 }
 
-/** Reads two keys with a command of their own. */
+/** Reads two keys with one MGET. */
 export async function readPair(mget: Mget, first: string, second: string): Promise<Pair> {
   return pairAt(checkValues(await mget(first, second), 2), 0)
 }
@@ -66,13 +66,13 @@ function pairAt(values: (string | null)[], index: number): Pair {
   return [values[index] ?? null, values[index + 1] ?? null]
 }
 
-/** A reply inside a MULTI of other code is `QUEUED`, and must not be taken for sessions that are not there. */
+/** Inside a MULTI of other code the reply is `QUEUED`, which must not be mistaken for missing sessions. */
 function checkValues(values: unknown, count: number): (string | null)[] {
   const isReply = Array.isArray(values) && values.length === count
   if (isReply && values.every((value) => value === null || typeof value === 'string')) return values
-  throw new UnexpectedReplyError('A reply that is not of MGET')
+  throw new UnexpectedReplyError('The reply is not a reply of MGET')
 }
 
-function isOfManySlots(error: unknown): boolean {
+function isCrossSlot(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('CROSSSLOT ')
 }

@@ -2,11 +2,11 @@ import { splitSessionId } from '../../model/session-id.js'
 import type { ChangeTracking, TrackingOptions } from '../session-store.js'
 import { type IoRedis, isCluster, keyPrefixOf, mastersOf, type RedisCluster, type RedisServer } from './client.js'
 import { nodeKeyOf, slotOf, tagOnServer } from './cluster-slots.js'
-import { FollowedServer, type FollowOptions } from './tracking-connection.js'
+import { TrackedServer, type TrackedServerOptions } from './tracking-connection.js'
 
 /**
- * Notifies of changes to keys that start with the client's `keyPrefix`, `keyStart` and a user's tag, by any client.
- * Neither the client nor its connections are changed.
+ * Notifies of changes by any client to keys that start with the client's `keyPrefix`, then `keyStart` and a user's tag.
+ * The client and its connections stay as they are.
  */
 export function trackRedis(client: IoRedis, keyStart: string, options: TrackingOptions): ChangeTracking {
   return new RedisTracking(client, keyPrefixOf(client) + keyStart, options)
@@ -20,8 +20,8 @@ class RedisTracking implements ChangeTracking {
   readonly #options: TrackingOptions
   readonly #timer: NodeJS.Timeout
   /** By the name of the server, see {@link nodeKeyOf}. */
-  readonly #followed = new Map<string, FollowedServer>()
-  /** The master of each slot when it was asked last whether the slot's users are current. */
+  readonly #tracked = new Map<string, TrackedServer>()
+  /** The master of each slot at the last call of {@link isCurrent} for a user of the slot. */
   #owners: (string | undefined)[] = []
   #refreshAt = Number.NEGATIVE_INFINITY
 
@@ -31,24 +31,24 @@ class RedisTracking implements ChangeTracking {
     this.#prefix = prefix
     this.#options = options
     this.#check()
-    this.attempted = Promise.all(Array.from(this.#followed.values(), ({ attempted }) => attempted))
+    this.attempted = Promise.all(Array.from(this.#tracked.values(), ({ attempted }) => attempted))
     this.#timer = setInterval(() => this.#check(), options.maxStaleMs / 4).unref()
   }
 
   isCurrent(tag: string): boolean {
     const name = this.#cluster === null ? SOLE_SERVER : this.#ownerOf(this.#cluster, tag)
-    return name !== undefined && (this.#followed.get(name)?.currentUntil ?? 0) > performance.now()
+    return name !== undefined && (this.#tracked.get(name)?.currentUntil ?? 0) > performance.now()
   }
 
   close(): void {
     clearInterval(this.#timer)
-    for (const server of this.#followed.values()) server.close()
+    for (const server of this.#tracked.values()) server.close()
   }
 
   /**
-   * The master of the user's slot. Undefined when none is known, or when it is another one than before: what was read
-   * from the former master is forgotten then, since no one notifies of changes to it any more. A Cluster that moves slots
-   * without their keys (Redis 8.4, Valkey 9) says nothing of the keys that have gone.
+   * The master of the user's slot. Undefined when the master is unknown or has changed: a change empties the cache,
+   * because the former master no longer notifies of changes. A Cluster that moves whole slots (Redis 8.4, Valkey 9)
+   * sends no notification for the moved keys.
    */
   #ownerOf(cluster: RedisCluster, tag: string): string | undefined {
     const slot = slotOf(tag)
@@ -63,21 +63,21 @@ class RedisTracking implements ChangeTracking {
     this.#owners = slots.map((nodes) => nodes[0])
   }
 
-  /** Follows the masters of now, and sends the heartbeat to those that are followed. */
+  /** Starts to track new masters, stops to track former masters, and sends the heartbeat to tracked masters. */
   #check(): void {
     if (this.#cluster !== null) this.#checkSlots(this.#cluster)
     const masters = new Map(mastersOf(this.#client).map((server) => [this.#nameOf(server), server]))
-    for (const [name, followed] of this.#followed) {
-      if (masters.get(name) === followed.server) continue
-      followed.close()
-      this.#followed.delete(name)
+    for (const [name, tracked] of this.#tracked) {
+      if (masters.get(name) === tracked.server) continue
+      tracked.close()
+      this.#tracked.delete(name)
     }
     const now = performance.now()
     for (const [name, server] of masters) {
-      const followed = this.#followed.get(name)
-      if (followed === undefined || (followed.retryAt ?? Number.POSITIVE_INFINITY) < now) {
-        this.#followed.set(name, new FollowedServer(server, this.#followOptions(name)))
-      } else followed.check()
+      const tracked = this.#tracked.get(name)
+      if (tracked === undefined || (tracked.retryAt ?? Number.POSITIVE_INFINITY) < now) {
+        this.#tracked.set(name, new TrackedServer(server, this.#trackedServerOptions(name)))
+      } else tracked.check()
     }
   }
 
@@ -85,7 +85,7 @@ class RedisTracking implements ChangeTracking {
     return this.#cluster === null ? SOLE_SERVER : nodeKeyOf(server)
   }
 
-  /** A slot may be moved while its former master is well: the client has to know within `maxStaleMs`. */
+  /** A slot may move while its former master is healthy, so the client must refresh the slots within `maxStaleMs`. */
   #checkSlots(cluster: RedisCluster): void {
     const { maxStaleMs } = this.#options
     if (this.#owners.length === 0) this.#noteOwners(cluster)
@@ -96,11 +96,11 @@ class RedisTracking implements ChangeTracking {
     cluster.refreshSlotsCache()
   }
 
-  #followOptions(name: string): FollowOptions {
+  #trackedServerOptions(name: string): TrackedServerOptions {
     const { maxStaleMs, onChange, onRefused } = this.#options
     const prefix = this.#prefix
     const tagStart = Buffer.byteLength(prefix)
-    const options: FollowOptions = {
+    const options: TrackedServerOptions = {
       prefix,
       maxStaleMs,
       onRefused,

@@ -1,19 +1,19 @@
 import { warn } from '../../internal/warn.js'
 import { type IoRedis, isCluster, isIoRedis, mastersOf, type RedisCluster, type RedisServer } from './client.js'
 
-/** More is more time than a request has. */
+/** More retries take longer than a request can wait. */
 const MAX_RETRIES = 3
-/** Beyond these an automatic pipeline with one command for a slot that is being moved blocks its master. */
+/** With larger values an automatic pipeline with a command for a migrating slot blocks its master. */
 const MAX_REDIRECTIONS = 3
 const MAX_TRY_AGAIN_DELAY_MS = 10
 
 const checked = new WeakSet<object>()
 
 /**
- * Warns of settings of an injected client with which a request waits for a Redis that hangs, the client stays with a
- * master that was replaced, or one slot stops a whole master. Once per client.
+ * Warns, once per client, of settings of an injected client that make a request wait for a stalled Redis, that keep the
+ * client on a replaced master, or that let one slot block a whole master.
  *
- * @param maxStaleMs of the option `cache`, when it is on
+ * @param maxStaleMs `cache.maxStaleMs`, with the option `cache`
  */
 export function checkSettings(client: object, maxStaleMs?: number): void {
   if (!isIoRedis(client) || checked.has(client)) return
@@ -39,17 +39,17 @@ function wrongOfAny(client: IoRedis): string[] {
   if ((maxRetriesPerRequest ?? Number.POSITIVE_INFINITY) > MAX_RETRIES) {
     wrong.push(`\`maxRetriesPerRequest\` is over ${MAX_RETRIES}, so commands queue up`)
   }
-  if (commandTimeout === undefined) wrong.push('`commandTimeout` is not set, so a Redis that hangs is waited for')
+  if (commandTimeout === undefined) wrong.push('`commandTimeout` is not set, so requests wait for a stalled Redis')
   return wrong
 }
 
 function wrongOfServer({ options }: RedisServer): string[] {
   const wrong: string[] = []
   if (options.sentinels && !options.failoverDetector) {
-    wrong.push('`failoverDetector` is not true, so a master that the sentinels have replaced may be kept')
+    wrong.push('`failoverDetector` is not true, so the client may stay on a master that Sentinel has replaced')
   }
   if (typeof options.reconnectOnError !== 'function') {
-    wrong.push('`reconnectOnError` is not set, so a master that has become a replica is kept')
+    wrong.push('`reconnectOnError` is not set, so the client stays on a master that has become a replica')
   }
   return wrong
 }
@@ -58,10 +58,10 @@ function wrongOfCluster({ options }: RedisCluster, maxStaleMs: number | undefine
   const wrong: string[] = []
   const { slotsRefreshInterval, maxRedirections, retryDelayOnTryAgain } = options
   if (!slotsRefreshInterval) {
-    wrong.push('`slotsRefreshInterval` is not set, so a master that hangs or was replaced is kept')
+    wrong.push('`slotsRefreshInterval` is not set, so the client stays on a stalled or replaced master')
   } else if (maxStaleMs !== undefined && slotsRefreshInterval > maxStaleMs) {
     wrong.push(
-      '`slotsRefreshInterval` is longer than `cache.maxStaleMs`, and for as long the cache may let in what has ended'
+      '`slotsRefreshInterval` is longer than `cache.maxStaleMs`, so the cache may let in ended sessions for that time'
     )
   }
   if (options.enableAutoPipelining) {
@@ -69,7 +69,7 @@ function wrongOfCluster({ options }: RedisCluster, maxStaleMs: number | undefine
     if (redirections > MAX_REDIRECTIONS || delayMs > MAX_TRY_AGAIN_DELAY_MS) {
       wrong.push(
         `with \`enableAutoPipelining\` \`maxRedirections\` is over ${MAX_REDIRECTIONS} or \`retryDelayOnTryAgain\` over ` +
-          `${MAX_TRY_AGAIN_DELAY_MS}, so one slot that is being moved blocks its master`
+          `${MAX_TRY_AGAIN_DELAY_MS}, so one migrating slot blocks its master`
       )
     }
   }
@@ -77,8 +77,8 @@ function wrongOfCluster({ options }: RedisCluster, maxStaleMs: number | undefine
 }
 
 /**
- * Warns of settings of the servers with which live sessions are lost or ended ones are let in, as far as Redis shows
- * these settings to this client. Never rejects.
+ * Warns of settings of the servers that lose live sessions or let in ended sessions, if Redis shows the settings to
+ * this client. Never rejects.
  */
 export async function checkServers(client: object): Promise<void> {
   if (!isIoRedis(client)) return
@@ -91,14 +91,13 @@ async function checkEviction(client: IoRedis): Promise<void> {
   if (policy === undefined) return
   warn(
     'FST_JWT_SESSION_REDIS_EVICTION',
-    `Redis drops live sessions without a word when its memory is full: \`maxmemory-policy\` is ${policy}, not noeviction` +
-      `${policy.startsWith('volatile-') ? ', and every key of a session has a TTL' : ''}. When the record of a session ` +
-      'is dropped its user is logged out with the reason `unknown`, and when the head of a user is, in all browsers; ' +
-      'each browser deletes its data.'
+    `Redis evicts live sessions without an error when its memory is full: \`maxmemory-policy\` is ${policy}, not noeviction` +
+      `${policy.startsWith('volatile-') ? ', and every key of a session has a TTL' : ''}. An evicted key ` +
+      'logs its user out with the reason `unknown`, in one browser or in all, and the browser deletes its data.'
   )
 }
 
-/** Undefined when the server is away, or does not show it to this client. */
+/** Undefined when the server does not respond, or does not show the setting to this client. */
 async function readPolicy(server: RedisServer): Promise<string | undefined> {
   const text = await server.info('memory').catch(() => '')
   return /maxmemory_policy:([\w-]+)/.exec(text)?.[1]
@@ -108,12 +107,12 @@ async function checkReadsWhenDown(cluster: RedisCluster): Promise<void> {
   const replies = await Promise.all(
     mastersOf(cluster).map((master) => master.config('GET', READS_WHEN_DOWN).catch(() => null))
   )
-  // Name and value: in a list, or with RESP3's replies in an object.
+  // A list of name and value, or an object with RESP3.
   if (!replies.some((reply) => Object.values(reply ?? []).includes('yes'))) return
   warn(
     'FST_JWT_SESSION_REDIS_CLUSTER',
-    `\`${READS_WHEN_DOWN}\` is yes: a master that the Cluster has replaced goes on to be read from, and lets in sessions ` +
-      'that have ended. Set it to no.'
+    `\`${READS_WHEN_DOWN}\` is yes: a master that the Cluster has replaced still serves reads, and lets in ended ` +
+      'sessions. Set the option to no.'
   )
 }
 

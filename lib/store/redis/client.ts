@@ -1,7 +1,8 @@
-// Every facet of an ioredis client that this project uses, once. Structural, so that ioredis 5 and 6 fit, and a client
-// that a program has wrapped.
+// All types of ioredis clients in this project. The types are structural, so that ioredis 5, ioredis 6 and wrapped
+// clients
+// fit.
 
-/** The commands of the session store: what {@link createRedisStore} needs. */
+/** The commands of the session store, all that {@link createRedisStore} needs. */
 export interface RedisClient {
   mget(...keys: string[]): Promise<(string | null)[]>
   evalsha(sha: string, numberOfKeys: number, ...keysAndArguments: string[]): Promise<unknown>
@@ -9,7 +10,7 @@ export interface RedisClient {
 }
 
 interface Connected extends RedisClient {
-  /** `'ready'` when commands are sent at once; `'end'` when the client will not connect again. */
+  /** `'ready'`: commands are sent at once. `'end'`: the client will not connect again. */
   readonly status: string
   on(event: 'error', listener: (error: Error) => void): unknown
   on(event: 'select', listener: (database: number) => void): unknown
@@ -17,7 +18,7 @@ interface Connected extends RedisClient {
   on(event: string, listener: () => void): unknown
   off(event: string, listener: () => void): unknown
   listenerCount(event: string): number
-  /** Rejects when it connects already. */
+  /** Rejects while the client is connecting. */
   connect(): Promise<unknown>
   pipeline(): RedisPipeline
   quit(): Promise<unknown>
@@ -40,17 +41,17 @@ export interface RedisServer extends Connected {
 /** An ioredis `Cluster`. */
 export interface RedisCluster extends Connected {
   readonly options: RedisClusterOptions
-  /** For each slot the `host:port` of its nodes, the master first. Empty until the client has asked. */
+  /** For each slot the `host:port` of its nodes, the master first. Empty before the first refresh. */
   readonly slots: readonly (readonly string[])[]
   nodes(role: 'master'): RedisServer[]
   duplicate(startupNodes: [], options: object): RedisCluster
   refreshSlotsCache(callback?: (error?: Error | null) => void): void
 }
 
-/** The client of an application, or the plugin's own. */
+/** An ioredis client, injected or opened by the plugin. */
 export type IoRedis = RedisServer | RedisCluster
 
-/** Options of a client of one server that matter here. */
+/** The options of a client of one server that this project reads. */
 export interface RedisServerOptions {
   host?: string | undefined
   port?: number | undefined
@@ -66,7 +67,7 @@ export interface RedisServerOptions {
   commandTimeout?: number | undefined
 }
 
-/** Options of a client of a Cluster that matter here. */
+/** The options of a client of a Cluster that this project reads. */
 export interface RedisClusterOptions {
   keyPrefix?: string | undefined
   scaleReads?: unknown
@@ -78,7 +79,7 @@ export interface RedisClusterOptions {
   redisOptions?: RedisServerOptions | undefined
 }
 
-/** Commands that are sent together. */
+/** Commands that are sent in one write. */
 export interface RedisPipeline {
   evalsha(sha: string, numberOfKeys: number, ...keysAndArguments: string[]): RedisPipeline
   eval(source: string, numberOfKeys: number, ...keysAndArguments: string[]): RedisPipeline
@@ -86,7 +87,7 @@ export interface RedisPipeline {
   exec(): Promise<[error: Error | null, result: unknown][] | null>
 }
 
-/** Whether the client is ioredis, and not only something with its commands. */
+/** Whether the client is an ioredis client, and not just an object with the commands of ioredis. */
 export function isIoRedis(client: object): client is IoRedis {
   return ['status', 'options', 'on', 'listenerCount', 'connect', 'duplicate'].every((name) => name in client)
 }
@@ -96,13 +97,13 @@ export function isCluster(client: object): client is RedisCluster {
   return 'nodes' in client
 }
 
-/** The masters behind the client. */
+/** The masters that the client is connected to. */
 export function mastersOf(client: IoRedis): RedisServer[] {
   return isCluster(client) ? client.nodes('master') : [client]
 }
 
 /** The `keyPrefix` that the client puts before every key. */
 export function keyPrefixOf(client: object): string {
-  const { options } = client as Partial<IoRedis>
+  const { options }: { options?: { keyPrefix?: string } } = client
   return options?.keyPrefix ?? ''
 }

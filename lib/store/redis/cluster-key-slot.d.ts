@@ -1,5 +1,5 @@
-// The package has no types of its own.
+// The package has no types.
 declare module 'cluster-key-slot' {
-  /** The Cluster slot of a key: that of its hash tag, if the key has one. */
+  /** The Cluster slot of a key, or of the key's hash tag. */
   export default function slotOfKey(key: string): number
 }

@@ -2,25 +2,25 @@ import slotOfKey from 'cluster-key-slot'
 import type { RedisCluster, RedisServerOptions } from './client.js'
 
 /**
- * The slot of every key of the user with this tag. Keys are `fjs:{tag}…`, so that their slot is the tag's alone: a
- * `keyPrefix` of the client changes nothing, unless the prefix has braces, which is refused on a Cluster. Takes 0.2 µs.
+ * The slot of all keys of the user with this tag. Keys are `fjs:{tag}…`, so that the tag alone decides the slot. A
+ * `keyPrefix` changes nothing; a prefix with braces is rejected on a Cluster. Takes 0.2 µs.
  */
 export function slotOf(tag: string): number {
   return slotOfKey(tag)
 }
 
 /**
- * The `host:port` of the master that owns the keys of the user with this tag, as far as the client knows, or `''` when
- * the client does not know. It is the key of that master in the tables of ioredis, see {@link nodeKeyOf}.
+ * The `host:port` of the master that owns the keys of the user with this tag, or `''` while the client does not know
+ * the master. Equal to the master's {@link nodeKeyOf}.
  */
 export function masterOf(client: RedisCluster, tag: string): string {
   return client.slots[slotOf(tag)]?.[0] ?? ''
 }
 
 /**
- * A tag whose keys belong to the master `nodeKey`, as far as the client knows; `''` when the master owns no slot, so that
- * it refuses a key of the tag. The tag is shorter than 16 characters, so that it is no user's. Processes that know the
- * same owners find the same tag.
+ * A tag whose keys belong to the master `nodeKey`; `''`, whose keys the master refuses, when the master owns no slot
+ * that the client knows. The tag is shorter than 16 characters, so that no user has the tag. Processes with the same
+ * slots find the same tag.
  */
 export function tagOnServer(client: RedisCluster, nodeKey: string): string {
   const { slots } = client
@@ -32,7 +32,7 @@ export function tagOnServer(client: RedisCluster, nodeKey: string): string {
 
 const tagOfNumber = (i: number) => i.toString(36)
 
-/** Slots of the first tags. The first 87,573 of them have all slots between them. */
+/** The slots of numbered tags. The first 87,573 tags cover all slots. */
 const slotsOfNumbers: number[] = []
 
 function slotOfNumber(i: number): number {
@@ -40,7 +40,7 @@ function slotOfNumber(i: number): number {
   return slotsOfNumbers[i]
 }
 
-/** What ioredis calls a node: `host:port`. */
+/** The name of a node in ioredis: `host:port`. */
 export function nodeKeyOf({ options }: { options: Pick<RedisServerOptions, 'host' | 'port'> }): string {
   return `${options.host ?? '127.0.0.1'}:${options.port ?? 6379}`
 }

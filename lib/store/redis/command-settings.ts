@@ -1,6 +1,6 @@
 /**
- * Settings of ioredis for every connection of the plugin's own: no command waits longer than `timeoutMs`, in milliseconds,
- * and ioredis sends none again.
+ * Settings of ioredis for connections that the plugin opens: no command waits longer than `timeoutMs`, in milliseconds,
+ * and ioredis never sends a command again.
  */
 export function commandSettings(timeoutMs: number) {
   return {

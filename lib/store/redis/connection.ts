@@ -1,6 +1,6 @@
 import { type IoRedis, isCluster, type RedisCluster, type RedisServer } from './client.js'
 
-/** Calls that wait for an attempt to connect. */
+/** An attempt to connect, which calls wait for. */
 interface Attempt {
   promise: Promise<void>
   resolve(): void
@@ -11,28 +11,27 @@ const connections = new WeakMap<IoRedis, Connection>()
 
 const afterResend = new WeakSet<Error>()
 
-/** Whether the command that failed had been sent before, on a connection that was cut: it may have run then. */
+/** Whether the failed command had been sent before, on a lost connection: the command may have run. */
 export function wasSentTwice(error: Error): boolean {
   return afterResend.has(error)
 }
 
 /**
- * The state of a client's connection, by the client's events, so that one cut connection costs the commands what its
- * reconnect takes, and not an error each. One set of listeners per client, for as long as the client lives.
+ * The state of a client's connection, by the client's events, so that commands wait for a reconnect and do not fail
+ * with a lost connection. Each client has one set of listeners, until the client is garbage.
  */
 export class Connection {
   readonly #client: IoRedis
-  /** How often the client has become ready: tells on which connection a command was sent. */
   #number = 0
   #wasReady: boolean
-  /** Whether an attempt to connect has failed since the client was ready: then Redis is down, and nothing waits. */
+  /** Whether an attempt to connect has failed since the client was ready: Redis is down, and no command waits. */
   #hasFailed = false
   #attempt: Attempt | null = null
   #database: number
   #isSelected: boolean
   #selecting: Promise<void> | null = null
 
-  /** Counts the times that the client has become ready: another number is another connection, maybe to another server. */
+  /** The number of the connection: grows each time the client becomes ready, perhaps with another server. */
   get number(): number {
     return this.#number
   }
@@ -55,17 +54,18 @@ export class Connection {
     client.on('select', (database: number) => {
       this.#database = database
     })
-    // While no sentinel answers, a client begins again and again without `close`. ioredis prints errors that have no
-    // listener: a first listener would silence an application's client.
+    // While no sentinel responds, a client retries without `close` events, only with `error` events. ioredis prints
+    // errors
+    // without a listener: a first listener would silence an application's client.
     if (client.listenerCount('error') > 0) client.on('error', () => client.status === 'connecting' && this.#onFailure())
   }
 
   /**
-   * Sends commands that may be sent twice. While the client connects, the commands wait for the first attempt; when
-   * their connection is cut before the reply, they are sent once more. The caller has the deadline.
+   * Sends an idempotent command. While the client connects, the command waits for the first attempt. When the
+   * connection is lost before the reply, the command is sent once more. The caller sets the deadline.
    *
-   * @throws Error with the code `NOT_CONNECTED`: the first attempt has failed; or the reply of Redis that refuses the
-   * client's database: ioredis only emits that reply, and goes on in database 0, where there are no sessions
+   * @throws {Error} with the code `NOT_CONNECTED`: the first attempt has failed; or the error reply to a SELECT of the
+   * client's database: ioredis only emits that reply, and stays in database 0, where there are no sessions
    */
   run<T>(send: () => Promise<T>): Promise<T> {
     return this.#client.status === 'ready' && this.#isSelected ? this.#send(send) : this.#sendLater(send)
@@ -83,7 +83,7 @@ export class Connection {
   }
 
   async #sendAgain<T>(send: () => Promise<T>, error: unknown, sentOn: number): Promise<T> {
-    if (!isCutOff(error, this.#client)) throw error
+    if (!isConnectionLost(error, this.#client)) throw error
     // The status is still "ready" while a connection closes.
     const isClosing = sentOn === this.#number
     try {
@@ -101,7 +101,9 @@ export class Connection {
     }
   }
 
-  /** A Cluster stays ready when a node's connection is cut, and connects to the node again once it knows the slots. */
+  /**
+   * A Cluster client stays ready when the connection to a node is lost, and reconnects after a refresh of its slots.
+   */
   async #untilRefreshed(cluster: RedisCluster): Promise<void> {
     await this.#untilReady()
     await new Promise<void>((resolve) => cluster.refreshSlotsCache(() => resolve()))
@@ -110,7 +112,7 @@ export class Connection {
   async #untilReady(): Promise<void> {
     const client = this.#client
     if (client.status === 'ready') return
-    // A client with `lazyConnect` connects with its first command.
+    // With `lazyConnect` the client connects with its first command.
     if (client.status === 'wait') void client.connect().catch(() => {})
     await this.#untilAttempt()
   }
@@ -141,7 +143,7 @@ export class Connection {
     this.#attempt = null
   }
 
-  /** A refused SELECT is repeated with the next command: the right to it may have been granted meanwhile. */
+  /** A refused SELECT is repeated with the next command, because an operator may have granted the right meanwhile. */
   async #untilSelected(): Promise<void> {
     if (this.#isSelected || isCluster(this.#client)) return
     this.#selecting ??= this.#select(this.#client).finally(() => {
@@ -153,12 +155,12 @@ export class Connection {
   async #select(server: RedisServer): Promise<void> {
     const sentOn = this.#number
     const reply = await server.select(this.#database)
-    // "QUEUED", while other code has a transaction open on the client.
-    if (reply !== 'OK') throw new Error('SELECT was not answered OK')
+    // The reply is `QUEUED` while other code has a transaction open on the client.
+    if (reply !== 'OK') throw new Error('The reply to SELECT was not OK')
     if (sentOn === this.#number) this.#isSelected = true
   }
 
-  /** Whether a new connection has to leave the database in which each begins. */
+  /** Whether a new connection must change to another database than 0. */
   #mustSelect(): boolean {
     return this.#database !== 0 || databaseOf(this.#client) !== 0
   }
@@ -169,17 +171,21 @@ function databaseOf(client: IoRedis): number {
 }
 
 function createAttempt(): Attempt {
-  const attempt = {} as Attempt
-  attempt.promise = new Promise<void>((resolve, reject) => Object.assign(attempt, { resolve, reject }))
-  return attempt
+  let resolve: Attempt['resolve'] = () => {}
+  let reject: Attempt['reject'] = () => {}
+  const promise = new Promise<void>((resolvePromise, rejectPromise) => {
+    resolve = resolvePromise
+    reject = rejectPromise
+  })
+  return { promise, resolve, reject }
 }
 
 function notConnected(): Error {
   return Object.assign(new Error('Redis is not connected'), { code: 'NOT_CONNECTED' })
 }
 
-/** Told by the texts of ioredis: a bundler changes the names of its classes. */
-const CUT_OFF = [
+/** Messages of ioredis: a bundler may rename the classes of ioredis. */
+const CONNECTION_LOST = [
   'Connection is closed.',
   'Reached the max retries per request limit',
   'Command aborted due to connection close',
@@ -188,10 +194,11 @@ const CUT_OFF = [
   'Too many Cluster redirections. Last error: Error: Connection is closed.'
 ]
 
-function isCutOff(error: unknown, client: IoRedis): boolean {
+function isConnectionLost(error: unknown, client: IoRedis): boolean {
   if (!(error instanceof Error)) return false
-  // After a cut a Cluster client sends to any node. It follows MOVED, but not where the commands of an automatic
-  // pipeline differ in their slots.
+  // After a lost connection a Cluster client sends commands to any node. The client follows MOVED, except in an
+  // automatic
+  // pipeline with several slots.
   if (isCluster(client) && error.message.startsWith('MOVED ')) return true
-  return CUT_OFF.some((text) => error.message.startsWith(text))
+  return CONNECTION_LOST.some((text) => error.message.startsWith(text))
 }

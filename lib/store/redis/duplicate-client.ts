@@ -3,44 +3,44 @@ import { commandSettings } from './command-settings.js'
 import { keepConnecting } from './keep-connecting.js'
 import { pauseBefore } from './reconnect-pause.js'
 
-/** How a further connection differs from that of the client. */
+/** Settings of the new connection. */
 export interface DuplicateOptions {
   /** Milliseconds that a command may take. */
   timeoutMs: number
-  /** Whether a command waits for a connection that is being made. */
+  /** Whether a command waits while the client connects. */
   enableOfflineQueue: boolean
 }
 
 /**
- * A further connection to where the client is connected, with settings fit for a request path: no command waits longer
- * than `timeoutMs`, or is sent again by ioredis. The caller disconnects it.
+ * Opens another connection to the servers of the client, with settings for requests: no command waits longer than
+ * `timeoutMs`, and ioredis never sends a command again. The caller disconnects the new client.
  */
-export function duplicateClient<Client extends IoRedis>(client: Client, options: DuplicateOptions): IoRedis {
+export function duplicateClient(client: IoRedis, options: DuplicateOptions): IoRedis {
   const { timeoutMs, enableOfflineQueue } = options
   const redisOptions = {
     ...commandSettings(timeoutMs),
-    // Both connections leave a replica together.
+    // The store reconnects both connections together when the master has become a replica.
     reconnectOnError: null
   }
   const connection = isCluster(client)
     ? duplicateCluster(client, { lazyConnect: false, enableOfflineQueue, redisOptions })
     : client.duplicate({ lazyConnect: false, enableOfflineQueue, ...redisOptions, retryStrategy: pauseBefore })
-  // A command that fails tells its caller. Without a listener ioredis prints the error.
+  // Commands reject with the errors. Without a listener ioredis would print the errors.
   connection.on('error', () => {})
   if (!isCluster(client)) keepConnecting(connection)
   return connection
 }
 
 /**
- * A Cluster client that is disconnected while it refreshes its slots would refresh them on and on, and keep the process
- * alive. So ioredis does not do so by itself here.
+ * Refreshes the slots with a timer of this module: a Cluster client that is disconnected during its own refresh repeats
+ * the refresh forever, and keeps the process alive.
  */
 function duplicateCluster(client: RedisCluster, options: object): RedisCluster {
   const { slotsRefreshInterval } = client.options
   const connection = client.duplicate([], { ...options, slotsRefreshInterval: 0 })
   if (!slotsRefreshInterval) return connection
   const timer = setInterval(() => {
-    // No event tells of a disconnect without nodes.
+    // A disconnect without nodes emits no event.
     if (connection.status === 'end' || connection.status === 'disconnecting') clearInterval(timer)
     else connection.refreshSlotsCache()
   }, slotsRefreshInterval).unref()

@@ -3,10 +3,10 @@ import type { IoRedis } from './client.js'
 const PAUSE_MS = 250
 
 /**
- * Connects the client again whenever it has ended, until `disconnect()` is called. ioredis ends a client for good, whatever
- * its `retryStrategy`, when its connection is closed while it asks the sentinels for the master: so does the
- * `failoverDetector` when the client reconnects already, and each `disconnect(true)`. For clients that are opened here: an
- * application may have ended its client on purpose.
+ * Reconnects a client that has ended, until `disconnect()` is called. ioredis ends a client permanently, in spite of
+ * the `retryStrategy`, when the connection is closed while the client asks the sentinels for the master. The
+ * `failoverDetector` causes this during a reconnect, and so does each `disconnect(true)`. Only for clients that the
+ * plugin opens: an application may end its client on purpose.
  */
 export function keepConnecting(client: IoRedis): void {
   let isClosed = false
@@ -17,7 +17,7 @@ export function keepConnecting(client: IoRedis): void {
   }
   client.on('end', () => {
     setTimeout(() => {
-      // A failed attempt is an `end` again.
+      // A failed attempt emits `end` again.
       if (!isClosed && client.status === 'end') client.connect().catch(() => {})
     }, PAUSE_MS).unref()
   })

@@ -7,32 +7,32 @@ import { commandSettings } from './command-settings.js'
 import { keepConnecting } from './keep-connecting.js'
 import { LONGEST_PAUSE_MS, pauseBefore } from './reconnect-pause.js'
 
-/** The options that @fastify/redis hands to ioredis, without those for an ioredis client or a name of its own. */
+/** The options that @fastify/redis passes to ioredis. */
 type IoRedisOptions = Omit<Exclude<FastifyRedisPluginOptions, { client: unknown }>, 'url' | 'namespace'>
 
-/** Options of ioredis, of the release that @fastify/redis brings. One of `url`, `host`, `path`, `sentinels` is required. */
+/** Options of ioredis, in the version of @fastify/redis. One of `url`, `host`, `path`, `sentinels` is required. */
 export interface RedisOptions extends IoRedisOptions {
   /** `redis://…`, `rediss://…` or the path of a unix socket. */
   url?: string | undefined
 }
 
-/** A client of the plugin's own, connected or not. */
+/** A client that the plugin has opened, connected or not. */
 export interface OpenedRedis {
   client: RedisServer
-  /** Why there is no point in waiting for the client, such as a wrong password or a refused SELECT. */
+  /** An error that waiting cannot fix, such as a wrong password or a refused SELECT. */
   refusal(): Error | undefined
 }
 
-/** After how long a silent connection is closed at the soonest: each new connection is work for Redis too. */
+/** The shortest silence after which a connection is closed: each new connection is work for Redis too. */
 const SHORTEST_SILENCE_MS = 500
-/** A server that stays read-only has to verify all the same, so the connection is left once in this time at most. */
+/** The shortest time between two reconnects because of READONLY: a read-only server still verifies sessions. */
 const READONLY_PAUSE_MS = 1_000
 
 /**
- * Settings for a client that serves requests. By default ioredis queues and retries for minutes, and a stalled server
- * holds a command for ever; here a command fails within `timeoutMs`, and a connection without a reply is closed.
- * By default ioredis also waits up to 5 s before it connects again, and 10 s for a server that loads its data: sessions
- * would stay out of reach for so long after Redis is back.
+ * Settings of a client that serves requests. By default ioredis queues and retries commands for minutes, and waits
+ * forever for a stalled server; with these settings a command fails within `timeoutMs`, and a connection without a
+ * reply is closed. By default ioredis also pauses up to 5 s between two attempts to connect, and 10 s for a server that
+ * loads its data, so that sessions would be unavailable for seconds after a recovery of Redis.
  */
 function requestPathSettings(timeoutMs: number) {
   return {
@@ -42,13 +42,13 @@ function requestPathSettings(timeoutMs: number) {
     enableOfflineQueue: false,
     maxLoadingRetryTime: LONGEST_PAUSE_MS,
     retryStrategy: pauseBefore,
-    // The sentinels may lose a master that this process still reaches.
+    // Sentinel may replace a master that this process still reaches.
     failoverDetector: true,
     reconnectOnError: createReadonlyCheck()
   }
 }
 
-/** Whether to connect again after an error: to a master that became a replica, whose name may lead to another server. */
+/** Reconnects after READONLY: the master has become a replica, and its name may lead to another server. */
 function createReadonlyCheck(): (error: Error) => boolean {
   let leftAt = Number.NEGATIVE_INFINITY
   return (error) => {
@@ -60,12 +60,11 @@ function createReadonlyCheck(): (error: Error) => boolean {
 }
 
 /**
- * Opens a client of the plugin's own through @fastify/redis, in a scope that the host application cannot see, and
- * closes the client with the application, within `timeoutMs` even when the server does not answer. Does not wait for
- * Redis.
+ * Opens a client through @fastify/redis, in a scope that the host application cannot see. The client closes with the
+ * application, within `timeoutMs` even when the server does not respond. Does not wait for Redis.
  *
- * @throws {StoreUnavailableError} ioredis does not take the options
- * @throws {InvalidOptionError} the URL names a database that is no number
+ * @throws {StoreUnavailableError} ioredis rejects the options
+ * @throws {InvalidOptionError} the database in the URL is not a number
  */
 export async function openRedis(
   fastify: FastifyInstance,
@@ -81,7 +80,7 @@ export async function openRedis(
     },
     set session(client: RedisServer) {
       opened = client
-      // The commands report errors. Without a listener ioredis prints them.
+      // Commands reject with the errors. Without a listener ioredis would print the errors.
       client.on('error', () => {})
       keepConnecting(client)
       const quit = client.quit.bind(client)
@@ -89,7 +88,7 @@ export async function openRedis(
         await withDeadline(quit(), timeoutMs).catch(() => {})
         client.disconnect()
       })
-      // @fastify/redis would quit without a bound; and for good when the start is refused, also if the app goes on.
+      // @fastify/redis would quit without a deadline; and also after a failed start, when the app may continue.
       client.quit = async () => {}
     }
   }
@@ -97,7 +96,7 @@ export async function openRedis(
   await fastify.register(async (scope) => {
     scope.decorate('redis', clients as unknown as FastifyRedis)
     const settings = { ...requestPathSettings(timeoutMs), ...options, namespace: 'session' }
-    // Called and not registered: Fastify would wait for the connection, and give up without a word of what is wrong.
+    // Called, not registered: Fastify would wait for the connection, and time out without the cause.
     fastifyRedis(scope, settings as FastifyRedisPluginOptions, (error) => {
       refusal = error
     })
@@ -107,7 +106,7 @@ export async function openRedis(
   return { client: opened, refusal: () => refusal }
 }
 
-/** With NaN ioredis would end the process by a rejection that nothing can handle, as soon as it has connected. */
+/** With NaN, ioredis ends the process by an unhandled rejection as soon as the client is connected. */
 function checkDatabase(client: RedisServer): void {
   if (Number.isInteger(client.options.db)) return
   client.disconnect()

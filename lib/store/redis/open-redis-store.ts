@@ -7,15 +7,15 @@ import { type IoRedis, isIoRedis, type RedisClient, type RedisServerOptions } fr
 import { duplicateClient } from './duplicate-client.js'
 import { openRedis } from './open-client.js'
 import { Readiness } from './readiness.js'
-import { waitForReconnect } from './reconnecting-client.js'
+import { createReconnectingClient } from './reconnecting-client.js'
 import { RedisStore } from './redis-store.js'
 import { isRefusal } from './refusal.js'
 import { openReplicaAcks } from './replica-acks.js'
 import type { ScriptClient } from './script-runner.js'
 
 /**
- * A store on Redis with the connections that it needs: one that reads, one that writes, and one that waits for replicas.
- * Connections that are opened here are closed with the app.
+ * Opens a store in Redis with its connections: for reads, for writes, and for waiting for replicas. The app closes the
+ * connections that this function opens.
  *
  * @throws {StoreUnavailableError} Redis is required and does not respond
  */
@@ -30,13 +30,13 @@ export async function openRedisStore(
     ? await openRedis(fastify, choice.options, timeoutMs)
     : { client: choice.client, refusal: undefined }
   if (!isOwn) checkSettings(client, config.cache?.maxStaleMs)
-  // No request waits for the answer.
+  // Without await: no request waits for the check.
   fastify.addHook('onReady', async () => void checkServers(client))
 
   const { store, plain } = createStores(fastify, client, config)
   const readiness = new Readiness(plain, timeoutMs, fastify.log)
   if (isOwn || isRequired) {
-    // Also where it is not required: most often Redis is there a moment later, and the first request need not be refused.
+    // Also waits for a store that is not required: often Redis is up a moment later, and the first request succeeds.
     const patienceMs = isRequired ? longestWaitMs(fastify) : timeoutMs
     const attempt = () => readiness.check()
     await waitUntilReady({ attempt, patienceMs, isRequired, client, ...(refusal && { refusal }) })
@@ -50,7 +50,7 @@ export async function openRedisStore(
   return { store: store.methods, guard: { partitionOf, isReady, isRefused, plainStore: plain.methods } }
 }
 
-/** The store, and the same without waiting for replicas. */
+/** The store, and the plain store that does not wait for replicas. */
 function createStores(fastify: FastifyInstance, client: RedisClient, config: StoreConfig) {
   const { timeoutMs, minReplicas } = config
   if (!isIoRedis(client)) {
@@ -60,7 +60,7 @@ function createStores(fastify: FastifyInstance, client: RedisClient, config: Sto
   const writer = openWriter(fastify, client, timeoutMs)
   const plain = new RedisStore({ client, writer, timeoutMs })
   if (minReplicas === null) return { store: plain, plain }
-  // Each wait without enough replicas holds up those behind it: after one, a single probe finds out whether they are back.
+  // 1 failure: a WAIT without enough replicas delays all later WAITs, so after one failure only probes wait.
   const breaker = createBreaker(
     { ...config.breaker, failures: 1 },
     logBreaker(fastify.log, 'replica of the session store')
@@ -71,16 +71,16 @@ function createStores(fastify: FastifyInstance, client: RedisClient, config: Sto
 }
 
 /**
- * A connection for the script alone: while writes are paused, which planned failovers do, Redis holds up everything that
- * a connection sends behind a write.
+ * Opens a connection for the script alone: while writes are paused, for example in a planned failover, Redis blocks all
+ * commands of a connection after a write.
  */
 function openWriter(fastify: FastifyInstance, client: IoRedis, timeoutMs: number): ScriptClient {
   const writer = duplicateClient(client, { timeoutMs, enableOfflineQueue: false })
   fastify.addHook('onClose', async () => writer.disconnect())
-  const { evalsha, eval: evaluate, connectionNumber } = waitForReconnect(writer)
+  const { evalsha, eval: evaluate, connectionNumber } = createReconnectingClient(writer)
   const leaveReplica = (error: unknown) => {
     if (isReadonly(error) && mayReconnect(client, error)) {
-      // ioredis would end for good a client that is connecting.
+      // Only when ready: ioredis would permanently end a client that is connecting.
       for (const each of [client, writer]) if (each.status === 'ready') each.disconnect(true)
     }
     throw error
@@ -97,8 +97,8 @@ function isReadonly(error: unknown): error is Error {
 }
 
 /**
- * Whether the client's own setting asks for a reconnect. ioredis asks the setting for the connection that was refused a
- * write, and reads have another one: their master has become a replica too.
+ * Whether the client's `reconnectOnError` wants a reconnect. ioredis calls the setting for the connection of the failed
+ * write only; the connection for reads must reconnect too, because its master has become a replica.
  */
 function mayReconnect(client: IoRedis, error: Error): boolean {
   const { reconnectOnError }: RedisServerOptions = client.options

@@ -3,18 +3,18 @@ import { redactError } from '../../internal/redact-error.js'
 import type { RedisStore } from './redis-store.js'
 import type { SessionServer } from './servers.js'
 
-/** Where the operator reads which server is missing. */
+/** The log for servers that do not respond. */
 type Log = { error(details: object, text: string): void; info(text: string): void }
 
 /**
- * Asks every server to read and to run the script, not only the one that has some user: of a Cluster one dead master must
- * not take every instance out of service.
+ * Checks that every server can be read from and can run the script. With a Cluster the check succeeds while most users
+ * can be served: one dead master must not take all instances out of service.
  */
 export class Readiness {
   readonly #store: RedisStore
   readonly #timeoutMs: number
   readonly #log: Log
-  /** Names of the servers that did not respond the last time. */
+  /** Names of the servers that failed the last check. */
   #missing = new Set<string>()
 
   constructor(store: RedisStore, timeoutMs: number, log: Log) {
@@ -23,14 +23,14 @@ export class Readiness {
     this.#log = log
   }
 
-  /** Resolves when most users can be served; else rejects with what one of the other servers says. */
+  /** Resolves when most users can be served; else rejects with the error of one of the failed servers. */
   async check(): Promise<void> {
     const servers = this.#store.servers.all()
     const results = await Promise.allSettled(servers.map((server) => this.#ping(server)))
     const errors = results.map((result) => (result.status === 'rejected' ? result.reason : null))
     const shareOf = (isPart: (index: number) => boolean) =>
       servers.reduce((sum, { share }, index) => sum + (isPart(index) ? share : 0), 0)
-    this.#tell(servers, errors)
+    this.#logChanges(servers, errors)
     if (shareOf((index) => errors[index] === null) * 2 > shareOf(() => true)) return
     throw errors.find((error) => error !== null) ?? new Error('No server of the Cluster is known')
   }
@@ -39,8 +39,8 @@ export class Readiness {
     return withDeadline(this.#store.ping(tag), this.#timeoutMs)
   }
 
-  /** Once each time: a server of several. */
-  #tell(servers: SessionServer[], errors: unknown[]): void {
+  /** Logs a server of several once when the server fails, and once when the server recovers. */
+  #logChanges(servers: SessionServer[], errors: unknown[]): void {
     if (servers.length === 1) return
     const missing = new Set<string>()
     for (const [index, { name }] of servers.entries()) {

@@ -1,7 +1,7 @@
-/** Longest pause between two attempts to connect, in milliseconds. */
+/** The longest pause between two attempts to connect, in milliseconds. */
 export const LONGEST_PAUSE_MS = 250
 
-/** `retryStrategy` of the clients that are opened here: the first attempt at once, because requests wait for it. */
+/** `retryStrategy` of clients that the plugin opens: no pause before the first attempt, because requests wait. */
 export function pauseBefore(attempt: number): number {
   return Math.min((attempt - 1) * 50, LONGEST_PAUSE_MS)
 }

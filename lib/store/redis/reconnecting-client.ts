@@ -3,10 +3,10 @@ import { Connection } from './connection.js'
 import type { ScriptClient } from './script-runner.js'
 
 /**
- * The same commands, which wait for a connection that is being made again and are sent once more when their connection
- * was cut ({@link Connection.run}). A client that is not ioredis is returned as it is.
+ * The commands of the client, which wait during a reconnect and are sent once more after a lost connection
+ * ({@link Connection.run}). A client that is not ioredis is returned unchanged.
  */
-export function waitForReconnect(client: RedisClient): RedisClient & Pick<ScriptClient, 'connectionNumber'> {
+export function createReconnectingClient(client: RedisClient): RedisClient & Pick<ScriptClient, 'connectionNumber'> {
   if (!isIoRedis(client)) return client
   const connection = Connection.of(client)
   return {

@@ -12,7 +12,7 @@ import { createBatchedMget, readPair } from './batched-mget.js'
 import { trackRedis } from './change-tracking.js'
 import { isCluster, isIoRedis, type RedisClient } from './client.js'
 import { type BeatDurations, type BeatReply, watchDowntime } from './downtime-watch.js'
-import { waitForReconnect } from './reconnecting-client.js'
+import { createReconnectingClient } from './reconnecting-client.js'
 import { NEW_GENERATION, NO_SESSION, parseReply, type ScriptCall, type ScriptReply } from './script-call.js'
 import { type ScriptClient, ScriptRunner } from './script-runner.js'
 import { createServers, type Servers, type SessionServer } from './servers.js'
@@ -53,7 +53,7 @@ export class RedisStore {
   readonly #timeoutMs: number
 
   constructor({ client, writer, replicated, timeoutMs = Number.POSITIVE_INFINITY }: RedisStoreDeps) {
-    const commands = waitForReconnect(client)
+    const commands = createReconnectingClient(client)
     const mget: RedisClient['mget'] = (...keys) => commands.mget(...keys)
     this.#mget = mget
     this.servers = createServers(client)

@@ -2,18 +2,18 @@ import { isRedisReply } from '../../internal/redact-error.js'
 import { type IoRedis, isCluster } from './client.js'
 import { wasSentTwice } from './connection.js'
 
-/** Replies to the first write of a script. Later writes of the script are not refused. */
-const TO_FIRST_WRITE = ['OOM', 'READONLY', 'NOREPLICAS', 'MISCONF']
-/** Replies to a command that was not run. */
-const TO_COMMAND = ['LOADING', 'MASTERDOWN', 'BUSY', 'NOAUTH']
+/** Error replies to the first write of a script. Redis does not refuse the later writes of the script. */
+const AT_FIRST_WRITE = ['OOM', 'READONLY', 'NOREPLICAS', 'MISCONF']
+/** Error replies to a command that has not run. */
+const BEFORE_COMMAND = ['LOADING', 'MASTERDOWN', 'BUSY', 'NOAUTH']
 
 /**
- * Whether the error is a reply after which nothing of the script has happened and nothing will. Not every reply is: an ACL
- * that lacks a right, or a key of another type, stops a script after its first writes.
+ * Whether the error proves that the script has changed nothing and never will. Other error replies, for a missing ACL
+ * right or for a key of another type, may stop a script after its first writes.
  */
 export function isRefusal(error: unknown, client: IoRedis): boolean {
   if (!isRedisReply(error) || wasSentTwice(error)) return false
   const [word = ''] = error.message.split(' ', 1)
-  // A Cluster client sends a command again when its connection was cut, and another reply may be that of the second time.
-  return TO_FIRST_WRITE.includes(word) || (TO_COMMAND.includes(word) && !isCluster(client))
+  // A Cluster client repeats a command after a lost connection, so that the error may belong to the second attempt.
+  return AT_FIRST_WRITE.includes(word) || (BEFORE_COMMAND.includes(word) && !isCluster(client))
 }

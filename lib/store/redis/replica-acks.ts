@@ -4,71 +4,71 @@ import { Connection } from './connection.js'
 import { duplicateClient } from './duplicate-client.js'
 import { WAIT_FOLLOWS } from './script-call.js'
 
-/** How many replicas to wait for, and for how long. */
+/** How many replicas to wait for, and how long. */
 export interface ReplicaAcksConfig {
   /** 1 or more. */
   minReplicas: number
-  /** Milliseconds that a whole operation of the store may take: waiting may take half of them. */
+  /** Milliseconds for an operation of the store; half of the time may be spent on waiting for replicas. */
   timeoutMs: number
-  /** Of the replicas, not of the master. */
+  /** The circuit breaker of the replicas. A failure of the master does not count. */
   breaker: Breaker
 }
 
-/** Runs the script for sessions that end, and nothing else. */
+/** A client that runs the script for sessions that end, and only resolves after replicas have acknowledged. */
 export interface ReplicatedScripts extends Pick<RedisClient, 'evalsha' | 'eval'> {
   close(): void
 }
 
-/** A reply of Redis by its words, and a response: verification goes on. */
+/** Formed like a Redis error reply, so that the circuit breaker of the store counts a response. */
 const NO_REPLICAS = new Error('NOREPLICAS Too few replicas have acknowledged')
 
-type Send = 'evalsha' | 'eval'
-/** The same for both: text or name of the script, number of keys, keys and arguments. */
-type SendArgs = [script: string, numberOfKeys: number, ...keysAndArguments: string[]]
+type Command = 'evalsha' | 'eval'
+/** The arguments of both commands: digest or source of the script, number of keys, keys and arguments. */
+type CommandArgs = [script: string, numberOfKeys: number, ...keysAndArguments: string[]]
 
 /**
- * Rejects unless the script has run on a master and then as many replicas have acknowledged what it wrote. It has a
- * connection of its own: WAIT holds up everything behind it, for its whole timeout while replicas are missing.
+ * Runs the script on a master, and rejects unless `minReplicas` replicas then acknowledge the writes of the script. The
+ * connection is separate: WAIT blocks its connection, for the whole timeout while replicas are missing.
  */
-export function openReplicaAcks(
-  client: IoRedis,
-  { minReplicas, timeoutMs, breaker }: ReplicaAcksConfig
-): ReplicatedScripts {
-  // Less would be 0, which waits without end.
-  const waitMs = Math.max(1, Math.floor(timeoutMs / 2))
-  // A connection that is being made is worth the wait: that of the store was there a moment ago.
-  const connection = duplicateClient(client, { timeoutMs, enableOfflineQueue: true })
-  const reconnecting = Connection.of(connection)
+export function openReplicaAcks(client: IoRedis, config: ReplicaAcksConfig): ReplicatedScripts {
+  return new ReplicaAcks(client, config)
+}
 
-  async function writeAndWait(send: Send, args: SendArgs): Promise<unknown> {
-    // One write to one connection: else WAIT might be sent to another server than the script, and answer for that.
-    const replies = await connection
-      .pipeline()
-      [send](...args)
-      .wait(minReplicas, waitMs)
-      .exec()
-    const [written, acknowledged] = [replies?.[0], replies?.[1]]
-    const error = written?.[0] ?? acknowledged?.[0]
-    if (error) throw error
-    if (!(Number(acknowledged?.[1]) >= minReplicas)) throw NO_REPLICAS
-    return written?.[1]
+class ReplicaAcks implements ReplicatedScripts {
+  readonly #minReplicas: number
+  readonly #waitMs: number
+  readonly #breaker: Breaker
+  readonly #client: IoRedis
+  readonly #connection: Connection
+
+  constructor(client: IoRedis, { minReplicas, timeoutMs, breaker }: ReplicaAcksConfig) {
+    this.#minReplicas = minReplicas
+    // At least 1: with 0 WAIT has no timeout.
+    this.#waitMs = Math.max(1, Math.floor(timeoutMs / 2))
+    this.#breaker = breaker
+    // With an offline queue: the connection of the store worked a moment ago, so that this connection will be ready
+    // soon.
+    this.#client = duplicateClient(client, { timeoutMs, enableOfflineQueue: true })
+    this.#connection = Connection.of(this.#client)
   }
 
-  async function followAndWait(send: Send, args: SendArgs): Promise<unknown> {
-    try {
-      return await writeAndWait(send, args)
-    } catch (error) {
-      if (!(error instanceof Error && error.message.startsWith('MOVED '))) throw error
-      // With a single command ioredis follows its slot to another master, and from then on knows where that is.
-      await connection[send](...args)
-      return writeAndWait(send, args)
-    }
+  evalsha(...args: CommandArgs): Promise<unknown> {
+    return this.#run('evalsha', args)
   }
 
-  async function run(send: Send, args: SendArgs): Promise<unknown> {
+  eval(...args: CommandArgs): Promise<unknown> {
+    return this.#run('eval', args)
+  }
+
+  close(): void {
+    this.#client.disconnect()
+  }
+
+  async #run(command: Command, [script, numberOfKeys, ...rest]: CommandArgs): Promise<unknown> {
+    const args: CommandArgs = [script, numberOfKeys, ...rest, WAIT_FOLLOWS]
     try {
-      return await breaker.run(
-        () => reconnecting.run(() => followAndWait(send, [...args, WAIT_FOLLOWS])),
+      return await this.#breaker.run(
+        () => this.#connection.run(() => this.#followAndWait(command, args)),
         (error) => (error === NO_REPLICAS ? 'failure' : 'abandoned')
       )
     } catch (error) {
@@ -76,9 +76,28 @@ export function openReplicaAcks(
     }
   }
 
-  return {
-    evalsha: (...args) => run('evalsha', args),
-    eval: (...args) => run('eval', args),
-    close: () => connection.disconnect()
+  async #followAndWait(command: Command, args: CommandArgs): Promise<unknown> {
+    try {
+      return await this.#writeAndWait(command, args)
+    } catch (error) {
+      if (!(error instanceof Error && error.message.startsWith('MOVED '))) throw error
+      // For a single command ioredis follows the slot to its new master, and remembers the master.
+      await this.#client[command](...args)
+      return this.#writeAndWait(command, args)
+    }
+  }
+
+  async #writeAndWait(command: Command, args: CommandArgs): Promise<unknown> {
+    // In a pipeline, so that WAIT cannot go to another server than the script.
+    const replies = await this.#client
+      .pipeline()
+      [command](...args)
+      .wait(this.#minReplicas, this.#waitMs)
+      .exec()
+    const [written, acknowledged] = [replies?.[0], replies?.[1]]
+    const error = written?.[0] ?? acknowledged?.[0]
+    if (error) throw error
+    if (!(Number(acknowledged?.[1]) >= this.#minReplicas)) throw NO_REPLICAS
+    return written?.[1]
   }
 }

@@ -3,35 +3,35 @@ import { masterOf, tagOnServer } from './cluster-slots.js'
 
 /** A server that holds sessions. */
 export interface SessionServer {
-  /** `host:port` of a Cluster master; of one server `''`. */
+  /** `host:port` of a Cluster master; `''` for a single server. */
   name: string
-  /** A tag of no user, whose keys are on this server. */
+  /** A tag that no user has, whose keys are on this server. */
   tag: string
-  /** How many of the slots of a Cluster it has; of one server 1. */
+  /** The number of Cluster slots on the server; 1 for a single server. */
   share: number
 }
 
-/** The servers behind a client: the masters of a Cluster that own slots, or one. */
+/** The servers behind a client: the masters of a Cluster that own slots, or a single server. */
 export interface Servers {
   /** The name of the server that holds the sessions of the user with this tag; `''` while the client does not know. */
   serverOf(tag: string): string
-  /** All servers, as far as the client knows. */
+  /** All servers that the client knows. */
   all(): SessionServer[]
 }
 
-const ONE: SessionServer = { name: '', tag: '0', share: 1 }
+const SINGLE: SessionServer = { name: '', tag: '0', share: 1 }
 
-/** The servers behind this client, at any time. */
+/** The servers behind this client, always up to date. */
 export function createServers(client: RedisClient): Servers {
-  if (!isCluster(client)) return { serverOf: () => ONE.name, all: () => [ONE] }
+  if (!isCluster(client)) return { serverOf: () => SINGLE.name, all: () => [SINGLE] }
   return {
     serverOf: (tag) => masterOf(client, tag),
-    // By the slots: the client drops a node whose connection is cut, and its users are missing all the same.
+    // By slots, not by nodes: the client drops a node with a lost connection, but the users of the node still count.
     all: () => Array.from(sharesOf(client), ([name, share]) => ({ name, tag: tagOnServer(client, name), share }))
   }
 }
 
-/** How many slots each master owns, by its name. */
+/** The number of slots of each master, by the name of the master. */
 function sharesOf({ slots }: RedisCluster): Map<string, number> {
   const shares = new Map<string, number>()
   for (const nodes of slots) {

@@ -1,25 +1,25 @@
 import { withDeadline } from '../../internal/deadline.js'
 import type { RedisServer } from './client.js'
 
-/** What to follow, and what to call. */
-export interface FollowOptions {
-  /** What the keys start with whose changes are notified. */
+/** Options of {@link TrackedServer}. */
+export interface TrackedServerOptions {
+  /** The start of the keys to track. */
   prefix: string
-  /** Milliseconds after which a server without a response counts as cut off. */
+  /** Milliseconds after which a server without a response counts as unreachable. */
   maxStaleMs: number
-  /** These keys have changed; or any key, when it is null. */
+  /** The keys that have changed. Null: any key may have changed. */
   onChange(keys: Buffer[] | null): void
-  /** The server, or a proxy in front of it, does not allow tracking. */
+  /** The server, or a proxy before the server, does not allow tracking. */
   onRefused(error: Error): void
   /** On a Cluster only. */
   slots?: SlotCheck
 }
 
-/** How the heartbeat makes sure that a master of a Cluster owns the slots that the client takes for the master's. */
+/** How the heartbeat checks that a Cluster master still owns its slots. */
 export interface SlotCheck {
-  /** A key in one of these slots; without slots a key that the master refuses. */
+  /** A key in a slot of the master; for a master without slots a key that the master refuses. */
   findKey(): string
-  /** The master does not own the slot, or not for now. */
+  /** The master no longer owns the slot, or cannot serve the slot now. */
   onLost(): void
 }
 
@@ -29,33 +29,33 @@ const PAUSE_AFTER_REFUSAL_MS = 60_000
 const NEVER = Number.NEGATIVE_INFINITY
 
 /**
- * A server that notifies of its changes, until a connection fails. Client-side tracking in broadcasting mode: over a
- * connection of its own, redirected to itself, the server tells each key that is written, deleted, expired or evicted.
- * With RESP2, because ioredis drops what RESP3 would push.
+ * A server that notifies of its changes, until a connection fails. Uses client-side tracking in broadcasting mode: over
+ * a separate connection, redirected to the same connection, the server sends each key that is written, deleted, expired
+ * or evicted. With RESP2, because ioredis drops the push messages of RESP3.
  *
- * A heartbeat tells whether the server is still there. A PING does not tell whether a master of a Cluster still owns its
- * slots: a master that is cut off from its peers, and was replaced by its replica, answers a PING all the same. So on a
- * Cluster the heartbeat also reads a key, over a second connection, because the first one is subscribed and may not.
+ * A heartbeat checks that the server responds. A PING cannot show that a Cluster master still owns its slots: a master
+ * that was isolated, and replaced by its replica, still responds to PING. So on a Cluster the heartbeat also reads a
+ * key, over a second connection, because a subscribed RESP2 connection cannot read.
  */
-export class FollowedServer {
-  /** Settles when the first attempt to follow is over, whatever its result. */
+export class TrackedServer {
+  /** Settles with the first attempt to track, also when the attempt fails. */
   readonly attempted: Promise<void>
   readonly server: RedisServer
-  readonly #options: FollowOptions
+  readonly #options: TrackedServerOptions
   readonly #tracking: RedisServer
   readonly #reading: RedisServer | null
   #currentUntil = NEVER
   #retryAt: number | null = null
-  #isFollowing = false
+  #isTracking = false
 
-  constructor(server: RedisServer, options: FollowOptions) {
+  constructor(server: RedisServer, options: TrackedServerOptions) {
     this.server = server
     this.#options = options
     this.#tracking = this.#createConnection()
     this.#reading = options.slots === undefined ? null : this.#createConnection()
     this.#tracking.on('messageBuffer', (_channel: Buffer, keys: Buffer[] | null) => options.onChange(keys))
     server.on('close', this.#endNow)
-    this.attempted = withDeadline(this.#follow(), ATTEMPT_TIMEOUT_MS).catch(this.#fail)
+    this.attempted = withDeadline(this.#track(), ATTEMPT_TIMEOUT_MS).catch(this.#fail)
   }
 
   /** `performance.now()` until which every change that is older than `maxStaleMs` is known. */
@@ -63,14 +63,14 @@ export class FollowedServer {
     return this.#currentUntil
   }
 
-  /** When to follow the server anew, by `performance.now()`; null while it is followed. */
+  /** `performance.now()` at which to track the server again; null while the server is tracked. */
   get retryAt(): number | null {
     return this.#retryAt
   }
 
-  /** The heartbeat: to be called several times in `maxStaleMs`. */
+  /** Sends the heartbeat. Called several times in `maxStaleMs`. */
   check(): void {
-    if (this.#isFollowing) void this.#beat().catch(this.#fail)
+    if (this.#isTracking) void this.#beat().catch(this.#fail)
   }
 
   close(): void {
@@ -84,7 +84,7 @@ export class FollowedServer {
       autoResubscribe: false,
       retryStrategy: null,
       reconnectOnError: null,
-      // The connection of the store leaves a deposed master, and this one follows.
+      // The connection of the store detects a failover, and this connection ends with the connection of the store.
       failoverDetector: false,
       lazyConnect: true,
       readOnly: false,
@@ -93,19 +93,19 @@ export class FollowedServer {
       sentinelCommandTimeout: maxStaleMs
     })
     connection.on('end', this.#endNow)
-    // The reason is in the rejection of the attempt, or of the heartbeat.
+    // The attempt or the heartbeat rejects with the error.
     connection.on('error', () => {})
     return connection
   }
 
-  async #follow(): Promise<void> {
+  async #track(): Promise<void> {
     await untilConnected(this.server)
     if (this.#retryAt !== null) return
-    // A node of a Cluster is connected by its first command, and is the same one by its address.
+    // Not on a Cluster: ioredis connects a node with its first command, and the address of a node never changes.
     if (this.#options.slots === undefined) this.server.on('ready', this.#startAnew)
     await Promise.all([this.#subscribe(), this.#reading?.connect()])
     await this.#beat()
-    this.#isFollowing = true
+    this.#isTracking = true
   }
 
   async #subscribe(): Promise<void> {
@@ -117,8 +117,8 @@ export class FollowedServer {
   }
 
   /**
-   * The answer to the PING comes behind every change that the server made before it saw the PING; the read proves that no
-   * other server made changes to its keys before. So both count from when they were sent.
+   * The reply to the PING follows the notifications of all changes before the PING; the read proves that no other
+   * master had changed the keys before the read. So both are valid from their time of sending.
    */
   async #beat(): Promise<void> {
     const sentAt = performance.now()
@@ -134,10 +134,10 @@ export class FollowedServer {
     if (SLOT_LOST.test(error.message)) this.#options.slots?.onLost()
   }
 
-  /** After a failover the store may read from another server next. */
+  /** After a failover the store may read from another server. */
   readonly #endNow = (): void => this.#end(PAUSE_MS)
 
-  /** The store may have reached another server than this connection did before, behind the same name. */
+  /** The same name may have led the store to another server than this connection. */
   readonly #startAnew = (): void => this.#end(0)
 
   #end(pauseMs: number): void {
@@ -147,14 +147,15 @@ export class FollowedServer {
     this.server.off('ready', this.#startAnew)
     this.#tracking.disconnect()
     this.#reading?.disconnect()
-    // Only what was read while the server was current is stored in a cache. A server that stays away costs no other one's users.
+    // The cache only stores reads of a current server. Without this check a dead server would empty the cache again and
+    // again.
     const wasCurrent = this.#currentUntil !== NEVER
     this.#currentUntil = NEVER
     if (wasCurrent) this.#options.onChange(null)
   }
 }
 
-/** Resolves when the store's connection is made, in case it is being made: this connection has to come after it. */
+/** Waits while the store connects: the tracking connection must be made after the connection of the store. */
 async function untilConnected(server: RedisServer): Promise<void> {
   if (server.status !== 'connecting' && server.status !== 'connect') return
   await new Promise<void>((resolve) => {
@@ -170,7 +171,9 @@ async function untilConnected(server: RedisServer): Promise<void> {
 
 const SLOT_LOST = /^(?:MOVED|ASK|CLUSTERDOWN) /
 
-/** The server cannot, or the ACL user may not. Every other error reply will pass: it loads, is busy, is full, cannot save. */
+/**
+ * The server cannot track, or the ACL user must not. Other error replies (LOADING, BUSY, OOM, MISCONF) are temporary.
+ */
 function isRefusal({ message }: Error): boolean {
   return /^(?:NOPERM|ERR) (?!max number of clients)/.test(message)
 }

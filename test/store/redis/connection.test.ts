@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Redis } from 'ioredis'
 import t from 'tap'
 import { Connection } from '../../../lib/store/redis/connection.js'
-import { waitForReconnect } from '../../../lib/store/redis/reconnecting-client.js'
+import { createReconnectingClient } from '../../../lib/store/redis/reconnecting-client.js'
 import {
   cutConnections,
   failuresUntil,
@@ -117,7 +117,7 @@ t.test('a Redis that is down is told at once, from the first failed attempt unti
 t.test('a client that has ended is not waited for', async (t) => {
   const server = await startRedis(t)
   const client = server.client()
-  const commands = waitForReconnect(client)
+  const commands = createReconnectingClient(client)
   await commands.mget('key')
   client.disconnect()
   await t.rejects(commands.mget('key'))
@@ -126,7 +126,7 @@ t.test('a client that has ended is not waited for', async (t) => {
   const ended = server.client({ lazyConnect: true })
   ended.disconnect()
   await once(ended, 'end')
-  await t.rejects(waitForReconnect(ended).mget('key'), { code: 'NOT_CONNECTED' })
+  await t.rejects(createReconnectingClient(ended).mget('key'), { code: 'NOT_CONNECTED' })
 })
 
 t.test('an attempt has failed, too, when the connection is closed before it is ready', async (t) => {
@@ -149,11 +149,11 @@ t.test('an attempt has failed, too, when the connection is closed before it is r
 t.test('a client that is not connected yet: the first attempt is waited for', async (t) => {
   const server = await startRedis(t)
   const settings = { enableOfflineQueue: false, commandTimeout: 2_000 }
-  t.strictSame(await waitForReconnect(server.client(settings)).mget('key'), [null])
-  const lazy = waitForReconnect(server.client({ ...settings, lazyConnect: true }))
+  t.strictSame(await createReconnectingClient(server.client(settings)).mget('key'), [null])
+  const lazy = createReconnectingClient(server.client({ ...settings, lazyConnect: true }))
   t.strictSame(await Promise.all([lazy.mget('key'), lazy.mget('key')]), [[null], [null]])
   await server.kill()
-  await t.rejects(waitForReconnect(server.client({ ...settings, lazyConnect: true })).mget('key'), {
+  await t.rejects(createReconnectingClient(server.client({ ...settings, lazyConnect: true })).mget('key'), {
     code: 'NOT_CONNECTED'
   })
 })
@@ -161,11 +161,11 @@ t.test('a client that is not connected yet: the first attempt is waited for', as
 t.test('however many commands wait, and stores share the client, it has one set of listeners', async (t) => {
   const server = await startRedis(t)
   const client = server.client({ enableOfflineQueue: false })
-  const commands = waitForReconnect(client)
+  const commands = createReconnectingClient(client)
   await commands.mget('key')
   const count = () => client.eventNames().reduce((sum, name) => sum + client.listenerCount(name), 0)
   const before = count()
-  for (let i = 0; i < 20; i++) waitForReconnect(client)
+  for (let i = 0; i < 20; i++) createReconnectingClient(client)
   await cutConnections(server.client())
   await until(() => client.status !== 'ready')
   const pending = Array.from({ length: 100 }, () => commands.mget('key'))
@@ -175,7 +175,7 @@ t.test('however many commands wait, and stores share the client, it has one set 
 
 t.test('a client that is not ioredis is used as it is', async (t) => {
   const client = { mget: async () => [], eval: async () => 1, evalsha: async () => 1 }
-  t.equal(waitForReconnect(client), client)
+  t.equal(createReconnectingClient(client), client)
 })
 
 t.test('sentinels that do not answer are no reason to wait', async (t) => {
@@ -193,7 +193,7 @@ t.test('in a Cluster a cut connection of a master costs at most commands that we
   ]) {
     const redisOptions = { commandTimeout: 2_000, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false }
     const cluster = connect({ enableOfflineQueue: false, slotsRefreshInterval: 60_000, ...settings, redisOptions })
-    const commands = waitForReconnect(cluster)
+    const commands = createReconnectingClient(cluster)
     await commands.mget('key')
     let cuts = 0
     const cutting = (async () => {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { openRedis, type RedisOptions } from '../../../lib/store/redis/open-client.js'
-import { waitForReconnect } from '../../../lib/store/redis/reconnecting-client.js'
+import { createReconnectingClient } from '../../../lib/store/redis/reconnecting-client.js'
 import { cutConnections, openClient, openReadyClient, WRITE } from '../../fixtures/redis/own-client.js'
 import { startRedis } from '../../fixtures/redis/start-redis.js'
 import { until } from '../../fixtures/until.js'
@@ -32,7 +32,7 @@ t.test('a database that is refused is not left for database 0:', async (t) => {
     await t.test('by the first connection', async (t) => {
       await allow('-select')
       const { refusal, client } = await openRedis(createWatchedFastify(t), options, 2_000)
-      await t.rejects(waitForReconnect(client).mget('key'), /^NOPERM/)
+      await t.rejects(createReconnectingClient(client).mget('key'), /^NOPERM/)
       t.match(refusal(), { message: /^NOPERM/ })
       await allow('+select')
     })
@@ -42,7 +42,7 @@ t.test('a database that is refused is not left for database 0:', async (t) => {
     await allow('-select')
     const client = server.client({ db: 3 })
     await until(() => client.status === 'ready')
-    const commands = waitForReconnect(client)
+    const commands = createReconnectingClient(client)
     await t.rejects(commands.mget('key'), /^NOPERM/)
     await allow('+select')
     t.strictSame(await commands.mget('key'), ['of database 3'])
@@ -52,7 +52,7 @@ t.test('a database that is refused is not left for database 0:', async (t) => {
     const client = server.client({ db: 3 })
     await client.ping()
     await client.multi({ pipeline: false })
-    const commands = waitForReconnect(client)
+    const commands = createReconnectingClient(client)
     await t.rejects(commands.mget('key'), /SELECT/)
     await client.exec()
     t.strictSame(await commands.mget('key'), ['of database 3'])
@@ -60,7 +60,7 @@ t.test('a database that is refused is not left for database 0:', async (t) => {
 
   await t.test('and one that the application has selected since is kept', async (t) => {
     const client = server.client({ db: 3 })
-    const commands = waitForReconnect(client)
+    const commands = createReconnectingClient(client)
     await commands.mget('key')
     await client.select(4)
     await client.set('key', 'of database 4')
@@ -91,7 +91,7 @@ t.test('what a server refuses while a connection is set up is known as what it s
   ]
   for (const [options, reply] of refused) {
     const { refusal, client } = await openRedis(createWatchedFastify(t), options, 2_000)
-    await t.rejects(waitForReconnect(client).mget('key'))
+    await t.rejects(createReconnectingClient(client).mget('key'))
     await until(() => refusal() !== undefined)
     t.match(refusal()?.message, reply)
   }
