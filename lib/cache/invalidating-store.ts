@@ -11,10 +11,10 @@ export function createInvalidatingStore(
   store: GuardedStore,
   cache: Pick<SessionCache<unknown>, 'forget'>
 ): GuardedStore {
-  async function change<T>(tag: string, change: Promise<T>): Promise<T> {
+  async function change<T>(tag: string, pending: Promise<T>): Promise<T> {
     cache.forget(tag)
     try {
-      return await change
+      return await pending
     } finally {
       cache.forget(tag)
     }

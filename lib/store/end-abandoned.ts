@@ -112,7 +112,7 @@ export class AbandonedSessions {
     const isEnded = until <= Date.now() || (await this.#end(id, reason))
     if (!isQueued()) return isEnded
     queue.delete(id)
-    // The queue is another one when the user's sessions have moved to another server.
+    // Perhaps to another queue, when the user's sessions have moved to another server.
     if (!isEnded) this.#add(abandoned)
     return isEnded
   }

@@ -45,7 +45,7 @@ export interface GuardedStore {
 
 /** A {@link GuardedStore} with an end. */
 export interface OpenedGuardedStore extends GuardedStore {
-  /** Stops the work in the background. Sessions that have not been ended by then stay until they expire. */
+  /** Stops the work in the background. The sessions still in the queues stay open until their expiry. */
   close(): void
 }
 

@@ -6,7 +6,7 @@
  * - failed: a rejection, or any reply that this contract does not define. The request is answered 503, and no browser
  *   deletes data.
  *
- * A store that cannot be sure must reject: a store that takes a missing disk or server for an empty one logs out every
+ * A store that cannot be sure must reject: a store that mistakes a missing disk or server for an empty store logs out every
  * user. Each method is atomic for all processes that share the store. The plugin abandons a call after
  * `storeTimeoutMs`; an abandoned call may still take effect later.
  *

@@ -92,8 +92,9 @@ async function checkEviction(client: IoRedis): Promise<void> {
   warn(
     'FST_JWT_SESSION_REDIS_EVICTION',
     `Redis evicts live sessions without an error when its memory is full: \`maxmemory-policy\` is ${policy}, not noeviction` +
-      `${policy.startsWith('volatile-') ? ', and every key of a session has a TTL' : ''}. An evicted key ` +
-      'logs its user out with the reason `unknown`, in one browser or in all, and the browser deletes its data.'
+      `${policy.startsWith('volatile-') ? ', and every key of a session has a TTL' : ''}. The eviction of ` +
+      'a record logs the user out in one browser, with the reason `unknown`; the eviction of the head of a user logs the ' +
+      'user out in all browsers. Each browser deletes its data.'
   )
 }
 

@@ -2,7 +2,7 @@ import { UnexpectedReplyError } from '../check-reply.js'
 import type { CreateResult, EndReason } from '../session-store.js'
 import type { BeatReply } from './downtime-watch.js'
 
-/** The operations of the script, each with its arguments and its reply. `session-script.ts` explains them. */
+/** The operations of the script, each with its arguments and its reply. `session-script.ts` explains the operations. */
 export interface ScriptOperations {
   create: {
     args: [
@@ -71,7 +71,7 @@ const PARSERS: { [Name in ScriptOperation]: (texts: string[]) => ScriptReply<Nam
 }
 
 /**
- * The reply to an operation, of what {@link ScriptRunner.run} resolves to.
+ * Parses the result of {@link ScriptRunner.run}.
  *
  * @throws {UnexpectedReplyError} not a result of this operation
  */
