@@ -174,6 +174,15 @@ export class SessionNotFoundError extends JwtSessionError {
   }
 }
 
+/** Too many event streams are open: of this user (429), or in this process (503). */
+export class EventsFullError extends JwtSessionError {
+  override readonly headers = { 'retry-after': '30' }
+
+  constructor(statusCode: 429 | 503) {
+    super('FST_JWT_SESSION_EVENTS_FULL', statusCode, 'Too many event streams are open')
+  }
+}
+
 // The store
 
 /** A call to the session store failed. The state of the session is unknown: never a reason for a logout. */

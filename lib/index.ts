@@ -6,7 +6,10 @@ import { createGuard, type VerifySession } from './guard/create-guard.js'
 import { checkHooksOfScopes } from './guard/guard-hooks.js'
 import { checkRoute } from './guard/route-settings.js'
 import { createVerify, VERIFY } from './guard/verify-session.js'
+import { createVerifyToken } from './guard/verify-token.js'
 import { createErrorReplies } from './http/error-reply.js'
+import { createSessions } from './live/stored-sessions.js'
+import { WatchedSessions } from './live/watched-sessions.js'
 import { createLogIn } from './login/log-in.js'
 import { logEvictions } from './login/open-session.js'
 import { createLifetimes } from './model/lifetime.js'
@@ -20,7 +23,7 @@ import { resolveOptions } from './options/resolve-options.js'
 import type { SessionRouteSettings } from './options/session-route-settings.js'
 import { toStoreConfig } from './options/to-store-config.js'
 import { createRoutes } from './routes/index.js'
-import { createPublicSessions, createSessions, type Sessions } from './sessions.js'
+import { createPublicSessions, type Sessions } from './sessions.js'
 import { openStore } from './store/open-store.js'
 import { createAccessTokens } from './token/access-token.js'
 import { openUpstream } from './upstream/open-upstream.js'
@@ -33,17 +36,19 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const users = createUserParser(options.userSchema)
   const accessTokens = await createAccessTokens(fastify, options.jwt)
   const upstream = choice && openUpstream(fastify, { upstream: choice, breaker })
-  const { store, cache } = await openStore<DecodedRecord>(fastify, toStoreConfig(options))
+  const { store, cache, feed } = await openStore<DecodedRecord>(fastify, toStoreConfig(options))
   const lifetimes = createLifetimes({ ...session, downtimeOf: (tag, now) => store.downtimeOf(tag, now) })
   const openRecord = createOpenRecord(users, lifetimes)
   const limit = session.isDefaultLimit ? logEvictions(session.limit, fastify.log) : session.limit
   const dataRules = createSessionDataRules(session.maxDataBytes)
   const sessions = createSessions({ store, lifetimes, limit, dataRules, accessTokens, openRecord })
+  const watched = new WatchedSessions({ feed, store, lifetimes, openRecord, log: fastify.log })
   const authentication = createAuthentication({ store, cache, accessTokens, lifetimes, openRecord })
   const errorReplies = createErrorReplies(options.clearSiteData)
   const logIn = createLogIn({ sessions, accessTokens, errorReplies })
-  const verify = createVerify({ authentication, sessions, errorReplies })
+  const verify = createVerify({ authentication, sessions, watched, errorReplies })
   const verifySession = createGuard(verify)
+  const verifyToken = createVerifyToken(authentication, () => store.newBudget())
 
   fastify.addHook('onRoute', checkRoute)
   fastify.addHook('onReady', async () => checkHooksOfScopes(fastify))
@@ -51,11 +56,13 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   // headers.
   fastify.addHook('onError', async (_request, reply, error) => errorReplies.exposeRetryAfter(reply, error))
   fastify.decorateRequest('session', null, [])
-  fastify.decorate('sessions', createPublicSessions({ sessions, logIn, users }))
+  fastify.decorate('sessions', createPublicSessions({ sessions, watched, verifyToken, logIn, users }))
   fastify.decorate('verifySession', verifySession)
   fastify.decorate(VERIFY, verify)
-  const deps = { options, upstream, users, accessTokens, sessions, logIn, lifetimes, errorReplies, verifySession }
-  await fastify.register(createRoutes(deps), { prefix: options.routes.prefix })
+  fastify.addHook('onClose', async () => watched.close())
+  if (options.routes.events) await watched.open()
+  const parts = { options, upstream, users, accessTokens, sessions, watched, logIn, lifetimes, errorReplies }
+  await fastify.register(createRoutes({ ...parts, verifySession }), { prefix: options.routes.prefix })
 }
 
 function checkDecorators(fastify: FastifyInstance): void {
@@ -74,6 +81,7 @@ export {
   AlreadyDecoratedError,
   ClientGoneError,
   CredentialsRejectedError,
+  EventsFullError,
   InvalidAnswerError,
   InvalidBodyError,
   InvalidClaimsError,
@@ -100,6 +108,7 @@ export {
 } from './errors.js'
 export type { VerifySession } from './guard/create-guard.js'
 export { verifySession } from './guard/verify-session.js'
+export type { SessionEvent, SessionListener } from './live/watched-sessions.js'
 export type { LogInAnswer, LogInOptions } from './login/log-in.js'
 export type { CreatedSession, SessionDetails } from './login/open-session.js'
 export type {
@@ -116,6 +125,7 @@ export type {
   BreakerOptions,
   CacheOptions,
   ClearSiteDataDirective,
+  EventsRouteOptions,
   HttpUpstreamOptions,
   JwtOptions,
   JwtSessionOptions,
@@ -126,7 +136,7 @@ export type {
   SessionOptions
 } from './options/options.js'
 export type { SessionRouteSettings } from './options/session-route-settings.js'
-export type { Sessions } from './sessions.js'
+export type { Sessions, VerifyOptions } from './sessions.js'
 export { createMemoryStore } from './store/memory-store.js'
 export type { RedisClient } from './store/redis/client.js'
 export { createRedisStore } from './store/redis/redis-store.js'

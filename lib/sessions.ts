@@ -1,22 +1,11 @@
-import { InvalidUserError, StoreUnavailableError } from './errors.js'
+import { InvalidUserError } from './errors.js'
 import type { AnyReply, AnyRequest } from './http/error-reply.js'
-import { isTimeout } from './internal/deadline.js'
-import { KeyedQueue } from './internal/keyed-queue.js'
-import type { TimeBudget } from './internal/time-budget.js'
+import type { InternalSessions } from './live/stored-sessions.js'
+import type { SessionListener, WatchedSessions } from './live/watched-sessions.js'
 import type { LogIn, LogInAnswer, LogInOptions } from './login/log-in.js'
-import {
-  type CreatedSession,
-  createOpenSession,
-  type LoginDetails,
-  type OpenSessionDeps,
-  type SessionDetails
-} from './login/open-session.js'
-import type { UnusableReason } from './model/open-record.js'
+import type { CreatedSession, SessionDetails } from './login/open-session.js'
 import type { Session, SessionDataPatch, User } from './model/session.js'
-import { isSessionId, userTag } from './model/session-id.js'
-import { type DecodedRecord, encodeUpdate } from './model/session-record.js'
-import { isUserId, type UserParser } from './model/user.js'
-import type { EndReason, StoredSession } from './store/session-store.js'
+import type { UserParser } from './model/user.js'
 
 /**
  * `app.sessions`. All methods and the guard agree on which sessions are live. Each method with a call to the store
@@ -46,6 +35,26 @@ export interface Sessions {
    * @throws {CredentialsRejectedError} `revokeAll()` was called meanwhile; other errors: see {@link create}
    */
   login(request: AnyRequest, reply: AnyReply, user: User, options?: LogInOptions): Promise<LogInAnswer>
+  /**
+   * Verifies a token like the guard, for a connection that is no HTTP request: the first message of a socket, or the
+   * `connection` hook of a subscription. `find(id)` checks no signature.
+   *
+   * @param options `slide`: whether the call is activity and extends the idle expiry. Default true
+   * @returns the live session
+   * @throws {SessionEndedError} the token is invalid or the session has ended
+   * @throws {LoginNeededError} the record is unusable for this release
+   * @throws {InvalidOptionError} `slide` is not a boolean
+   */
+  verify(token: string, options?: VerifyOptions): Promise<Session>
+  /**
+   * Watches a session, from any process: calls the listener with `{ session }` after each change, and once with
+   * `{ ended: reason }` after the end, also at the expiry. An outage of the store is no end. A change that happened
+   * before the call is reported at once. The listener must not throw.
+   *
+   * @returns stops the watch; a watch of an ended session stops by itself
+   * @throws {InvalidOptionError} not a session, or not a function
+   */
+  watch(session: Session, listener: SessionListener): () => void
   /** Finds a live session by id; null if absent. The call does not extend the session. */
   find(id: string): Promise<Session | null>
   /**
@@ -79,123 +88,23 @@ export interface Sessions {
   isReady(): Promise<boolean>
 }
 
-/** The sessions for routes and guard. */
-export interface InternalSessions {
-  newBudget(): TimeBudget
-  /** @param user matches `userSchema`; see {@link createOpenSession} */
-  create(user: User, details?: LoginDetails): Promise<CreatedSession>
-  find(id: string, budget?: TimeBudget): Promise<Session | null>
-  list(userId: string, budget?: TimeBudget): Promise<Session[]>
-  update(id: string, patch: SessionDataPatch, budget?: TimeBudget): Promise<Session | null>
-  updateUser(user: User, budget?: TimeBudget): Promise<number>
-  /** Ends the session for the reason. Resolves to the stored session, which may have expired before. */
-  end(id: string, reason: EndReason, budget?: TimeBudget): Promise<StoredSession | null>
-  /** Ends the session in the background: retries until an acknowledgment of the store, or until `until` (epoch ms). */
-  endLater(id: string, reason: EndReason, until: number): void
-  revokeAll(userId: string, exceptId?: string, budget?: TimeBudget): Promise<void>
-  isReady(): Promise<boolean>
-}
-
-// Each conflict is a successful write of another instance: a series of this length is not a coincidence.
-const MAX_CONFLICTS = 1_000
-
-/** Creates the sessions on top of a store of records. */
-export function createSessions(deps: OpenSessionDeps): InternalSessions {
-  return new StoredSessions(deps)
-}
-
-/** Fields for an update of a session. */
-type SessionChange = (session: Session) => Partial<Pick<Session, 'data' | 'user'>>
-
-class StoredSessions implements InternalSessions {
-  readonly create: InternalSessions['create']
-  readonly #store: OpenSessionDeps['store']
-  readonly #openRecord: OpenSessionDeps['openRecord']
-  readonly #dataRules: OpenSessionDeps['dataRules']
-  /**
-   * Runs the updates of a session one after another: of concurrent updates, all but one would conflict and start again.
-   */
-  readonly #updates = new KeyedQueue()
-
-  constructor(deps: OpenSessionDeps) {
-    this.create = createOpenSession(deps)
-    this.#store = deps.store
-    this.#openRecord = deps.openRecord
-    this.#dataRules = deps.dataRules
-  }
-
-  newBudget(): TimeBudget {
-    return this.#store.newBudget()
-  }
-
-  async find(id: string, budget?: TimeBudget): Promise<Session | null> {
-    if (!isSessionId(id)) return null
-    return liveOrNull(this.#openRecord(id, await this.#store.find(id, budget)))?.session ?? null
-  }
-
-  async list(userId: string, budget?: TimeBudget): Promise<Session[]> {
-    const stored = await this.#store.list(tagOf(userId), budget)
-    return stored
-      .map(({ id, record }) => liveOrNull(this.#openRecord(id, { record }))?.session)
-      .filter((session): session is Session => session?.user.id === userId)
-      .sort((left, right) => left.createdAt - right.createdAt)
-  }
-
-  async update(id: string, patch: SessionDataPatch, budget = this.newBudget()): Promise<Session | null> {
-    const applyPatch = this.#dataRules.copyPatch(patch)
-    if (!isSessionId(id)) return null
-    return spend(budget, () => this.#update(id, ({ data }) => ({ data: applyPatch(data) }), budget))
-  }
-
-  async updateUser(user: User, budget = this.newBudget()): Promise<number> {
-    const sessions = await this.list(user.id, budget)
-    const updated = await spend(budget, () =>
-      Promise.all(sessions.map(({ id }) => this.#update(id, () => ({ user }), budget)))
-    )
-    return updated.filter((session) => session !== null).length
-  }
-
-  async end(id: string, reason: EndReason, budget?: TimeBudget): Promise<StoredSession | null> {
-    const ended = isSessionId(id) ? await this.#store.end(id, reason, budget) : null
-    return ended && { id, record: ended.record }
-  }
-
-  endLater(id: string, reason: EndReason, until: number): void {
-    this.#store.endLater(id, reason, until)
-  }
-
-  async revokeAll(userId: string, exceptId?: string, budget?: TimeBudget): Promise<void> {
-    await this.#store.endAll(tagOf(userId), 'revoked', isSessionId(exceptId) ? exceptId : null, budget)
-  }
-
-  isReady(): Promise<boolean> {
-    return this.#store.isReady()
-  }
-
-  #update(id: string, change: SessionChange, budget: TimeBudget): Promise<Session | null> {
-    return this.#updates.run(id, () => this.#updateNow(id, change, budget))
-  }
-
-  async #updateNow(id: string, change: SessionChange, budget: TimeBudget): Promise<Session | null> {
-    for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
-      const record = liveOrNull(this.#openRecord(id, await this.#store.find(id, budget)))
-      if (record === null) return null
-      const changed = { ...record.session, ...change(record.session) }
-      if (await this.#store.replace(id, record.text, encodeUpdate(record, changed), budget)) return changed
-    }
-    throw new StoreUnavailableError()
-  }
+/** Options of `app.sessions.verify()`. */
+export interface VerifyOptions {
+  /** Whether the call is activity and extends the idle expiry. Default true. */
+  slide?: boolean | undefined
 }
 
 /** Dependencies of {@link createPublicSessions}. */
 export interface PublicSessionsDeps {
   sessions: InternalSessions
+  watched: Pick<WatchedSessions, 'watch'>
+  verifyToken: Sessions['verify']
   logIn: LogIn
   users: UserParser
 }
 
 /** Creates `app.sessions`, with the documented methods only. */
-export function createPublicSessions({ sessions, logIn, users }: PublicSessionsDeps): Sessions {
+export function createPublicSessions({ sessions, watched, verifyToken, logIn, users }: PublicSessionsDeps): Sessions {
   function parse(value: User): User {
     const user = users.parse(value)
     if (user === null) throw new InvalidUserError()
@@ -218,6 +127,8 @@ export function createPublicSessions({ sessions, logIn, users }: PublicSessionsD
       if (user.id !== userId) throw new InvalidUserError()
       return sessions.updateUser(user)
     },
+    verify: (token, options) => verifyToken(token, options),
+    watch: (session, listener) => watched.watch(session, listener),
     find: (id) => sessions.find(id),
     list: (userId) => sessions.list(userId),
     update: (id, patch) => sessions.update(id, patch),
@@ -225,24 +136,4 @@ export function createPublicSessions({ sessions, logIn, users }: PublicSessionsD
     revokeAll: async (userId, options) => sessions.revokeAll(userId, options?.exceptId),
     isReady: () => sessions.isReady()
   }
-}
-
-/** @throws {StoreUnavailableError} the idle expiry is not known to this process yet */
-function liveOrNull(opened: DecodedRecord | UnusableReason): DecodedRecord | null {
-  if (opened === 'not_known') throw new StoreUnavailableError()
-  return typeof opened === 'string' ? null : opened
-}
-
-/** @throws {StoreUnavailableError} the work exceeded the budget */
-async function spend<T>(budget: TimeBudget, work: () => Promise<T>): Promise<T> {
-  try {
-    return await budget.spend(work)
-  } catch (error) {
-    throw isTimeout(error) ? new StoreUnavailableError(error) : error
-  }
-}
-
-function tagOf(userId: unknown): string {
-  if (!isUserId(userId)) throw new InvalidUserError()
-  return userTag(userId)
 }

@@ -1,10 +1,23 @@
+import { SessionEndedError } from '../errors.js'
+import type { AnyReply } from '../http/error-reply.js'
 import { copyParsed } from '../internal/json.js'
 import type { TimeBudget } from '../internal/time-budget.js'
+import type { InternalSessions } from '../live/stored-sessions.js'
+import type { WatchedSessions } from '../live/watched-sessions.js'
 import type { RequestSession, Session, SessionData, SessionDataPatch, User } from '../model/session.js'
-import type { InternalSessions } from '../sessions.js'
 
 /** Dependencies of the methods of `request.session`. */
-export type SessionUpdater = Pick<InternalSessions, 'newBudget' | 'update'>
+export interface RequestSessionDeps {
+  sessions: Pick<InternalSessions, 'newBudget' | 'update'>
+  watched: Pick<WatchedSessions, 'watch'>
+}
+
+/** The request of a session. */
+interface Origin {
+  reply: AnyReply
+  /** Null for a session from the cache. */
+  budget: TimeBudget | null
+}
 
 /**
  * `request.session`: plain data for JSON, structuredClone() and Object.keys(), which skip methods and private fields.
@@ -18,15 +31,15 @@ class GuardedSession implements RequestSession {
   readonly lastSeenAt: number
   readonly ip: string | null
   readonly userAgent: string | null
-  readonly #sessions: SessionUpdater
-  /** Null for a session from the cache. */
-  readonly #budget: TimeBudget | null
+  readonly #deps: RequestSessionDeps
+  readonly #origin: Origin
+  #signal: AbortSignal | undefined
 
   /**
    * Copies the session, because a cached session is shared with other requests. Assigning each field is the fastest
    * way.
    */
-  constructor(sessions: SessionUpdater, session: Session, budget: TimeBudget | null) {
+  constructor(deps: RequestSessionDeps, session: Session, origin: Origin) {
     this.id = session.id
     this.user = copyParsed(session.user)
     this.data = copyParsed(session.data)
@@ -35,29 +48,41 @@ class GuardedSession implements RequestSession {
     this.lastSeenAt = session.lastSeenAt
     this.ip = session.ip
     this.userAgent = session.userAgent
-    this.#sessions = sessions
-    this.#budget = budget
+    this.#deps = deps
+    this.#origin = origin
+  }
+
+  get signal(): AbortSignal {
+    this.#signal ??= createSignal(this.#deps.watched, this, this.#origin.reply)
+    return this.#signal
   }
 
   async update(patch: SessionDataPatch): Promise<Session | null> {
-    const updated = await this.#sessions.update(this.id, patch, GuardedSession.budgetOf(this))
+    const updated = await this.#deps.sessions.update(this.id, patch, GuardedSession.budgetOf(this))
     if (updated !== null) this.data = updated.data
     return updated
   }
 
   static budgetOf(session: RequestSession): TimeBudget {
     const guarded = session as GuardedSession
-    return guarded.#budget?.fork() ?? guarded.#sessions.newBudget()
+    return guarded.#origin.budget?.fork() ?? guarded.#deps.sessions.newBudget()
   }
 }
 
+/** Aborts at the end of the session. After the response has closed, no watch and no listener is left. */
+function createSignal(watched: RequestSessionDeps['watched'], session: Session, { raw }: AnyReply): AbortSignal {
+  const controller = new AbortController()
+  if (raw.destroyed || raw.closed) return controller.signal
+  const stop = watched.watch(session, (event) => {
+    if ('ended' in event) controller.abort(new SessionEndedError(event.ended))
+  })
+  raw.once('close', stop)
+  return controller.signal
+}
+
 /** Creates the `request.session` of a handler. */
-export function createRequestSession(
-  sessions: SessionUpdater,
-  session: Session,
-  budget: TimeBudget | null
-): RequestSession {
-  return new GuardedSession(sessions, session, budget)
+export function createRequestSession(deps: RequestSessionDeps, session: Session, origin: Origin): RequestSession {
+  return new GuardedSession(deps, session, origin)
 }
 
 /**

@@ -3,13 +3,12 @@ import type { AnyReply, AnyRequest, ErrorReplies } from '../http/error-reply.js'
 import { readToken } from '../token/transport.js'
 import type { Authentication } from './authenticate.js'
 import { createGuard, type Verify } from './create-guard.js'
-import { createRequestSession, type SessionUpdater } from './request-session.js'
+import { createRequestSession, type RequestSessionDeps } from './request-session.js'
 import { type ResolvedRouteSettings, settingsOf } from './route-settings.js'
 
 /** Dependencies of {@link createVerify}. */
-export interface GuardDeps {
+export interface GuardDeps extends RequestSessionDeps {
   authentication: Authentication
-  sessions: SessionUpdater
   errorReplies: ErrorReplies
 }
 
@@ -17,9 +16,11 @@ export interface GuardDeps {
  * Creates the verification behind the guard. The verification sends error replies, so that no error handler removes the
  * clear signal or changes the body; the rejection follows after the response.
  */
-export function createVerify({ authentication, sessions, errorReplies }: GuardDeps): Verify {
+export function createVerify({ authentication, sessions, watched, errorReplies }: GuardDeps): Verify {
+  const deps = { sessions, watched }
+
   /** Returns a promise only to wait for the store. */
-  function admit(request: AnyRequest): Promise<void> | undefined {
+  function admit(request: AnyRequest, reply: AnyReply): Promise<void> | undefined {
     const settings = settingsOf(request)
     if (settings.isPublic) return
     const token = readToken(request)
@@ -28,14 +29,14 @@ export function createVerify({ authentication, sessions, errorReplies }: GuardDe
       throw new SessionMissingError()
     }
     const cached = authentication.findCached(token, settings)
-    if (cached === undefined) return load(request, token, settings)
-    request.session = createRequestSession(sessions, cached.session, null)
+    if (cached === undefined) return load(token, settings, reply)
+    request.session = createRequestSession(deps, cached.session, { reply, budget: null })
   }
 
-  async function load(request: AnyRequest, token: string, settings: ResolvedRouteSettings): Promise<void> {
+  async function load(token: string, settings: ResolvedRouteSettings, reply: AnyReply): Promise<void> {
     const budget = sessions.newBudget()
     const { session } = await authentication.load(token, settings, budget)
-    request.session = createRequestSession(sessions, session, budget)
+    reply.request.session = createRequestSession(deps, session, { reply, budget })
   }
 
   const rejected = new WeakSet<AnyRequest>()
@@ -52,7 +53,7 @@ export function createVerify({ authentication, sessions, errorReplies }: GuardDe
 
   return (request, reply) => {
     try {
-      return admit(request)?.catch((error) => reject(request, reply, error))
+      return admit(request, reply)?.catch((error) => reject(request, reply, error))
     } catch (error) {
       return reject(request, reply, error)
     }

@@ -22,7 +22,8 @@ export interface ErrorReplies {
   setClearSignal(request: AnyRequest, reply: AnyReply, reason: SessionEndReason): void
   /**
    * Adds `Clear-Site-Data` to the reply to a page of the same origin. For a page of another origin the browser would
-   * delete the data of the application's own pages, whose session may be live.
+   * delete the data of the application's own pages, whose session may be live. Not for the browser client
+   * (`Session-Client: 1`), which deletes the data itself, and knows whether a late reply concerns the current session.
    */
   setClearSiteData(request: AnyRequest, reply: AnyReply): void
   /** Lets pages of other origins read the `Retry-After` of an error of this package, also in a reply of the host. */
@@ -32,7 +33,8 @@ export interface ErrorReplies {
 /** @param clearSiteData the value of `Clear-Site-Data`, such as `"storage"`; null: no such header */
 export function createErrorReplies(clearSiteData: string | null): ErrorReplies {
   function setClearSiteData(request: AnyRequest, reply: AnyReply): void {
-    if (clearSiteData !== null && isSameOrigin(request)) reply.header('clear-site-data', clearSiteData)
+    if (clearSiteData === null || request.headers['session-client'] === '1' || !isSameOrigin(request)) return
+    reply.header('clear-site-data', clearSiteData)
   }
 
   function setClearSignal(request: AnyRequest, reply: AnyReply, reason: SessionEndReason): void {
@@ -72,6 +74,11 @@ function levelOf({ code, statusCode }: JwtSessionError): 'info' | 'error' {
 /** No error of an upstream ends a session: an application may give its own error any code. */
 function isSessionEnded(error: JwtSessionError): error is SessionEndedError {
   return error.code === 'FST_JWT_SESSION_ENDED' && !isUpstreamError(error)
+}
+
+/** Lets a page of another origin read the server's clock, for times of the body. The header `Date` is set by Node. */
+export function exposeDate(reply: AnyReply): void {
+  if (reply.request.headers.origin !== undefined) exposeHeader(reply, 'Date')
 }
 
 /** Adds the header to the list that a CORS plugin may have begun. */

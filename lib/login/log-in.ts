@@ -1,6 +1,6 @@
 import { ClientGoneError } from '../errors.js'
 import { type ReplyWatch, watchReply } from '../http/client-presence.js'
-import type { AnyReply, AnyRequest, ErrorReplies } from '../http/error-reply.js'
+import { type AnyReply, type AnyRequest, type ErrorReplies, exposeDate } from '../http/error-reply.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Session, SessionData, User } from '../model/session.js'
 import { splitSessionId, userTag } from '../model/session-id.js'
@@ -103,6 +103,7 @@ export function createLogIn({ sessions, accessTokens, errorReplies }: LogInDeps)
     }
     watch.undoUnlessSent(undo)
     reply.header('cache-control', 'no-store')
+    exposeDate(reply)
     // The new user of a shared browser must not find the data of the previous user.
     if (otherUsers !== null) errorReplies.setClearSiteData(request, reply)
     return { ...writeToken(token), expires_in: (expiresAt - createdAt) / 1_000, user: session.user }

@@ -66,6 +66,12 @@ export interface Session {
 /** `request.session`. */
 export interface RequestSession extends Session {
   /**
+   * Aborts when the session ends, with a `SessionEndedError` as the reason: for sockets, streams and long downloads. An
+   * outage of the store does not abort. Created on first access, and without effect once the response or the upgraded
+   * connection has closed.
+   */
+  readonly signal: AbortSignal
+  /**
    * Changes fields of `data`, on the object and in the store, like `app.sessions.update()`.
    *
    * @returns the changed session, or null when the session has ended meanwhile

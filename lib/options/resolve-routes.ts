@@ -3,9 +3,11 @@ import { IsObject, type TObject } from 'typebox'
 import { InvalidOptionError } from '../errors.js'
 import { defaultLoginSchema, defaultRegisterSchema } from '../http/schemas.js'
 import { isPlainObject } from '../internal/json.js'
-import { checkFields, checkPath, orDefaultEmpty } from './checks.js'
+import type { SessionStore } from '../store/session-store.js'
+import { checkFields, checkInteger, checkPath, hasMethods, orDefaultEmpty } from './checks.js'
 import type {
   BodyRouteOptions,
+  EventsRouteOptions,
   JwtSessionOptions,
   RouteOptions,
   RoutesOptions,
@@ -21,6 +23,7 @@ export interface ResolvedRoutes {
   logout: Route | false
   session: Route | false
   sessions: Route | false
+  events: EventsRoute | false
   /** Spread into the schemas of the guarded routes. */
   security: { security?: readonly SecurityRequirement[] }
 }
@@ -36,6 +39,12 @@ export interface Route {
 /** A mounted route with a body. */
 export interface BodyRoute extends Route {
   schema: TObject
+}
+
+/** The mounted route of event streams. */
+export interface EventsRoute extends Route {
+  heartbeatSeconds: number
+  maxOpen: number
 }
 
 /**
@@ -55,6 +64,7 @@ export function resolveRoutes(options: JwtSessionOptions, canRegister: boolean):
     // Reading the expiry must not extend the session.
     session: resolveRoute('session', routes.session, { settings: { slide: false } }),
     sessions: routes.sessions !== undefined && resolveRoute('sessions', routes.sessions, { settings: {} }),
+    events: resolveEvents(options.store, routes.events),
     security: resolveSecurity(routes.security)
   }
   const paths = ROUTES.flatMap((name) => resolved[name] || []).map(({ path }) => path)
@@ -62,7 +72,7 @@ export function resolveRoutes(options: JwtSessionOptions, canRegister: boolean):
   return resolved
 }
 
-const ROUTES = ['login', 'register', 'logout', 'session', 'sessions'] as const
+const ROUTES = ['login', 'register', 'logout', 'session', 'sessions', 'events'] as const
 
 function resolvePrefix(fastifyPrefix: string | undefined, prefix: string | undefined): string {
   if (fastifyPrefix !== undefined && prefix !== undefined && fastifyPrefix !== prefix) {
@@ -76,6 +86,8 @@ interface RouteKind {
   /** Settings of the guard; false: the route is public. */
   settings: SessionRouteSettings | false
   fields?: readonly string[]
+  /** Default: the name of the route. */
+  defaultPath?: string
 }
 
 const PUBLIC: RouteKind = { settings: false }
@@ -85,7 +97,7 @@ function resolveRoute(name: string, route: RouteOptions | false = {}, kind: Rout
   const option = `routes.${name}`
   const { path, config } = checkFields(option, route, ['path', 'config', ...(kind.fields ?? [])])
   return {
-    path: checkPath(`${option}.path`, path, `/${name}`),
+    path: checkPath(`${option}.path`, path, kind.defaultPath ?? `/${name}`),
     config: resolveConfig(`${option}.config`, config, kind)
   }
 }
@@ -120,6 +132,23 @@ function resolveBodyRoute(
   const { schema = defaultSchema } = route
   if (!IsObject(schema)) throw new InvalidOptionError(`routes.${name}.schema`, 'must be a TypeBox object schema')
   return { ...resolved, schema }
+}
+
+function resolveEvents(
+  store: SessionStore | undefined,
+  route: EventsRouteOptions | false = false
+): EventsRoute | false {
+  const kind = { settings: { slide: false }, defaultPath: '/session/events', fields: ['heartbeatSeconds', 'maxOpen'] }
+  const resolved = resolveRoute('events', route, kind)
+  if (!resolved || !route) return false
+  if (store !== undefined && !hasMethods<SessionStore>(store, 'track')) {
+    throw new InvalidOptionError('routes.events', 'needs `redis`, or a `store` with the method track()')
+  }
+  return {
+    ...resolved,
+    heartbeatSeconds: checkInteger('routes.events.heartbeatSeconds', route.heartbeatSeconds, 25, { min: 5, max: 300 }),
+    maxOpen: checkInteger('routes.events.maxOpen', route.maxOpen, 10_000)
+  }
 }
 
 function resolveSecurity(security: unknown): ResolvedRoutes['security'] {

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { InvalidBodyError, isJwtSessionError } from '../errors.js'
 import { mountCurrentSession } from './current-session.js'
+import { mountEvents } from './events.js'
 import { acceptOnlyJson } from './json-body.js'
 import { mountLogin } from './login.js'
 import { mountLogout } from './logout.js'
@@ -39,7 +40,7 @@ export function createRoutes(deps: RouteDeps) {
       return hostErrorHandler(error as FastifyError, request, reply)
     })
 
-    const { login, register, logout, session, sessions } = options.routes
+    const { login, register, logout, session, sessions, events } = options.routes
     if (login) mountLogin(scope, login, deps)
     if (register) mountRegister(scope, register, deps)
     await scope.register(async (bodiless) => {
@@ -47,6 +48,7 @@ export function createRoutes(deps: RouteDeps) {
       if (logout) mountLogout(bodiless, logout, deps)
       if (session) mountCurrentSession(bodiless, session, deps)
       if (sessions) mountUserSessions(bodiless, sessions, deps)
+      if (events) mountEvents(bodiless, events, deps)
     })
   }
 }

@@ -1,10 +1,11 @@
 import type { VerifySession } from '../guard/create-guard.js'
 import type { ErrorReplies } from '../http/error-reply.js'
+import type { InternalSessions } from '../live/stored-sessions.js'
+import type { WatchedSessions } from '../live/watched-sessions.js'
 import type { LogIn } from '../login/log-in.js'
 import type { Lifetimes } from '../model/lifetime.js'
 import type { UserParser } from '../model/user.js'
 import type { ResolvedOptions } from '../options/resolve-options.js'
-import type { InternalSessions } from '../sessions.js'
 import type { AccessTokens } from '../token/access-token.js'
 import type { GuardedUpstream } from '../upstream/guarded-upstream.js'
 
@@ -16,6 +17,7 @@ export interface RouteDeps {
   users: UserParser
   accessTokens: AccessTokens
   sessions: InternalSessions
+  watched: WatchedSessions
   logIn: LogIn
   lifetimes: Lifetimes
   errorReplies: ErrorReplies

@@ -1,11 +1,13 @@
 import { splitSessionId } from '../model/session-id.js'
 import {
+  type ChangeTracking,
   type CreateOptions,
   EARLY_END_MS,
   type EndReason,
   type FoundRecord,
   MAX_EVICTIONS,
-  type SessionStore
+  type SessionStore,
+  type TrackingOptions
 } from './session-store.js'
 
 interface Entry {
@@ -46,6 +48,7 @@ export function createMemoryStore(): SessionStore & { close(): void } {
     end: (...args) => store.end(...args),
     endAll: (...args) => store.endAll(...args),
     list: (...args) => store.list(...args),
+    track: (options) => store.track(options),
     close: () => store.close()
   }
 }
@@ -55,6 +58,7 @@ class MemoryStore implements SessionStore {
   readonly #entries = new Map<string, Entry>()
   /** By tag. */
   readonly #users = new Map<string, User>()
+  readonly #trackers = new Set<TrackingOptions>()
 
   async create(id: string, record: string, options: CreateOptions) {
     const { expiresAt, startedMsAgo, notAfter, limit } = options
@@ -88,6 +92,7 @@ class MemoryStore implements SessionStore {
     const entry = this.#entryOf(id)
     if (entry === undefined || recordIn(entry) !== record) return false
     entry.found = { record: next }
+    this.#report(id)
     const { open } = this.#userOf(tagOf(id))
     open.delete(id)
     open.add(id)
@@ -118,6 +123,15 @@ class MemoryStore implements SessionStore {
     })
   }
 
+  track(options: TrackingOptions): ChangeTracking {
+    this.#trackers.add(options)
+    return {
+      attempted: Promise.resolve(),
+      isCurrent: () => true,
+      close: () => void this.#trackers.delete(options)
+    }
+  }
+
   close(): void {
     for (const { timer } of [...this.#entries.values(), ...this.#users.values()]) clearTimeout(timer)
     this.#entries.clear()
@@ -145,6 +159,7 @@ class MemoryStore implements SessionStore {
     // An expired entry whose timer is late may have the same id.
     clearTimeout(this.#entries.get(id)?.timer)
     this.#entries.set(id, { found, expiresAt, timer: this.#startTimer(id, expiresAt) })
+    this.#report(id)
   }
 
   /** Replaces the record by the reason, and returns the record. The first reason is kept. */
@@ -154,6 +169,7 @@ class MemoryStore implements SessionStore {
     if (entry === undefined || record === undefined) return null
     entry.found = { ended: reason }
     this.#removeFromUser(id)
+    this.#report(id)
     return { record }
   }
 
@@ -165,6 +181,7 @@ class MemoryStore implements SessionStore {
       else {
         this.#entries.delete(id)
         this.#removeFromUser(id)
+        this.#report(id)
       }
     }
     return setTimeout(onTimeout, Math.min(expiresAt - Date.now(), LONGEST_DELAY_MS)).unref()
@@ -174,6 +191,10 @@ class MemoryStore implements SessionStore {
   #removeFromUser(id: string): void {
     this.#users.get(tagOf(id))?.open.delete(id)
     this.#removeIfEmpty(tagOf(id))
+  }
+
+  #report(id: string): void {
+    for (const { onChange } of this.#trackers) onChange(tagOf(id))
   }
 
   #removeIfEmpty(tag: string): void {

@@ -2,27 +2,40 @@ import type { FastifyInstance } from 'fastify'
 import { openCache } from '../cache/open-cache.js'
 import type { CachedReader } from '../cache/session-cache.js'
 import { warn } from '../internal/warn.js'
+import { ChangeFeed } from './change-feed.js'
 import { createGuardedStore, type GuardedStore } from './guarded-store.js'
 import { createMemoryStore } from './memory-store.js'
 import { openRedisStore } from './redis/open-redis-store.js'
+import { createReportingStore } from './reporting-store.js'
 import type { DowntimeWatch, SessionStore } from './session-store.js'
 import type { OpenedStore, StoreConfig } from './store-config.js'
 import { callStore, longestWaitMs, waitUntilReady } from './wait-until-ready.js'
 
+/** The store's stack. */
+interface OpenedStack<Value> {
+  store: GuardedStore
+  /** Caches reads of the store. */
+  cache: CachedReader<Value>
+  /** The changes of stored sessions. */
+  feed: ChangeFeed
+}
+
+/** Milliseconds, without a cache: the default of `cache.maxStaleMs`. */
+const MAX_STALE_MS = 1_000
+
 /**
- * Opens the store's stack, from the outside in: cache → budget, circuit breaker and checks → sessions in Redis, in
- * memory or in the application's store. The app closes what this function opens, and leaves injected clients and stores
+ * Opens the store's stack, from the outside in: cache → report of changes → budget, circuit breaker and checks →
+ * sessions in Redis, in memory or in the application's store. The app closes what this function opens, and leaves injected clients and stores
  * open.
  *
  * @throws {StoreUnavailableError} the store is required and does not respond
  */
-export async function openStore<Value>(
-  fastify: FastifyInstance,
-  config: StoreConfig
-): Promise<{ store: GuardedStore; cache: CachedReader<Value> }> {
+export async function openStore<Value>(fastify: FastifyInstance, config: StoreConfig): Promise<OpenedStack<Value>> {
   const opened = await open(fastify, config)
   const downtime = watchDowntime(opened.store, config)
-  const { timeoutMs, breaker, cache, idleMs } = config
+  const { choice, timeoutMs, breaker, idleMs } = config
+  // Memory is as fast as a cache of the memory.
+  const cacheConfig = choice.kind === 'memory' ? null : config.cache
   const guarded = createGuardedStore(opened.store, {
     timeoutMs,
     breaker,
@@ -31,12 +44,14 @@ export async function openStore<Value>(
     ...opened.guard,
     ...(downtime && { downtimeOf: (tag, now) => downtime.of(tag, now) })
   })
+  const feed = new ChangeFeed(guarded, cacheConfig?.maxStaleMs ?? MAX_STALE_MS)
   fastify.addHook('onClose', async () => {
+    feed.close()
     downtime?.close()
     guarded.close()
   })
   await downtime?.attempted
-  return openCache<Value>(fastify, guarded, cache)
+  return { store: createReportingStore(guarded, feed), cache: await openCache(feed, cacheConfig), feed }
 }
 
 async function open(fastify: FastifyInstance, config: StoreConfig): Promise<OpenedStore> {

@@ -1,8 +1,9 @@
 import t from 'tap'
-import { createInvalidatingStore } from '../../lib/cache/invalidating-store.js'
 import { SessionCache } from '../../lib/cache/session-cache.js'
 import { createSessionId, splitSessionId } from '../../lib/model/session-id.js'
+import { ChangeFeed } from '../../lib/store/change-feed.js'
 import type { GuardedStore } from '../../lib/store/guarded-store.js'
+import { createReportingStore } from '../../lib/store/reporting-store.js'
 import { createGate } from '../fixtures/create-gate.js'
 
 const CREATE = {
@@ -56,9 +57,12 @@ function createSlowStore() {
     downtimeOf: note('downtimeOf', 'downtimes')
   }
   const cache = new SessionCache<string>(10, () => true)
+  const feed = new ChangeFeed({}, 1_000)
+  const forget = (tag: string | null) => cache.forget(tag)
+  void feed.subscribe({ onChanging: forget, onChange: forget, onRefused() {} })
   return {
     cache,
-    store: createInvalidatingStore(store, cache),
+    store: createReportingStore(store, feed),
     before,
     after,
     calls: () => calls.splice(0),

@@ -38,10 +38,11 @@ const MAY_IMPORT: Record<string, string[]> = {
   cache: [...STORES, 'store'],
   store: [...STORES, 'store/redis', 'cache'],
   login: [...STORES, 'http', 'store', 'token'],
-  'sessions.ts': [...STORES, 'http', 'store', 'token', 'login'],
+  live: [...STORES, 'store', 'login'],
+  'sessions.ts': [...STORES, 'http', 'login', 'live'],
   options: [...STORES, 'http', 'store', 'store/redis', 'upstream'],
-  guard: [...STORES, 'http', 'store', 'cache', 'token', 'sessions.ts', 'options'],
-  routes: [...STORES, 'http', 'store', 'token', 'upstream', 'login', 'sessions.ts', 'options', 'guard']
+  guard: [...STORES, 'http', 'store', 'cache', 'token', 'live', 'sessions.ts', 'options'],
+  routes: [...STORES, 'http', 'store', 'token', 'upstream', 'login', 'live', 'options', 'guard']
 }
 
 function roomOf(path: string): string {

@@ -12,7 +12,7 @@ interface Waiting {
 }
 
 /** The most reads in one MGET: Redis serves no other client during a command. */
-const MAX_READS = 100
+const MAX_READS = 500
 
 /**
  * Reads pairs of keys. The first read in a turn of the event loop is sent at once; all later reads in the turn share

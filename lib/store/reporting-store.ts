@@ -1,22 +1,22 @@
 import { splitSessionId } from '../model/session-id.js'
-import type { GuardedStore } from '../store/guarded-store.js'
-import type { SessionCache } from './session-cache.js'
+import type { ChangeFeed } from './change-feed.js'
+import type { GuardedStore } from './guarded-store.js'
 
 /**
- * The store, with a cache that forgets a user before and after each change of the user's sessions. So no request in
- * this process reads an outdated entry, neither during the change nor after its acknowledgement. A failed change counts
- * too, because the store may have made the change.
+ * The store, with a report to the feed before and after each change of a user's sessions. So no request in this process
+ * reads an outdated entry of the cache, neither during the change nor after its acknowledgement. A failed change is
+ * reported too, because the store may have made the change.
  */
-export function createInvalidatingStore(
+export function createReportingStore(
   store: GuardedStore,
-  cache: Pick<SessionCache<unknown>, 'forget'>
+  feed: Pick<ChangeFeed, 'changing' | 'changed'>
 ): GuardedStore {
   async function change<T>(tag: string, pending: Promise<T>): Promise<T> {
-    cache.forget(tag)
+    feed.changing(tag)
     try {
       return await pending
     } finally {
-      cache.forget(tag)
+      feed.changed(tag)
     }
   }
 
@@ -30,8 +30,8 @@ export function createInvalidatingStore(
     list: (tag, budget) => store.list(tag, budget),
     endLater(id, reason, until) {
       store.endLater(id, reason, until)
-      // The store notifies the cache again when the session has ended.
-      cache.forget(tagOf(id))
+      // The tracking reports the change again when the session has ended.
+      feed.changing(tagOf(id))
     },
     isReady: () => store.isReady(),
     downtimeOf: (tag, now) => store.downtimeOf(tag, now)
