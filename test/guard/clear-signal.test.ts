@@ -123,3 +123,29 @@ t.test('a late answer to a session that its own login has replaced empties nothi
   t.equal(answer.headers['session-ended'], undefined)
   t.equal(answer.headers['www-authenticate'], 'Bearer realm="session", error="invalid_token"')
 })
+
+t.test(
+  'the browser client deletes data by itself: `Session-Client: 1` gets no Clear-Site-Data, but the reason',
+  async (t) => {
+    const app = await createApp(t, { upstream })
+    const token = await logIn(app, 'ada')
+    const login = withToken(token, { method: 'POST', url: '/user/login', payload: { username: 'bob', password: 'x' } })
+    const requests = {
+      ended: [withToken('garbage'), 'invalid_token'],
+      login: [login, undefined],
+      logout: [logout(token), 'logged_out']
+    }
+    for (const [name, [request, reason]] of Object.entries(requests) as [string, [InjectOptions, string?]][]) {
+      for (const [value, isCleared] of [
+        ['1', false],
+        ['0', true],
+        ['', true],
+        ['1, 1', true]
+      ] as const) {
+        const { headers } = await app.inject({ ...request, headers: { ...request.headers, 'session-client': value } })
+        t.equal(headers['clear-site-data'], isCleared ? '"storage"' : undefined, `${name}, ${value}`)
+        t.equal(headers['session-ended'], reason)
+      }
+    }
+  }
+)

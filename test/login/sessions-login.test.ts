@@ -306,6 +306,18 @@ t.test('a user that does not fit, or has another id, is refused', async (t) => {
 
 t.test('app.sessions has its documented methods and nothing else', async (t) => {
   const app = await createMagicApp(t, { jwt: { secret: SECRET } })
-  const methods = ['create', 'find', 'isReady', 'list', 'login', 'revoke', 'revokeAll', 'update', 'updateUser']
+  const methods = [
+    'create',
+    'find',
+    'isReady',
+    'list',
+    'login',
+    'revoke',
+    'revokeAll',
+    'update',
+    'updateUser',
+    'verify',
+    'watch'
+  ]
   t.strictSame(Object.keys(app.sessions).sort(), methods)
 })
