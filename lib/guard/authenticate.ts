@@ -63,7 +63,7 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
       const cached = cache.get(token)
       if (cached === undefined) return undefined
       const now = Date.now()
-      // Not an end: another instance may have recorded activity without a notification here yet.
+      // The session may still be live: the notification of another instance's activity may be on the way.
       return lifetimes.stateOf(cached.session, now) === 'live' ? admit(cached, settings, now) : undefined
     },
 

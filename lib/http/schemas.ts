@@ -20,18 +20,19 @@ const errorSchema = Type.Object({
   code: Type.String({ description: 'Stable; `message` is for people and may change' }),
   error: Type.String(),
   message: Type.String(),
+  reason: Type.Optional(Type.String({ description: 'Why the session has ended' })),
   details: Type.Optional(Type.Unknown({ description: "The application's details of a rejected registration" }))
 })
 
 const ERRORS = {
   400: 'The body is malformed or does not match the schema',
-  401: 'The credentials were rejected',
+  401: 'There is no live session, or the credentials were rejected',
   404: 'The user has no session with this id',
   409: 'The registration was rejected: the name is taken; or the user has too many sessions',
   413: 'The body is larger than 16 KB',
   415: 'The body is not JSON',
   422: 'The registration was rejected',
-  429: 'The upstream limits the rate of requests',
+  429: 'The upstream limits the rate of requests, or too many event streams are open',
   502: 'The upstream gave no valid response',
   503: 'The session store or the upstream is unavailable',
   504: 'The upstream did not respond in time'

@@ -43,12 +43,12 @@ export function createRoutes(deps: RouteDeps) {
     const { login, register, logout, session, sessions, events } = options.routes
     if (login) mountLogin(scope, login, deps)
     if (register) mountRegister(scope, register, deps)
-    await scope.register(async (bodiless) => {
-      ignoreBodies(bodiless)
-      if (logout) mountLogout(bodiless, logout, deps)
-      if (session) mountCurrentSession(bodiless, session, deps)
-      if (sessions) mountUserSessions(bodiless, sessions, deps)
-      if (events) mountEvents(bodiless, events, deps)
+    await scope.register(async (withoutBodies) => {
+      ignoreBodies(withoutBodies)
+      if (logout) mountLogout(withoutBodies, logout, deps)
+      if (session) mountCurrentSession(withoutBodies, session, deps)
+      if (sessions) mountUserSessions(withoutBodies, sessions, deps)
+      if (events) mountEvents(withoutBodies, events, deps)
     })
   }
 }

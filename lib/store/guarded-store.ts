@@ -43,7 +43,7 @@ export interface GuardedStore {
   track?: SessionStore['track']
 }
 
-/** A {@link GuardedStore} with an end. */
+/** A {@link GuardedStore} that can be closed. */
 export interface OpenedGuardedStore extends GuardedStore {
   /** Stops the work in the background. The sessions still in the queues stay open until their expiry. */
   close(): void

@@ -48,7 +48,7 @@ export interface SessionStore {
   watchDowntime?(options: DowntimeOptions): DowntimeWatch
 }
 
-/** The reasons that a store stores: the only list of them. */
+/** The reasons that a store stores: lower-case letters and `_` only. Each is a `SessionEndReason` too. */
 export const END_REASONS = ['logged_out', 'revoked', 'replaced', 'logged_in_again'] as const
 
 /** Why a session has ended, as a store stores it. */

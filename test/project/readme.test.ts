@@ -131,10 +131,10 @@ t.test('the manual of the options names every option and no other option', async
 
 t.test('the defaults in the manual of the options are those of the code, and README repeats them', async (t) => {
   const upstream = { baseUrl: 'http://127.0.0.1:1' }
-  const resolved = resolveOptions({ jwt: { secret: SECRET }, upstream, cache: true })
+  const resolved = resolveOptions({ jwt: { secret: SECRET }, upstream, cache: true, routes: { events: {} } })
   const { session, breaker } = resolved
   const http: object = resolved.upstream !== null && 'options' in resolved.upstream ? resolved.upstream.options : {}
-  const defaults = { ...resolved, ...http, ...resolved.cache, ...breaker.store } as Record<string, unknown>
+  const defaults = { ...resolved, ...http, ...resolved.cache, ...resolved.routes.events, ...breaker.store } as Record<string, unknown>
   Object.assign(defaults, session, { maxPerUser: session.limit.max })
   const rows = rowsOf(optionsManual, 'option').filter(([, , byDefault = '']) => /^\d/.test(byDefault))
   t.ok(rows.length >= 11, `${rows.length} numbers`)
@@ -191,7 +191,7 @@ t.test('README names every route and no other route', async (t) => {
   const mounted: string[] = []
   app.addHook('onRoute', ({ method, url }) => void mounted.push(`\`${method} ${url}\``))
   const upstream = { baseUrl: 'http://127.0.0.1:1' }
-  await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, routes: { sessions: {} } })
+  await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, routes: { events: {}, sessions: {} } })
   const rows = rowsOf(readme, 'route').map(([route]) => route)
   t.strictSame(rows.toSorted(), mounted.toSorted())
 })
