@@ -83,7 +83,10 @@ export class InvalidDataError extends JwtSessionError {
   }
 }
 
-/** `jwt.claims` threw, did not return a JSON object, or made the token longer than 8 KB. */
+/**
+ * `jwt.claims` threw, did not return a JSON object, or made the token longer than 8 KB, or than the 4,096 bytes of a
+ * cookie with its name.
+ */
 export class InvalidClaimsError extends JwtSessionError {
   constructor(cause?: unknown) {
     super('FST_JWT_SESSION_INVALID_CLAIMS', 500, '`jwt.claims` must return a JSON object of a few KB at most', cause)
@@ -107,7 +110,7 @@ export class ClientGoneError extends JwtSessionError {
   }
 }
 
-/** The request has no bearer token. */
+/** The request has no token. */
 export class SessionMissingError extends JwtSessionError {
   constructor() {
     super('FST_JWT_SESSION_MISSING', 401, 'Authentication is required')
@@ -142,6 +145,16 @@ export class LoginNeededError extends JwtSessionError {
 
   constructor() {
     super('FST_JWT_SESSION_LOGIN_NEEDED', 401, 'The session cannot be used, and a new login is needed')
+  }
+}
+
+/**
+ * With the option `cookie`: a write by the cookie, or a login, registration or logout, from a page of another origin
+ * (CSRF). The session is neither used nor ended.
+ */
+export class CrossSiteError extends JwtSessionError {
+  constructor() {
+    super('FST_JWT_SESSION_CROSS_SITE', 403, 'The request came from a page of another origin')
   }
 }
 

@@ -26,6 +26,7 @@ import { createRoutes } from './routes/index.js'
 import { createPublicSessions, type Sessions } from './sessions.js'
 import { openStore } from './store/open-store.js'
 import { createAccessTokens } from './token/access-token.js'
+import { createTransport } from './token/transport.js'
 import { openUpstream } from './upstream/open-upstream.js'
 
 const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions) => {
@@ -45,8 +46,9 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const watched = new WatchedSessions({ feed, store, lifetimes, openRecord, log: fastify.log })
   const authentication = createAuthentication({ store, cache, accessTokens, lifetimes, openRecord })
   const errorReplies = createErrorReplies(options.clearSiteData)
-  const logIn = createLogIn({ sessions, accessTokens, errorReplies })
-  const verify = createVerify({ authentication, sessions, watched, errorReplies })
+  const transport = createTransport(options.cookie)
+  const logIn = createLogIn({ sessions, transport, accessTokens, errorReplies })
+  const verify = createVerify({ transport, authentication, sessions, watched, errorReplies })
   const verifySession = createGuard(verify)
   const verifyToken = createVerifyToken(authentication, () => store.newBudget())
 
@@ -61,8 +63,9 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   fastify.decorate(VERIFY, verify)
   fastify.addHook('onClose', async () => watched.close())
   if (options.routes.events) await watched.open()
-  const parts = { options, upstream, users, accessTokens, sessions, watched, logIn, lifetimes, errorReplies }
-  await fastify.register(createRoutes({ ...parts, verifySession }), { prefix: options.routes.prefix })
+  const shared = { options, transport, accessTokens, sessions, watched, lifetimes, errorReplies }
+  const deps = { ...shared, upstream, users, logIn, verifySession }
+  await fastify.register(createRoutes(deps), { prefix: options.routes.prefix })
 }
 
 function checkDecorators(fastify: FastifyInstance): void {
@@ -81,6 +84,7 @@ export {
   AlreadyDecoratedError,
   ClientGoneError,
   CredentialsRejectedError,
+  CrossSiteError,
   EventsFullError,
   InvalidAnswerError,
   InvalidBodyError,
@@ -125,6 +129,7 @@ export type {
   BreakerOptions,
   CacheOptions,
   ClearSiteDataDirective,
+  CookieOptions,
   EventsRouteOptions,
   HttpUpstreamOptions,
   JwtOptions,

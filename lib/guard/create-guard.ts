@@ -9,9 +9,10 @@ import { nameGuard } from './guard-hooks.js'
  * With a callback, the guard returns nothing and calls back exactly once, with the error of a rejected request. Without
  * a callback, the guard returns a promise, whose rejection is never unhandled.
  *
- * Errors: `SessionMissingError` (no bearer token), `SessionEndedError` (no session for the token), `LoginNeededError`
- * (the record is unusable for this release), `SessionNotFreshError` (the login is older than the route allows),
- * `StoreUnavailableError`, `InvalidOptionError` (invalid settings of the route).
+ * Errors: `SessionMissingError` (no token), `CrossSiteError` (a write by the cookie from a page of another origin),
+ * `SessionEndedError` (no session for the token), `LoginNeededError` (the record is unusable for this release),
+ * `SessionNotFreshError` (the login is older than the route allows), `StoreUnavailableError`, `InvalidOptionError`
+ * (invalid settings of the route).
  */
 export interface VerifySession {
   (request: AnyRequest, reply: AnyReply): Promise<void>

@@ -1,6 +1,6 @@
 import { isJwtSessionError, NotRegisteredError, SessionMissingError } from '../errors.js'
 import type { AnyReply, AnyRequest, ErrorReplies } from '../http/error-reply.js'
-import { readToken } from '../token/transport.js'
+import type { TokenTransport } from '../token/transport.js'
 import type { Authentication } from './authenticate.js'
 import { createGuard, type Verify } from './create-guard.js'
 import { createRequestSession, type RequestSessionDeps } from './request-session.js'
@@ -8,6 +8,7 @@ import { type ResolvedRouteSettings, settingsOf } from './route-settings.js'
 
 /** Dependencies of {@link createVerify}. */
 export interface GuardDeps extends RequestSessionDeps {
+  transport: Pick<TokenTransport, 'readChecked'>
   authentication: Authentication
   errorReplies: ErrorReplies
 }
@@ -16,14 +17,14 @@ export interface GuardDeps extends RequestSessionDeps {
  * Creates the verification behind the guard. The verification sends error replies, so that no error handler removes the
  * clear signal or changes the body; the rejection follows after the response.
  */
-export function createVerify({ authentication, sessions, watched, errorReplies }: GuardDeps): Verify {
+export function createVerify({ transport, authentication, sessions, watched, errorReplies }: GuardDeps): Verify {
   const deps = { sessions, watched }
 
   /** Returns a promise only to wait for the store. */
   function admit(request: AnyRequest, reply: AnyReply): Promise<void> | undefined {
     const settings = settingsOf(request)
     if (settings.isPublic) return
-    const token = readToken(request)
+    const token = transport.readChecked(request)
     if (token === null) {
       if (settings.optional) return
       throw new SessionMissingError()

@@ -27,6 +27,7 @@ const errorSchema = Type.Object({
 const ERRORS = {
   400: 'The body is malformed or does not match the schema',
   401: 'There is no live session, or the credentials were rejected',
+  403: 'The request came from a page of another origin',
   404: 'The user has no session with this id',
   409: 'The registration was rejected: the name is taken; or the user has too many sessions',
   413: 'The body is larger than 16 KB',

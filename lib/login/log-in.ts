@@ -7,7 +7,7 @@ import { splitSessionId, userTag } from '../model/session-id.js'
 import type { EndReason } from '../store/session-store.js'
 import type { AccessTokens } from '../token/access-token.js'
 import { findTokenSession } from '../token/find-token-session.js'
-import { writeToken } from '../token/transport.js'
+import type { TokenFields, TokenTransport } from '../token/transport.js'
 import type { CreatedSession, LoginDetails } from './open-session.js'
 
 /** Options of `app.sessions.login()`. */
@@ -21,11 +21,11 @@ export interface LogInOptions {
   ttlSeconds?: number | undefined
 }
 
-/** The body of the reply to a login. */
-export interface LogInAnswer {
-  /** The signed token of the new session. */
-  access_token: string
-  token_type: 'Bearer'
+/**
+ * The body of the reply to a login: with the signed token in `access_token`; or with `token_type: 'Cookie'`, and the
+ * token in a `Set-Cookie` header of the reply.
+ */
+export type LogInAnswer = TokenFields & {
   /** Seconds until the absolute expiry. */
   expires_in: number
   /** The fields of `userSchema`. */
@@ -55,6 +55,7 @@ interface LogInSessions {
 /** Dependencies of {@link createLogIn}. */
 export interface LogInDeps {
   sessions: LogInSessions
+  transport: TokenTransport
   accessTokens: Pick<AccessTokens, 'findSession'>
   errorReplies: ErrorReplies
 }
@@ -70,7 +71,7 @@ interface NamedSession {
  * Creates the function behind the login route and `app.sessions.login()`. A login ends the session of the request's
  * token (session fixation, OWASP ASVS 7.2.4). The new session is revoked when the reply does not reach the client.
  */
-export function createLogIn({ sessions, accessTokens, errorReplies }: LogInDeps): LogIn {
+export function createLogIn({ sessions, transport, accessTokens, errorReplies }: LogInDeps): LogIn {
   /** Never rejects: without an acknowledgment of the store in time, the end is retried after the login. */
   async function endOtherUsers({ id, expiresAt }: NamedSession, budget: TimeBudget): Promise<void> {
     try {
@@ -81,16 +82,18 @@ export function createLogIn({ sessions, accessTokens, errorReplies }: LogInDeps)
   }
 
   return async (request, reply, { user, data, ttlSeconds, watch = watchReply(reply) }) => {
+    transport.checkLogin(request)
     if (watch.isGone) throw new ClientGoneError()
     const budget = sessions.newBudget()
     const { startedAt } = watch
-    const previous = findTokenSession(request, accessTokens)
+    const previous = findTokenSession(request, { transport, accessTokens })
     const sameUsers = previous !== null && isSameUser(previous.id, user.id) ? previous : null
     const otherUsers = sameUsers === null ? previous : null
     const inherited = sameUsers && data === undefined ? await sessions.find(sameUsers.id, budget) : null
     const { token, session } = await sessions.create(user, {
       ip: request.ip,
       userAgent: request.headers['user-agent'],
+      maxTokenLength: transport.maxTokenLengthFor(request),
       ...{ data, inheritedData: inherited?.data, ttlSeconds, replaces: sameUsers?.id ?? null, startedAt, budget }
     })
     const { id, expiresAt, createdAt } = session
@@ -106,7 +109,8 @@ export function createLogIn({ sessions, accessTokens, errorReplies }: LogInDeps)
     exposeDate(reply)
     // The new user of a shared browser must not find the data of the previous user.
     if (otherUsers !== null) errorReplies.setClearSiteData(request, reply)
-    return { ...writeToken(token), expires_in: (expiresAt - createdAt) / 1_000, user: session.user }
+    const expiresIn = (expiresAt - createdAt) / 1_000
+    return { ...transport.write(request, reply, { token, expiresIn }), expires_in: expiresIn, user: session.user }
   }
 }
 

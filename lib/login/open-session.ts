@@ -1,9 +1,11 @@
 import {
   CredentialsRejectedError,
+  InvalidClaimsError,
   InvalidOptionError,
   SessionLimitReachedError,
   StoreUnavailableError
 } from '../errors.js'
+import { PlainCause } from '../internal/redact-error.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Lifetimes } from '../model/lifetime.js'
 import type { OpenRecord } from '../model/open-record.js'
@@ -39,6 +41,8 @@ export interface LoginDetails extends SessionDetails {
   inheritedData?: SessionData | undefined
   /** The id of the user's session that ends in the same step; null: none. Default: null. */
   replaces?: string | null
+  /** Maximum length of the token, in characters. Default: no maximum of the login. */
+  maxTokenLength?: number
   /** `performance.now()` at the start of the request. A `revokeAll()` since then rejects the login. Default: now. */
   startedAt?: number
   /** Time for the store. Default: a new budget of `storeTimeoutMs`. */
@@ -121,6 +125,7 @@ export function createOpenSession(deps: OpenSessionDeps) {
   return async (user: User, details: LoginDetails = {}): Promise<CreatedSession> => {
     const session = newSession(user, details)
     const token = accessTokens.sign(session)
+    checkLength(token, details.maxTokenLength)
     await open(session, details, details.budget ?? store.newBudget())
     return { token, session }
   }
@@ -150,6 +155,12 @@ function checkTtl(ttlSeconds: unknown, max: number): number {
   if (ttlSeconds === undefined) return max
   if (Number.isInteger(ttlSeconds) && Number(ttlSeconds) >= 1 && Number(ttlSeconds) <= max) return Number(ttlSeconds)
   throw new InvalidOptionError('ttlSeconds', `must be an integer from 1 to ${max}, which is \`session.ttlSeconds\``)
+}
+
+/** @throws {InvalidClaimsError} */
+function checkLength(token: string, maxLength = Number.POSITIVE_INFINITY): void {
+  if (token.length <= maxLength) return
+  throw new InvalidClaimsError(new PlainCause('The token is too long for a cookie'))
 }
 
 function truncate(text: unknown, maxLength: number): string | null {

@@ -70,9 +70,17 @@ export interface JwtSessionOptions {
   breaker?: { store?: BreakerOptions | undefined; upstream?: BreakerOptions | undefined } | undefined
   /**
    * The directives of `Clear-Site-Data` when a session has ended: the browser deletes the data of the plugin's origin.
-   * False: no such header. `Session-Ended` is always sent. Default `['storage']`.
+   * False: no such header. `Session-Ended` is always sent. With `cookie`, `'cookies'` and `'*'` fail `register()`.
+   * Default `['storage']`.
    */
   clearSiteData?: readonly ClearSiteDataDirective[] | false | undefined
+  /**
+   * Whether a login sets an HttpOnly cookie, which guarded routes read when a request has no bearer token. Writes by the
+   * cookie from a page of another origin are refused with 403 `FST_JWT_SESSION_CROSS_SITE`; a login, a registration and
+   * a logout need a header of the page's origin too. `{}` takes the defaults. Clients that send `Session-Transport:
+   * bearer` get a bearer token. Default false.
+   */
+  cookie?: CookieOptions | false | undefined
   /**
    * Whether this process caches verified sessions, so that most requests do not wait for Redis. Redis invalidates the
    * entries by client-side tracking. Where Redis has no tracking (before 6.0, or by an ACL), the plugin warns once with
@@ -110,6 +118,27 @@ export interface CacheOptions {
    * 100 to 2 147 483 647. Default 1 000.
    */
   maxStaleMs?: number | undefined
+}
+
+/** The cookie with the token: always `Path=/; Secure; HttpOnly`. */
+export interface CookieOptions {
+  /**
+   * The name, which begins with `__Host-`: browsers accept such a cookie only over HTTPS or on localhost, and from no
+   * other host. Default `__Host-Http-session`, which scripts cannot set either.
+   */
+  name?: string | undefined
+  /** `SameSite`: with `'strict'` the cookie is not sent when a user follows a link of another site. Default `'lax'`. */
+  sameSite?: 'lax' | 'strict' | undefined
+  /**
+   * Whether the cookie has a `Max-Age`, the time to the absolute expiry of the session. False: the browser deletes the
+   * cookie when it is closed. Default true.
+   */
+  persistent?: boolean | undefined
+  /**
+   * Origins whose pages may write too, such as `https://www.example.com`. Only origins of the same site make sense:
+   * browsers send the cookie with no write of another site. Default `[]`.
+   */
+  origins?: readonly string[] | undefined
 }
 
 /** A directive of the `Clear-Site-Data` header, without its quotes. */

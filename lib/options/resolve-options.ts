@@ -15,6 +15,7 @@ import {
 } from './checks.js'
 import type { JwtSessionOptions } from './options.js'
 import { type ResolvedBreakers, resolveBreakers } from './resolve-breaker.js'
+import { type ResolvedCookie, resolveCookie } from './resolve-cookie.js'
 import { resolveRedis } from './resolve-redis.js'
 import { type ResolvedRoutes, resolveRoutes } from './resolve-routes.js'
 import { resolveSecrets } from './resolve-secrets.js'
@@ -44,6 +45,8 @@ export interface ResolvedOptions {
   routes: ResolvedRoutes
   /** The value of `Clear-Site-Data`; null: no such header. */
   clearSiteData: string | null
+  /** Null: only bearer tokens. */
+  cookie: ResolvedCookie | null
   /** Null: no cache. */
   cache: ResolvedCache | null
 }
@@ -84,7 +87,8 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
     userSchema: resolveUserSchema(options.userSchema),
     session: resolveSession(options.session),
     routes: resolveRoutes(options, upstream?.kind === 'http' || upstream?.client.register !== undefined),
-    clearSiteData: resolveClearSiteData(options.clearSiteData),
+    clearSiteData: resolveClearSiteData(options),
+    cookie: resolveCookie(options.cookie),
     cache: resolveCache(options)
   }
 }
@@ -102,6 +106,7 @@ const OPTIONS: (keyof JwtSessionOptions | 'logLevel' | 'logSerializers')[] = [
   'minReplicas',
   'breaker',
   'clearSiteData',
+  'cookie',
   'cache',
   'prefix',
   // Fastify's own options of register(), which the plugin receives too.
@@ -149,13 +154,20 @@ function resolveUpstream({ upstream, routes }: JwtSessionOptions): UpstreamChoic
   return { kind: 'http', options: resolveHttpUpstream(upstream) }
 }
 
-function resolveClearSiteData(directives: JwtSessionOptions['clearSiteData'] = ['storage']): string | null {
+function resolveClearSiteData({ clearSiteData: directives = ['storage'], cookie }: JwtSessionOptions): string | null {
   if (directives === false) return null
   if (!Array.isArray(directives) || directives.length === 0 || !directives.every((name) => DIRECTIVES.includes(name))) {
     throw new InvalidOptionError('clearSiteData', `must be false or an array of ${DIRECTIVES.join(', ')}`)
   }
+  if (cookie && directives.some((name) => name === 'cookies' || name === '*')) {
+    throw new InvalidOptionError('clearSiteData', CLEARED_COOKIE)
+  }
   return directives.map((name) => `"${name}"`).join(', ')
 }
+
+const CLEARED_COOKIE =
+  'must not have `cookies` or `*` with `cookie`: a late answer about an old session would delete the cookie of a ' +
+  'new session'
 
 const DIRECTIVES = ['cache', 'clientHints', 'cookies', 'executionContexts', 'storage', '*']
 

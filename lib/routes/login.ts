@@ -5,23 +5,21 @@ import { replyOnce, watchFromStart } from '../http/client-presence.js'
 import { errorResponses } from '../http/schemas.js'
 import { PlainCause } from '../internal/redact-error.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
-import { tokenAnswerSchema } from '../token/transport.js'
+import { checkOrigin, crossSiteStatus } from './check-origin.js'
 import type { RouteDeps } from './route-deps.js'
 
 /** `POST /user/login`: sends the credentials to the upstream and opens a session. */
 export function mountLogin(scope: FastifyInstance, { path, config, schema }: BodyRoute, deps: RouteDeps): void {
-  const { options, upstream, users, logIn } = deps
-  const ok = Type.Object(
-    {
-      ...tokenAnswerSchema,
-      expires_in: Type.Integer({ description: 'Seconds until the absolute expiry' }),
-      user: options.userSchema
-    },
-    { description: 'The session is open' }
-  )
-  const response = { 200: ok, ...errorResponses(400, 401, 409, 413, 415, 429, 502, 503, 504) }
+  const { options, upstream, users, logIn, transport } = deps
+  const ok = transport.answerSchema({
+    expires_in: Type.Integer({ description: 'Seconds until the absolute expiry' }),
+    user: options.userSchema
+  })
+  const errors = errorResponses(400, 401, ...crossSiteStatus(options), 409, 413, 415, 429, 502, 503, 504)
+  const response = { 200: ok, ...errors }
 
-  const route = { config, onRequest: watchFromStart, schema: { summary: 'Log in', body: schema, response } }
+  const onRequest = [watchFromStart, checkOrigin(transport)]
+  const route = { config, onRequest, schema: { summary: 'Log in', body: schema, response } }
   scope.post(path, route, (request, reply) =>
     replyOnce(reply, async (watch) => {
       const { headers, ip, body } = request

@@ -8,12 +8,14 @@ import type { Route } from '../options/resolve-routes.js'
 import type { StoredSession } from '../store/session-store.js'
 import { findTokenSession } from '../token/find-token-session.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
+import { checkOrigin, crossSiteStatus } from './check-origin.js'
 import type { RouteDeps } from './route-deps.js'
 
 /** `POST /user/logout`: ends the session of the request's token. Without a session the response is 204 too. */
 export function mountLogout(scope: FastifyInstance, { path, config }: Route, deps: RouteDeps): void {
-  const { upstream, users, accessTokens, sessions, errorReplies } = deps
-  const response = { 204: Type.Null({ description: 'The session has ended' }), ...errorResponses(503) }
+  const { options, upstream, users, transport, accessTokens, sessions, errorReplies } = deps
+  const ended = Type.Null({ description: 'The session has ended' })
+  const response = { 204: ended, ...errorResponses(...crossSiteStatus(options), 503) }
 
   /** Notifies also after a disconnect: a page often navigates away right after the logout. */
   async function notifyUpstream({ headers, ip, log }: FastifyRequest, { id, record }: StoredSession): Promise<void> {
@@ -28,11 +30,12 @@ export function mountLogout(scope: FastifyInstance, { path, config }: Route, dep
     }
   }
 
-  const route = { config, schema: { summary: 'Log out', response } }
+  const route = { config, onRequest: checkOrigin(transport), schema: { summary: 'Log out', response } }
   scope.post(path, route, async (request, reply) => {
-    const session = findTokenSession(request, accessTokens)
+    const session = findTokenSession(request, { transport, accessTokens })
     const ended = session && (await sessions.end(session.id, 'logged_out'))
     if (ended !== null && upstream?.logout !== undefined) await notifyUpstream(request, ended)
+    transport.clear(reply)
     errorReplies.setClearSignal(request, reply, 'logged_out')
     reply.code(204)
   })

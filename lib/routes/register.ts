@@ -3,6 +3,7 @@ import { type TObject, type TSchema, Type } from 'typebox'
 import { replyOnce, watchFromStart } from '../http/client-presence.js'
 import { errorResponses } from '../http/schemas.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
+import { checkOrigin, crossSiteStatus } from './check-origin.js'
 import type { RouteDeps } from './route-deps.js'
 
 /**
@@ -13,12 +14,14 @@ import type { RouteDeps } from './route-deps.js'
 export function mountRegister(
   scope: FastifyInstance,
   { path, config, schema }: BodyRoute,
-  { options: { userSchema }, upstream, users }: RouteDeps
+  { options, upstream, users, transport }: RouteDeps
 ): void {
-  const created = Type.Object({ user: partialSchemaOf(userSchema) }, { description: 'The user exists now' })
-  const response = { 201: created, ...errorResponses(400, 409, 413, 415, 422, 429, 502, 503, 504) }
+  const created = Type.Object({ user: partialSchemaOf(options.userSchema) }, { description: 'The user exists now' })
+  const errors = errorResponses(400, ...crossSiteStatus(options), 409, 413, 415, 422, 429, 502, 503, 504)
+  const response = { 201: created, ...errors }
 
-  const route = { config, onRequest: watchFromStart, schema: { summary: 'Register', body: schema, response } }
+  const onRequest = [watchFromStart, checkOrigin(transport)]
+  const route = { config, onRequest, schema: { summary: 'Register', body: schema, response } }
   scope.post(path, route, (request, reply) =>
     replyOnce(reply, async (presence) => {
       const { headers, ip, body } = request

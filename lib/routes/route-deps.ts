@@ -7,6 +7,7 @@ import type { Lifetimes } from '../model/lifetime.js'
 import type { UserParser } from '../model/user.js'
 import type { ResolvedOptions } from '../options/resolve-options.js'
 import type { AccessTokens } from '../token/access-token.js'
+import type { TokenTransport } from '../token/transport.js'
 import type { GuardedUpstream } from '../upstream/guarded-upstream.js'
 
 /** Dependencies of the routes. */
@@ -16,6 +17,7 @@ export interface RouteDeps {
   upstream: GuardedUpstream | null
   users: UserParser
   accessTokens: AccessTokens
+  transport: TokenTransport
   sessions: InternalSessions
   watched: WatchedSessions
   logIn: LogIn

@@ -5,6 +5,7 @@ import { budgetOf } from '../guard/request-session.js'
 import { errorResponses, nullable, timeSchema, toIsoTime } from '../http/schemas.js'
 import type { Session } from '../model/session.js'
 import type { Route } from '../options/resolve-routes.js'
+import { crossSiteStatus } from './check-origin.js'
 import type { RouteDeps } from './route-deps.js'
 
 const sessionSchema = Type.Object({
@@ -50,7 +51,7 @@ function toBody({ id, createdAt, lastSeenAt, expiresAt, ip, userAgent }: Session
 function mountEndOthers(scope: FastifyInstance, { path, config }: Route, deps: RouteDeps): void {
   const { options, sessions, verifySession } = deps
   const ended = Type.Null({ description: 'The other sessions have ended' })
-  const response = { 204: ended, ...errorResponses(401, 503) }
+  const response = { 204: ended, ...errorResponses(401, ...crossSiteStatus(options), 503) }
   const schema = { summary: 'End my other sessions', response, ...options.routes.security }
 
   scope.delete(path, { schema, config, preHandler: verifySession }, async ({ session: current }, reply) => {
@@ -65,7 +66,7 @@ function mountEndOne(scope: FastifyInstance, { path, config }: Route, deps: Rout
   const schema = {
     summary: 'End one of my sessions',
     params: Type.Object({ id: Type.String() }),
-    response: { 204: ended, ...errorResponses(401, 404, 503) },
+    response: { 204: ended, ...errorResponses(401, ...crossSiteStatus(options), 404, 503) },
     ...options.routes.security
   }
 

@@ -32,7 +32,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   'errors.ts': ['errors', 'internal'],
   model: BASE,
   http: BASE,
-  token: STORES,
+  token: [...STORES, 'http'],
   upstream: [...STORES, 'http'],
   'store/redis': [...STORES, 'store'],
   cache: [...STORES, 'store'],

@@ -134,7 +134,10 @@ t.test('the defaults in the manual of the options are those of the code, and REA
   const resolved = resolveOptions({ jwt: { secret: SECRET }, upstream, cache: true, routes: { events: {} } })
   const { session, breaker } = resolved
   const http: object = resolved.upstream !== null && 'options' in resolved.upstream ? resolved.upstream.options : {}
-  const defaults = { ...resolved, ...http, ...resolved.cache, ...resolved.routes.events, ...breaker.store } as Record<string, unknown>
+  const defaults = { ...resolved, ...http, ...resolved.cache, ...resolved.routes.events, ...breaker.store } as Record<
+    string,
+    unknown
+  >
   Object.assign(defaults, session, { maxPerUser: session.limit.max })
   const rows = rowsOf(optionsManual, 'option').filter(([, , byDefault = '']) => /^\d/.test(byDefault))
   t.ok(rows.length >= 11, `${rows.length} numbers`)

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { readToken } from '../../lib/token/transport.js'
+import { readBearer } from '../../lib/token/bearer.js'
 import { createApp, logout } from '../fixtures/app.js'
 import { listen } from '../fixtures/listen.js'
 import { connectRedis } from '../fixtures/redis/start-redis.js'
@@ -26,7 +26,7 @@ t.test('a token is stored without the spaces that a client has put in front of t
   const grown = await heapOf(() => {
     for (let index = 0; index < 1_000; index++) {
       const authorization = Buffer.from(`Bearer ${PADDING}a-long-token-${index}`).toString('latin1')
-      stored.push(readToken({ headers: { authorization } }))
+      stored.push(readBearer({ headers: { authorization } }))
     }
   })
   t.equal(stored[999], 'a-long-token-999')
