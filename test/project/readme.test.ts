@@ -115,7 +115,9 @@ t.test('a guard that is not there yet guards nothing, as README says', async (t)
 })
 
 t.test('the manual of the options names every option and no other option', async (t) => {
-  const files = ['options', 'upstream-options'].map((name) => readFile(`lib/options/${name}.ts`, 'utf8'))
+  const files = ['options', 'route-options', 'upstream-options'].map((name) =>
+    readFile(`lib/options/${name}.ts`, 'utf8')
+  )
   const source = (await Promise.all(files)).join('')
   const options = [...source.matchAll(/^ {2,}(\w+)\??:/gm)].map(([, name]) => name)
   const cells = rowsOf(optionsManual, 'option').map(([cell = '']) => cell)
