@@ -12,7 +12,7 @@ export interface AppFigures {
   httpSockets: number
 }
 
-const options: Pick<JwtSessionOptions, 'redis' | 'upstream' | 'cache'> = JSON.parse(process.argv[2] ?? '')
+const options: Pick<JwtSessionOptions, 'redis' | 'upstream' | 'cache' | 'routes'> = JSON.parse(process.argv[2] ?? '')
 const app = Fastify()
 await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, ...options })
 app.get('/me', { preHandler: app.verifySession }, async (request) => request.session.user)

@@ -11,7 +11,7 @@ export interface MeasuredApp {
   figures(): Promise<AppFigures>
 }
 
-type Options = Pick<JwtSessionOptions, 'upstream' | 'cache'> & { redis: { url: string } }
+type Options = Pick<JwtSessionOptions, 'upstream' | 'cache' | 'routes'> & { redis: { url: string } }
 
 export async function startMeasuredApp(t: Teardown, options: Options): Promise<MeasuredApp> {
   const file = fileURLToPath(new URL('app-process.ts', import.meta.url))
