@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
+import { WebSocket } from 'undici'
 import { startCluster } from '../fixtures/redis/start-cluster.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
 import { startSentinel } from '../fixtures/redis/start-sentinel.js'
@@ -145,6 +146,37 @@ t.test('examples/own-upstream.ts', async (t) => {
   t.equal((await post(`${url}/user/register`, credentials)).status, 409)
   t.equal((await post(`${url}/user/register`, { ...credentials, password: 'short' })).status, 422)
   await assertSession(t, url, credentials)
+})
+
+t.test('examples/websocket.ts', async (t) => {
+  const url = await start(t, 'websocket.js')
+  const { token, send } = await logIn(url, { username: 'ada', password: 'x' })
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/chat`, ['bearer', token])
+  t.teardown(() => socket.close())
+  await once(socket, 'open')
+  const answered = once(socket, 'message')
+  socket.send('hello')
+  t.equal((await answered)[0].data, 'ada: hello')
+  const closed = once(socket, 'close')
+  await send('POST', '/user/logout')
+  t.equal((await closed)[0].code, 4401)
+  const refused = new WebSocket(`${url.replace('http', 'ws')}/chat`, ['bearer', token])
+  await once(refused, 'error')
+})
+
+t.test('examples/sse.ts', async (t) => {
+  const url = await start(t, 'sse.js')
+  t.equal((await fetch(`${url}/prices`)).status, 401)
+  const { send } = await logIn(url, { username: 'ada', password: 'x' })
+  const prices = await send('GET', '/prices')
+  t.equal(prices.headers.get('content-type'), 'text/event-stream')
+  let received = ''
+  for await (const chunk of prices.body ?? []) {
+    if (received === '') await send('POST', '/user/logout')
+    received += Buffer.from(chunk)
+  }
+  t.match(received, /^data: \d+\n\n/)
+  t.match(received, /event: ended\ndata: logged_out\n\n$/)
 })
 
 t.test('the demo', async (t) => {

@@ -37,6 +37,8 @@ t.test('a WebSocket', async (t) => {
   const { app } = await runRecipe(t, 'WebSocket')
   const token = await logIn(app)
   const url = `${await app.listen({ host: '127.0.0.1', port: 0 })}/chat`.replace('http', 'ws')
+  // A client keeps the connection of a refused upgrade open, and close() would wait.
+  t.teardown(() => app.server.closeAllConnections())
 
   /** Asks for a socket. Its next event with this name is waited for from the call on. */
   function open(t: Test, options: ConstructorParameters<typeof WebSocket>[1]) {
@@ -63,12 +65,11 @@ t.test('a WebSocket', async (t) => {
     for (const protocols of [[], ['bearer'], ['bearer', 'x'], ['chat', token]]) await open(t, protocols).next('error')
   })
 
-  await t.test('closes at the first message after its session has ended', async (t) => {
-    const { socket, next } = open(t, ['bearer', token])
+  await t.test('closes when its session ends, although nothing is sent', async (t) => {
+    const { next } = open(t, ['bearer', token])
     await next('open')
-    await app.sessions.revokeAll('ada')
     const closed = next('close')
-    socket.send('hello')
+    await app.sessions.revokeAll('ada')
     t.equal((await closed).code, 4401)
   })
 })
