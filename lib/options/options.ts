@@ -4,6 +4,7 @@ import type { RedisClient } from '../store/redis/client.js'
 import type { RedisOptions } from '../store/redis/open-client.js'
 import type { SessionStore } from '../store/session-store.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
+import type { CookieOptions } from './cookie-options.js'
 import type { RoutesOptions } from './route-options.js'
 import type { HttpUpstreamOptions } from './upstream-options.js'
 
@@ -14,7 +15,7 @@ export type {
   RoutesOptions,
   SecurityRequirement
 } from './route-options.js'
-export type { HttpUpstreamOptions, RedisOptions }
+export type { CookieOptions, HttpUpstreamOptions, RedisOptions }
 
 /**
  * The options of the plugin. A wrong, unknown or contradictory option fails `register()` with
@@ -125,27 +126,6 @@ export interface CacheOptions {
    * 100 to 2 147 483 647. Default 1 000.
    */
   maxStaleMs?: number | undefined
-}
-
-/** The cookie with the token: always `Path=/; Secure; HttpOnly`. */
-export interface CookieOptions {
-  /**
-   * The name, which begins with `__Host-`: browsers accept such a cookie only over HTTPS or on localhost, and from no
-   * other host. Default `__Host-Http-session`, which scripts cannot set either.
-   */
-  name?: string | undefined
-  /** `SameSite`: with `'strict'` the cookie is not sent when a user follows a link of another site. Default `'lax'`. */
-  sameSite?: 'lax' | 'strict' | undefined
-  /**
-   * Whether the cookie has a `Max-Age`, the time to the absolute expiry of the session. False: the browser deletes the
-   * cookie when it is closed. Default true.
-   */
-  persistent?: boolean | undefined
-  /**
-   * Origins whose pages may write too, such as `https://www.example.com`. Only origins of the same site make sense:
-   * browsers send the cookie with no write of another site. Default `[]`.
-   */
-  origins?: readonly string[] | undefined
 }
 
 /** A directive of the `Clear-Site-Data` header, without its quotes. */

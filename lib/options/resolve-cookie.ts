@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors.js'
 import { checkBoolean, checkFields } from './checks.js'
-import type { CookieOptions } from './options.js'
+import type { CookieOptions } from './cookie-options.js'
 
 /** The options of the cookie with every default. */
 export type ResolvedCookie = { readonly [Name in keyof CookieOptions]-?: Exclude<CookieOptions[Name], undefined> }

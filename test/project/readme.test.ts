@@ -115,7 +115,7 @@ t.test('a guard that is not there yet guards nothing, as README says', async (t)
 })
 
 t.test('the manual of the options names every option and no other option', async (t) => {
-  const files = ['options', 'route-options', 'upstream-options'].map((name) =>
+  const files = ['options', 'route-options', 'upstream-options', 'cookie-options'].map((name) =>
     readFile(`lib/options/${name}.ts`, 'utf8')
   )
   const source = (await Promise.all(files)).join('')

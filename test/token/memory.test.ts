@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { readBearer } from '../../lib/token/bearer.js'
+import { readCookie } from '../../lib/token/cookie.js'
 import { createApp, logout } from '../fixtures/app.js'
 import { listen } from '../fixtures/listen.js'
 import { connectRedis } from '../fixtures/redis/start-redis.js'
@@ -27,6 +28,18 @@ t.test('a token is stored without the spaces that a client has put in front of t
     for (let index = 0; index < 1_000; index++) {
       const authorization = Buffer.from(`Bearer ${PADDING}a-long-token-${index}`).toString('latin1')
       stored.push(readBearer({ headers: { authorization } }))
+    }
+  })
+  t.equal(stored[999], 'a-long-token-999')
+  t.ok(grown < 1_000 * 1_000, `${grown} bytes for 1,000 tokens`)
+})
+
+t.test('a token is stored without the other cookies of the client', async (t) => {
+  const stored: (string | null)[] = []
+  const grown = await heapOf(() => {
+    for (let index = 0; index < 1_000; index++) {
+      const header = Buffer.from(`a=${PADDING}; session=a-long-token-${index}; b=1`).toString('latin1')
+      stored.push(readCookie(header, 'session'))
     }
   })
   t.equal(stored[999], 'a-long-token-999')

@@ -76,7 +76,8 @@ const everything: JwtSessionOptions = {
   minReplicas: 1,
   breaker: { store: { failures: 1 }, upstream: { probeAfterMs: 5, maxInFlight: 9 } },
   clearSiteData: ['storage', 'cache'],
-  cache: { maxEntries: 5, maxStaleMs: 100 }
+  cache: { maxEntries: 5, maxStaleMs: 100 },
+  cookie: { name: '__Host-id', sameSite: 'strict', persistent: false, origins: ['https://www.example.com'] }
 }
 
 const redis = new Redis({ lazyConnect: true })

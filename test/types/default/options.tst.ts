@@ -8,6 +8,7 @@ import fastifyJwtSession, {
   createMemoryStore,
   createRedisStore,
   type JwtSessionOptions,
+  type LogInAnswer,
   type RequestSession,
   type RouteOptions,
   type Session,
@@ -51,6 +52,17 @@ describe('register()', () => {
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream: { baseUrl: 5 } })
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, routes: { login: true } })
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: 'redis://127.0.0.1' })
+  })
+
+  test('takes a cookie with its attributes, or false', () => {
+    const cookie = { name: '__Host-id', sameSite: 'strict', persistent: false, origins: ['https://a.example'] } as const
+    for (const choice of [cookie, {}, false, undefined] as const) {
+      expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, cookie: choice })
+    }
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, cookie: true })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, cookie: { sameSite: 'none' } })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, cookie: { secure: false } })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, cookie: { origins: '*' } })
   })
 
   test('takes an upstream or none: which of both fits the routes is checked at run time', () => {
@@ -187,6 +199,13 @@ describe('app.sessions', () => {
     expect(revokeAll).type.toBeCallableWith('ada', {})
     expect(revokeAll).type.toBeCallableWith('ada', { exceptId: undefined as string | undefined })
     expect(isReady()).type.toBe<Promise<boolean>>()
+  })
+
+  test('answers a login with a token, or with a cookie', async () => {
+    const answer = {} as LogInAnswer
+    expect(answer.token_type).type.toBe<'Bearer' | 'Cookie'>()
+    expect(answer).type.not.toHaveProperty('access_token')
+    if (answer.token_type === 'Bearer') expect(answer.access_token).type.toBe<string>()
   })
 
   test('takes an id of a user where it asks for a user, and never a number', () => {
