@@ -143,3 +143,17 @@ t.test('an update in the handler of a cached session reaches the store', async (
   t.strictSame(answer.json(), { count: 1 })
   t.strictSame((await app.sessions.find(session.id))?.data, { count: 1 })
 })
+
+t.test('a token that leaves the middle of the order of use does not disturb the order', async (t) => {
+  const cache = new SessionCache<string>(3, isCurrent)
+  const names = ['a', 'b', 'c', 'd', 'e', 'f']
+  const load = (name: string) => cache.load(`token ${name}`, `user ${name}`, read(name))
+  for (const name of ['a', 'b', 'c']) await load(name)
+  cache.forget('user b')
+  for (const name of ['d', 'e', 'f']) await load(name)
+  t.strictSame(
+    names.filter((name) => cache.get(`token ${name}`) === name),
+    ['d', 'e', 'f']
+  )
+  t.strictSame(cache.size, { users: 3, tokens: 3 })
+})
