@@ -45,3 +45,19 @@ t.test('a key without tasks takes no memory, whatever became of its tasks', asyn
   await Promise.allSettled([...running, queue.run('failed', fails), queue.run('thrown', throws)])
   t.equal(queue.size, 0)
 })
+
+t.test('a task that is added while the second task of a key runs waits for the second task', async (t) => {
+  const queue = new KeyedQueue()
+  const log: string[] = []
+  const [first, second, third] = ['first', 'second', 'third'].map((name) => createTask(log, name))
+  const add = (task = first) => queue.run('a', async () => task?.run())
+  const results = [add(first), add(second)]
+  first?.settle()
+  await results[0]
+  results.push(add(third))
+  t.strictSame(log, ['first', 'second'])
+  second?.settle()
+  await results[1]
+  third?.settle()
+  t.equal(await results[2], 'third')
+})
