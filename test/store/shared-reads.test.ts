@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createRedisStore } from '../../lib/index.js'
+import { createRedisStore, type RedisClient } from '../../lib/index.js'
 import { createApp, withToken } from '../fixtures/app.js'
 import { readCounter } from '../fixtures/count-reads.js'
 import { RedisProcess } from '../fixtures/redis/redis-process.js'
@@ -57,4 +57,27 @@ t.test('of reads that were sent together none is left without a result when Redi
   client.disconnect()
   const failed = await Promise.allSettled(ids.map((id) => store.find(id)))
   t.strictSame(new Set(failed.map(({ status }) => status)), new Set(['rejected']))
+})
+
+t.test('the first read of a turn is sent at once, and the others in commands of at most 100 reads', async (t) => {
+  const redis = await startRedis(t)
+  const client = redis.client()
+  const sent: number[] = []
+  const mget: RedisClient['mget'] = (...keys) => {
+    sent.push(keys.length / 2)
+    return client.mget(...keys)
+  }
+  const store = createRedisStore({
+    mget,
+    evalsha: (...args) => client.evalsha(...args),
+    eval: (...args) => client.eval(...args)
+  })
+  const sessions = await createUser(store).openMany(2)
+  const [first, second] = await Promise.all(sessions.map(({ id }) => store.find(id)))
+  t.strictSame([first, second], recordsOf(sessions), 'a single read after the first has a result too')
+  t.strictSame(sent.splice(0), [1, 1])
+  const found = Array.from({ length: 250 }, () => store.find(sessions[0]?.id ?? ''))
+  t.strictSame(sent, [1, 100, 100], 'before the turn has ended')
+  t.strictSame(new Set((await Promise.all(found)).map((each) => JSON.stringify(each))).size, 1)
+  t.strictSame(sent, [1, 100, 100, 49])
 })
