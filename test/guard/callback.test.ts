@@ -135,15 +135,10 @@ t.test('in a handler that calls the guard by hand, and in @fastify/auth, nothing
 })
 
 t.test('a guard that is called and not awaited ends neither the process nor the app', async (t) => {
-  const { app, visit } = await createHost(t, (app) => {
+  const { visit } = await createHost(t, (app) => {
     app.post('/once', async (request, reply) => {
       app.verifySession(request, reply)
       return 'the handler answers too'
-    })
-    app.post('/twice', async (request, reply) => {
-      app.verifySession(request, reply)
-      app.verifySession(request, reply)
-      return reply
     })
     const unawaited = async (request: FastifyRequest, reply: FastifyReply) => {
       app.verifySession(request, reply)
@@ -151,9 +146,20 @@ t.test('a guard that is called and not awaited ends neither the process nor the 
     app.post('/hook', { preHandler: unawaited }, async () => 'secret')
   })
   for (const path of ['/once', '/hook']) t.equal((await visit(path)).length, 5)
+})
+
+t.test('two concurrent calls of the guard send one error reply', async (t) => {
+  const { app, warnings } = await createHost(t, (app) => {
+    app.post('/twice', async (request, reply) => {
+      app.verifySession(request, reply)
+      app.verifySession(request, reply)
+      return reply
+    })
+  })
   for (const request of [{}, withToken('garbage', {})]) {
     t.equal((await app.inject({ ...request, method: 'POST', url: '/twice' })).statusCode, 401)
   }
+  t.strictSame(warnings, [])
 })
 
 t.test('with a callback the guard returns nothing and calls the callback once', async (t) => {
