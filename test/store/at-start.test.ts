@@ -1,8 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import underPressure from '@fastify/under-pressure'
 import { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions } from '../../lib/index.js'
-import { waitUntilReady } from '../../lib/store/wait-until-ready.js'
+import { longestWaitMs, waitUntilReady } from '../../lib/store/wait-until-ready.js'
 import { createApp, SECRET, withToken } from '../fixtures/app.js'
 import { closedAtTeardown, startRedis } from '../fixtures/redis/start-redis.js'
 import { until } from '../fixtures/until.js'
@@ -153,8 +154,25 @@ t.test('a Redis that evicts is warned of, where it says so', async (t) => {
 })
 
 t.test('a store that rejects with nothing is not ready', async (t) => {
-  const attempt = () => Promise.reject()
-  await t.rejects(waitUntilReady({ attempt, patienceMs: 10, isRequired: true, client: {} }), {
-    code: 'FST_JWT_SESSION_STORE_UNAVAILABLE'
-  })
+  for (const nothing of [undefined, null]) {
+    const attempt = () => Promise.reject(nothing)
+    await t.rejects(waitUntilReady({ attempt, patienceMs: 10, isRequired: true, client: {} }), {
+      code: 'FST_JWT_SESSION_STORE_UNAVAILABLE'
+    })
+  }
+})
+
+t.test('a store that is slow has the whole time of the start for its reply', async (t) => {
+  let attempts = 0
+  const attempt = async () => {
+    attempts++
+    await delay(200)
+  }
+  await waitUntilReady({ attempt, patienceMs: 60_000, isRequired: true, client: {} })
+  t.equal(attempts, 1)
+})
+
+t.test('a start waits 5 s for the store, and less with a short timeout of plugins', async (t) => {
+  const waits = [0, 10_000, 2_000].map((pluginTimeout) => longestWaitMs(createWatchedFastify(t, { pluginTimeout })))
+  t.strictSame(waits, [5_000, 5_000, 1_000])
 })
