@@ -345,3 +345,15 @@ t.test('everything rejects when Redis cannot be reached', async (t) => {
   await t.rejects(store.endAll(tag, 'revoked', null))
   await t.rejects(store.list(tag))
 })
+
+t.test('only a record of an earlier generation than the head has been revoked', async (t) => {
+  const { tag, openMany } = createUser(store)
+  const [{ id }] = (await openMany(2)) as [StoredSession, StoredSession]
+  await store.endAll(tag, 'revoked', null)
+  const found = async (generation: string) => {
+    await client.set(keyOf(id), `${generation} r x`, 'PX', HOUR_MS)
+    return store.find(id)
+  }
+  t.strictSame(await found('00000000'), { ended: 'revoked' })
+  t.strictSame(await found('zzzzzzzz'), null, 'the head was lost, and made again by a later login')
+})
