@@ -3,28 +3,21 @@ import { commandSettings } from './command-settings.js'
 import { keepConnecting } from './keep-connecting.js'
 import { pauseBefore } from './reconnect-pause.js'
 
-/** Settings of the new connection. */
-export interface DuplicateOptions {
-  /** Milliseconds that a command may take. */
-  timeoutMs: number
-  /** Whether a command waits while the client connects. */
-  enableOfflineQueue: boolean
-}
-
 /**
  * Opens another connection to the servers of the client, with settings for requests: no command waits longer than
- * `timeoutMs`, and ioredis never sends a command again. The caller disconnects the new client.
+ * `timeoutMs` milliseconds, and ioredis neither queues a command nor sends a command again. The caller disconnects the
+ * new client.
  */
-export function duplicateClient(client: IoRedis, options: DuplicateOptions): IoRedis {
-  const { timeoutMs, enableOfflineQueue } = options
+export function duplicateClient(client: IoRedis, timeoutMs: number): IoRedis {
+  const settings = { lazyConnect: false, enableOfflineQueue: false }
   const redisOptions = {
     ...commandSettings(timeoutMs),
     // The store reconnects both connections together when the master has become a replica.
     reconnectOnError: null
   }
   const connection = isCluster(client)
-    ? duplicateCluster(client, { lazyConnect: false, enableOfflineQueue, redisOptions })
-    : client.duplicate({ lazyConnect: false, enableOfflineQueue, ...redisOptions, retryStrategy: pauseBefore })
+    ? duplicateCluster(client, { ...settings, redisOptions })
+    : client.duplicate({ ...settings, ...redisOptions, retryStrategy: pauseBefore })
   // Commands reject with the errors. Without a listener ioredis would print the errors.
   connection.on('error', () => {})
   if (!isCluster(client)) keepConnecting(connection)

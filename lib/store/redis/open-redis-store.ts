@@ -75,7 +75,7 @@ function createStores(fastify: FastifyInstance, client: RedisClient, config: Sto
  * commands of a connection after a write.
  */
 function openWriter(fastify: FastifyInstance, client: IoRedis, timeoutMs: number): ScriptClient {
-  const writer = duplicateClient(client, { timeoutMs, enableOfflineQueue: false })
+  const writer = duplicateClient(client, timeoutMs)
   fastify.addHook('onClose', async () => writer.disconnect())
   const { evalsha, eval: evaluate, connectionNumber } = createReconnectingClient(writer)
   const leaveReplica = (error: unknown) => {

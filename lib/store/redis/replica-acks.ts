@@ -46,9 +46,7 @@ class ReplicaAcks implements ReplicatedScripts {
     // At least 1: with 0 WAIT has no timeout.
     this.#waitMs = Math.max(1, Math.floor(timeoutMs / 2))
     this.#breaker = breaker
-    // With an offline queue: the connection of the store worked a moment ago, so that this connection will be ready
-    // soon.
-    this.#client = duplicateClient(client, { timeoutMs, enableOfflineQueue: true })
+    this.#client = duplicateClient(client, timeoutMs)
     this.#connection = Connection.of(this.#client)
   }
 

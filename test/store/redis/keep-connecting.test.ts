@@ -7,7 +7,7 @@ import { until } from '../../fixtures/until.js'
 t.test('a client that is cut off while it asks the sentinels for the master connects again', async (t) => {
   const { sentinels, name } = await startSentinel(t)
   const { client } = await openClient(t, { sentinels, name })
-  const writer = duplicateClient(client, { timeoutMs: 1_000, enableOfflineQueue: false })
+  const writer = duplicateClient(client, 1_000)
   t.teardown(() => writer.disconnect())
   for (const each of [client, writer]) {
     await until(() => each.status === 'ready')
