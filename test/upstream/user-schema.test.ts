@@ -212,6 +212,11 @@ const DECLARED: Record<string, [schema: TSchema, given: unknown, kept: unknown]>
     EXTRA,
     { name: 'Ada', age: 36 }
   ],
+  'an intersection and any other field': [
+    Type.Intersect([Type.Object({ deep: named }), aged], { unevaluatedProperties: true }),
+    { deep: EXTRA, age: 36, other: EXTRA },
+    { deep: { name: 'Ada' }, age: 36, other: EXTRA }
+  ],
   'an intersection of unions': [
     Type.Intersect([Type.Union([named, Type.Null()]), Type.Union([Type.Null(), aged])]),
     EXTRA,
@@ -305,6 +310,7 @@ t.test('a default is put where a field is missing, and nowhere else', async (t) 
     'a field that is null': [role, null, null],
     'a nested field': [deep, { ...hash }, filled],
     'an object': [Type.Object({ role }, { default: {} }), undefined, { role: 'reader' }],
+    'a place that a tuple lacks': [Type.Tuple([id, role]), ['a'], null],
     'the items of an array': [Type.Array(deep), [{}, { since: 1 }], [filled, { role: 'reader', since: 1 }]],
     'a field of a closed variant': [
       Type.Union([Type.Object({ kind: Type.Literal('a'), role }, closed), Type.Null()]),
