@@ -122,6 +122,8 @@ t.test('a record that is corrupt cannot be read', async (t) => {
     'cut off': record.slice(0, -1),
     'too few times': record.slice(expiresAt.length + 1),
     'a time that is no number': record.replace(expiresAt, '-'),
+    'a lifetime that is no number': record.replace(` ${ttl} `, ' - '),
+    'a lifetime below zero': record.replace(` ${ttl} `, ' -1 '),
     'an activity before the login': record.replace(` ${seen} `, ' -1 '),
     'an expiry that is too large': record.replace(expiresAt, expiresAt.repeat(4)),
     'no array': `${expiresAt} ${ttl} ${seen} {}`,
