@@ -38,7 +38,6 @@ export class LocalDowntime {
 
   /** @param hasWritten whether the call has stored a record. A full store often ends sessions and stores no record */
   onSuccess(kind: CallKind, hasWritten: boolean): void {
-    if (!this.#isOpen) return
     if (!hasWritten && (kind !== 'read' || this.#hasWriteFailed)) return
     this.#isOpen = false
     this.#hasWriteFailed = false
