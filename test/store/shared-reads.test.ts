@@ -59,7 +59,7 @@ t.test('of reads that were sent together none is left without a result when Redi
   t.strictSame(new Set(failed.map(({ status }) => status)), new Set(['rejected']))
 })
 
-t.test('the first read of a turn is sent at once, and the others in commands of at most 100 reads', async (t) => {
+t.test('the first read of a turn is sent at once, and the others in commands of at most 500 reads', async (t) => {
   const redis = await startRedis(t)
   const client = redis.client()
   const sent: number[] = []
@@ -76,8 +76,8 @@ t.test('the first read of a turn is sent at once, and the others in commands of 
   const [first, second] = await Promise.all(sessions.map(({ id }) => store.find(id)))
   t.strictSame([first, second], recordsOf(sessions), 'a single read after the first has a result too')
   t.strictSame(sent.splice(0), [1, 1])
-  const found = Array.from({ length: 250 }, () => store.find(sessions[0]?.id ?? ''))
-  t.strictSame(sent, [1, 100, 100], 'before the turn has ended')
+  const found = Array.from({ length: 1_050 }, () => store.find(sessions[0]?.id ?? ''))
+  t.strictSame(sent, [1, 500, 500], 'before the turn has ended')
   t.strictSame(new Set((await Promise.all(found)).map((each) => JSON.stringify(each))).size, 1)
-  t.strictSame(sent, [1, 100, 100, 49])
+  t.strictSame(sent, [1, 500, 500, 49])
 })
