@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
 import { WebSocket } from 'undici'
@@ -243,7 +244,7 @@ t.test('the demo', async (t) => {
   })
 
   await t.test('names the device of a session in a few words', async (t) => {
-    const file: string = new URL('../../examples/demo/page/device-name.js', import.meta.url).href
+    const file: string = pathToFileURL('examples/demo/page/device-name.js').href
     const { deviceName } = (await import(file)) as { deviceName(userAgent: string | null): string }
     const webKit = 'AppleWebKit/537.36 (KHTML, like Gecko)'
     const cases = {
