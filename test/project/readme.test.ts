@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process'
-import { readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { promisify } from 'node:util'
 import Fastify from 'fastify'
 import t from 'tap'
 import { fastifyJwtSession, verifySession } from '../../lib/index.js'
@@ -9,72 +7,18 @@ import { resolveOptions } from '../../lib/options/resolve-options.js'
 import { SECRET } from '../fixtures/app.js'
 import { brokenLinks, manualAt, manuals, rowsOf, sectionOf } from '../fixtures/manuals.js'
 import { callFromPage } from '../fixtures/page.js'
-import { startCluster } from '../fixtures/redis/start-cluster.js'
-import { startRedis } from '../fixtures/redis/start-redis.js'
-import { startSentinel } from '../fixtures/redis/start-sentinel.js'
-import { compileSnippets, snippetsOf, withPreamble } from '../fixtures/snippets.js'
-import { unwatched } from '../fixtures/unwatched.js'
+import { snippetsOf } from '../fixtures/snippets.js'
 
-const run = promisify(execFile)
 const readme = manualAt('README.md')
 const redisManual = manualAt('lib/store/redis/README.md')
 const optionsManual = manualAt('lib/options/README.md')
 const errorsManual = manualAt('lib/http/README.md')
 const map = manualAt('lib/README.md')
 
-// A folder inside the package: there `fastify-jwt-session` is the package itself, as it was built.
-const folder = join(process.cwd(), '.tap', 'readme')
-
-const USE_STORE = `
-const opened = await app.sessions.create({ id: '1' })
-if (!(await app.sessions.find(opened.session.id))) throw new Error('It was not found')
-`
-const EPILOGUE = `
-await app.ready()
-await app.close()
-`
-
-/** In one process, which lasts until every snippet has closed what it opened. */
-const RUN_ALL = 'await Promise.all(process.argv.slice(1).map((file) => import(file)))'
-
 async function sourceOf(folder: string, extension: string): Promise<string> {
   const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith(extension))
   return (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('')
 }
-
-t.test('every snippet of every manual compiles and runs', async (t) => {
-  t.teardown(() => rm(folder, { recursive: true }))
-  const examples = await sourceOf('examples', '.ts')
-  // The recipes have tests of their own.
-  const snippets = manuals
-    .filter(({ path }) => path !== 'examples/README.md')
-    .flatMap(({ path, text }) =>
-      snippetsOf(text)
-        .filter(({ language, code }) => language === 'ts' && !examples.includes(code))
-        .map(({ code }, index) => ({ name: `${path.replace(/\W/g, '-')}-${index}`, code }))
-    )
-  t.ok(snippets.length >= 15, `${snippets.length} snippets`)
-
-  const programs = snippets.map(({ name, code }) => {
-    const program = withPreamble(code, { upstream: "{ baseUrl: 'http://127.0.0.1:1' }" })
-    return [name, `${program}${code.includes('REDIS_') ? USE_STORE : ''}${EPILOGUE}`]
-  })
-  const files = await compileSnippets(t, folder, Object.fromEntries(programs))
-  const [{ nodes }, { sentinels }, { url }] = await Promise.all([
-    startCluster(t),
-    startSentinel(t),
-    startRedis(t, { tcp: true })
-  ])
-  const env = {
-    ...process.env,
-    NEW_SECRET: 'x1'.repeat(16),
-    OLD_SECRET: 'y2'.repeat(16),
-    REDIS_URL: url,
-    REDIS_NODES: nodes.map(({ host, port }) => `redis://${host}:${port}`).join(' '),
-    REDIS_SENTINELS: sentinels.map(({ host, port }) => `${host}:${port}`).join(' ')
-  }
-  await run(...unwatched(process.execPath, '--input-type=module', '--eval', RUN_ALL, ...Object.values(files)), { env })
-})
 
 t.test('the page code of README logs out for the token in use, and for no other token', async (t) => {
   const code = snippetsOf(readme).find(({ language }) => language === 'js')?.code ?? ''

@@ -8,8 +8,12 @@ import { logIn } from '../fixtures/app.js'
 import { recipes, runRecipe, sendWith } from '../fixtures/recipes.js'
 
 t.test('every recipe of examples/README.md has a test', async (t) => {
-  const files = (await readdir('test/project')).filter((name) => /^recipes.*\.test\.ts$/.test(name))
-  const texts = await Promise.all(files.map((name) => readFile(`test/project/${name}`, 'utf8')))
+  const folders = ['test/project', 'test/long']
+  const files = await Promise.all(
+    folders.map(async (folder) => (await readdir(folder)).map((name) => `${folder}/${name}`))
+  )
+  const names = files.flat().filter((name) => /\/recipes.*\.test\.ts$/.test(name))
+  const texts = await Promise.all(names.map((name) => readFile(name, 'utf8')))
   const untested = recipes.filter(({ heading }) => !texts.some((text) => text.includes(`'${heading}'`)))
   t.strictSame(untested, [])
   t.ok(recipes.length > 0)

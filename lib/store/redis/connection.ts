@@ -55,8 +55,7 @@ export class Connection {
       this.#database = database
     })
     // While no sentinel responds, a client retries without `close` events, only with `error` events. ioredis prints
-    // errors
-    // without a listener: a first listener would silence an application's client.
+    // errors without a listener: a first listener would silence an application's client.
     if (client.listenerCount('error') > 0) client.on('error', () => client.status === 'connecting' && this.#onFailure())
   }
 
@@ -171,8 +170,8 @@ function databaseOf(client: IoRedis): number {
 }
 
 function createAttempt(): Attempt {
-  let resolve: Attempt['resolve'] = () => {}
-  let reject: Attempt['reject'] = () => {}
+  let resolve!: Attempt['resolve']
+  let reject!: Attempt['reject']
   const promise = new Promise<void>((resolvePromise, rejectPromise) => {
     resolve = resolvePromise
     reject = rejectPromise
