@@ -6,6 +6,7 @@ import { errorResponses, nullable, timeSchema, toIsoTime } from '../http/schemas
 import type { Lifetimes } from '../model/lifetime.js'
 import type { Session } from '../model/session.js'
 import type { Route } from '../options/resolve-routes.js'
+import { crossSiteStatus } from './check-origin.js'
 import type { RouteDeps } from './route-deps.js'
 
 /**
@@ -23,20 +24,24 @@ export function mountCurrentSession(scope: FastifyInstance, { path, config }: Ro
     },
     { description: 'The session' }
   )
-  const response = { 200: ok, ...errorResponses(401, 503) }
-  const schemaOf = (summary: string) => ({ summary, response, ...options.routes.security })
+  const { security } = options.routes
+  const ofGet = { summary: 'Who is logged in, and until when', response: { 200: ok, ...errorResponses(401, 503) } }
+  const ofPost = {
+    summary: 'Stay logged in',
+    response: { 200: ok, ...errorResponses(401, ...crossSiteStatus(options), 503) }
+  }
 
   function answer(reply: FastifyReply, session: Session) {
     exposeDate(reply)
     return { user: session.user, created_at: toIsoTime(session.createdAt), ...expiryOf(session, lifetimes) }
   }
 
-  const get = { schema: schemaOf('Who is logged in, and until when'), config, preHandler: verifySession }
+  const get = { schema: { ...ofGet, ...security }, config, preHandler: verifySession }
   scope.get(path, get, async ({ session }, reply) => answer(reply, session))
 
   // A page asks for an extension also when the login is old.
   const extending = { ...config, session: { slide: false } }
-  const post = { schema: schemaOf('Stay logged in'), config: extending, preHandler: verifySession }
+  const post = { schema: { ...ofPost, ...security }, config: extending, preHandler: verifySession }
   scope.post(path, post, async ({ session }, reply) => {
     const extended = await sessions.extend(session.id, budgetOf(session))
     reply.code(200)

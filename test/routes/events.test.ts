@@ -214,3 +214,14 @@ t.test('wrong options of the route fail register()', async (t) => {
     await t.rejects(createApp(t, { upstream, ...options }), { code: 'FST_JWT_SESSION_INVALID_OPTION', option })
   }
 })
+
+t.test('the cookie opens a stream', async (t) => {
+  const app = await createApp(t, { upstream, routes: ON, cookie: {} })
+  const url = await listen(app)
+  const { token, session } = await app.sessions.create({ id: 'ada' })
+  const stream = await readEvents(t, url, { cookie: `__Host-Http-session=${token}`, 'sec-fetch-site': 'same-origin' })
+  t.equal(stream.status, 200)
+  await app.sessions.revoke(session.id)
+  await until(stream.isOver)
+  t.strictSame(stream.events().at(-1), { event: 'ended', data: { reason: 'revoked' } })
+})

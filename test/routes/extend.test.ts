@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { JwtSessionOptions } from '../../lib/index.js'
+import { createMemoryStore, type JwtSessionOptions } from '../../lib/index.js'
 import { createApp, withToken } from '../fixtures/app.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
 import { freezeClock, NOW, upstream } from '../fixtures/tokens.js'
@@ -70,7 +70,6 @@ t.test('an ended session is not extended', async (t) => {
 })
 
 t.test('a session that ends while it is extended is answered with its reason', async (t) => {
-  const { createMemoryStore } = await import('../../lib/index.js')
   const store = createMemoryStore()
   const { id, extend } = await openSession(t, { store })
   const replace = store.replace
@@ -111,4 +110,20 @@ t.test('a hundred extensions at once all succeed', async (t) => {
   clock.now += 1
   const answers = await Promise.all(Array.from({ length: 100 }, () => extend()))
   t.ok(answers.every(({ statusCode }) => statusCode === 200))
+})
+
+t.test('with the cookie a page of another origin extends nothing', async (t) => {
+  const clock = freezeClock(t)
+  const app = await createApp(t, { upstream, session, cookie: {} })
+  const { token, session: created } = await app.sessions.create({ id: 'ada' })
+  const cookie = `__Host-Http-session=${token}`
+  clock.now += 1
+  const send = (site: string) => app.inject({ method: 'POST', url: URL, headers: { cookie, 'sec-fetch-site': site } })
+  for (const site of ['cross-site', 'same-site']) {
+    const refused = await send(site)
+    t.equal(refused.statusCode, 403)
+    t.equal(refused.json().code, 'FST_JWT_SESSION_CROSS_SITE')
+  }
+  t.equal((await app.sessions.find(created.id))?.lastSeenAt, created.lastSeenAt)
+  t.equal((await send('same-origin')).statusCode, 200)
 })

@@ -109,6 +109,7 @@ t.test('config.session of a guarded route is merged over the settings of the rou
       ['POST', '/user/register', false],
       ['POST', '/user/logout', false],
       ['GET', '/user/session', { slide: false, freshSeconds: 60 }],
+      ['POST', '/user/session', { slide: false }],
       ['GET', '/user/sessions', { slide: false }],
       ['DELETE', '/user/sessions', { slide: false }],
       ['DELETE', '/user/sessions/:id', { slide: false }]

@@ -79,19 +79,20 @@ const ALWAYS = ['POST /user/login', 'POST /user/logout']
 
 t.test('a user’s session has a route by default, the list of the user’s sessions on demand', async (t) => {
   const list = (path: string) => [`GET ${path}`, `DELETE ${path}`, `DELETE ${path}/:id`]
+  const one = (path: string) => [`GET ${path}`, `POST ${path}`]
   const cases: [routes: JwtSessionOptions['routes'], expected: string[]][] = [
-    [undefined, ['GET /user/session']],
-    [{}, ['GET /user/session']],
-    [{ session: {}, sessions: false }, ['GET /user/session']],
+    [undefined, one('/user/session')],
+    [{}, one('/user/session')],
+    [{ session: {}, sessions: false }, one('/user/session')],
     [{ session: false }, []],
-    [{ session: { path: '/me' } }, ['GET /user/me']],
-    [{ sessions: {} }, ['GET /user/session', ...list('/user/sessions')]],
-    [{ sessions: { path: '/a/b' } }, ['GET /user/session', ...list('/user/a/b')]],
+    [{ session: { path: '/me' } }, one('/user/me')],
+    [{ sessions: {} }, [...one('/user/session'), ...list('/user/sessions')]],
+    [{ sessions: { path: '/a/b' } }, [...one('/user/session'), ...list('/user/a/b')]],
     [
       { session: { path: '/sessions' }, sessions: { path: '/session' } },
-      ['GET /user/sessions', ...list('/user/session')]
+      [...one('/user/sessions'), ...list('/user/session')]
     ],
-    [{ session: { path: '/all/x' }, sessions: { path: '/all' } }, ['GET /user/all/x', ...list('/user/all')]]
+    [{ session: { path: '/all/x' }, sessions: { path: '/all' } }, [...one('/user/all/x'), ...list('/user/all')]]
   ]
   for (const [routes, expected] of cases) {
     await t.test(JSON.stringify(routes) ?? 'none', async (t) =>
