@@ -41,7 +41,7 @@ t.test('the stores say the same whatever arrives, and nothing that has ended com
 
 /** On a busy machine a session may expire in the middle of a step. Then no two stores need to say the same. */
 async function playUntilUndisturbed(t: Test, stores: Record<string, SessionStore>, seed: number): Promise<Outcome> {
-  for (let attempt = 0; attempt < 5; attempt++) {
+  for (let attempt = 0; attempt < 50; attempt++) {
     if ((await play(t, stores, seed)) === 'played') return 'played'
   }
   return 'disturbed'
