@@ -22,5 +22,5 @@ if (process.argv.includes('--built')) {
   const proxy = { '/user': target, '/orders': target }
   const vite = await createServer({ root, server: { host: '127.0.0.1', port, proxy } })
   await vite.listen()
-  vite.printUrls()
+  console.log(vite.resolvedUrls?.local[0])
 }

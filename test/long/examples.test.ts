@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,7 +9,7 @@ import { WebSocket } from 'undici'
 import { startCluster } from '../fixtures/redis/start-cluster.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
 import { startSentinel } from '../fixtures/redis/start-sentinel.js'
-import { unwatched } from '../fixtures/unwatched.js'
+import { startProgram } from '../fixtures/start-program.js'
 import { PASSWORD, startUpstream } from '../fixtures/upstream.js'
 
 const SESSION_SECRET = 'a secret of this test, 32 bytes or more'
@@ -35,28 +34,9 @@ async function compileExamples(): Promise<void> {
 t.before(compileExamples)
 t.teardown(() => rm(compiled, { recursive: true }))
 
-/** Runs an example as its reader would, and resolves to the URL that it prints. Ended at teardown, by its id. */
-async function start(t: Test, file: string, env: Record<string, string> = {}): Promise<string> {
-  const args = file.endsWith('.ts') ? ['--import', 'tsx', file] : [join(compiled, file)]
-  const child = spawn(...unwatched(process.execPath, ...args), {
-    env: { ...process.env, NODE_ENV: 'development', PORT: '0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
-  t.teardown(() => end(child))
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
-  const exited = once(child, 'exit').then(() => Promise.reject(new Error(`${file} ended: ${output}`)))
-  while (true) {
-    const [url] = /http:\/\/(?:127\.0\.0\.1|\[::1\]):\d+/.exec(output) ?? []
-    if (url !== undefined) return url
-    await Promise.race([once(child.stdout, 'data'), exited])
-  }
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return
-  child.kill()
-  await once(child, 'exit')
+/** Runs an example as its reader would, and resolves to the URL that it prints. */
+function start(t: Test, file: string, env: Record<string, string> = {}): Promise<string> {
+  return startProgram(t, file.endsWith('.ts') ? ['--import', 'tsx', file] : [join(compiled, file)], env)
 }
 
 function post(url: string, body: unknown, token?: string): Promise<Response> {
