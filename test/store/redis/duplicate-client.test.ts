@@ -1,0 +1,27 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import type { RedisCluster } from '../../../lib/store/redis/client.js'
+import { duplicateClient } from '../../../lib/store/redis/duplicate-client.js'
+import { startCluster } from '../../fixtures/redis/start-cluster.js'
+import { until } from '../../fixtures/until.js'
+
+const INTERVAL_MS = 50
+
+t.test('another connection to a Cluster refreshes the slots like the client, until disconnect()', async (t) => {
+  const { connect } = await startCluster(t)
+  const client = connect({ slotsRefreshInterval: INTERVAL_MS })
+  const connection = duplicateClient(client, 1_000) as RedisCluster
+  t.teardown(() => connection.disconnect())
+  await until(() => connection.status === 'ready')
+  const refresh = connection.refreshSlotsCache.bind(connection)
+  let refreshes = 0
+  connection.refreshSlotsCache = (callback) => {
+    refreshes++
+    refresh(callback)
+  }
+  await until(() => refreshes >= 3)
+  connection.disconnect()
+  refreshes = 0
+  await delay(4 * INTERVAL_MS)
+  t.equal(refreshes, 0)
+})
