@@ -32,10 +32,13 @@ function duplicateCluster(client: RedisCluster, options: object): RedisCluster {
   const { slotsRefreshInterval } = client.options
   const connection = client.duplicate([], { ...options, slotsRefreshInterval: 0 })
   if (!slotsRefreshInterval) return connection
-  const timer = setInterval(() => {
-    // A disconnect without nodes emits no event.
-    if (connection.status === 'end' || connection.status === 'disconnecting') clearInterval(timer)
-    else connection.refreshSlotsCache()
-  }, slotsRefreshInterval).unref()
+  const timer = setInterval(() => connection.refreshSlotsCache(), slotsRefreshInterval).unref()
+  const disconnect = connection.disconnect.bind(connection)
+  // Not by an event or the status: a disconnect without nodes emits no event, and with nodes the last status is `close`,
+  // as during a reconnect.
+  connection.disconnect = (reconnect = false) => {
+    if (!reconnect) clearInterval(timer)
+    disconnect(reconnect)
+  }
   return connection
 }

@@ -12,13 +12,18 @@ t.test('another connection to a Cluster refreshes the slots like the client, unt
   const client = connect({ slotsRefreshInterval: INTERVAL_MS })
   const connection = duplicateClient(client, 1_000) as RedisCluster
   t.teardown(() => connection.disconnect())
-  await until(() => connection.status === 'ready')
+  const untilReady = () => until(() => connection.status === 'ready')
+  await untilReady()
   const refresh = connection.refreshSlotsCache.bind(connection)
   let refreshes = 0
   connection.refreshSlotsCache = (callback) => {
     refreshes++
     refresh(callback)
   }
+  await until(() => refreshes >= 3)
+  connection.disconnect(true)
+  await untilReady()
+  refreshes = 0
   await until(() => refreshes >= 3)
   connection.disconnect()
   refreshes = 0
