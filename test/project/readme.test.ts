@@ -20,8 +20,8 @@ async function sourceOf(folder: string, extension: string): Promise<string> {
   return (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('')
 }
 
-t.test('the page code of README logs out for the token in use, and for no other token', async (t) => {
-  const code = snippetsOf(readme).find(({ language }) => language === 'js')?.code ?? ''
+t.test('the page code of the manual logs out for the token in use, and for no other token', async (t) => {
+  const code = snippetsOf(errorsManual).find(({ language }) => language === 'js')?.code ?? ''
   const headers = { 'session-ended': 'revoked' }
   const loggedOut = { path: '/login', tokens: [], sent: 'Bearer first' }
   t.strictSame(await callFromPage(code, { headers }), loggedOut)
