@@ -1,8 +1,8 @@
 import t from 'tap'
 import { Type } from 'typebox'
-import { createApp, withToken } from '../../fixtures/app.js'
-import { startRedis } from '../../fixtures/redis/start-redis.js'
-import { until } from '../../fixtures/until.js'
+import { createApp, withToken } from '../fixtures/app.js'
+import { startRedis } from '../fixtures/redis/start-redis.js'
+import { until } from '../fixtures/until.js'
 
 // Redis grows its tables in powers of two: this fills one as 200,000 sessions would.
 const COUNT = 6_250
