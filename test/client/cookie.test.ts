@@ -196,3 +196,29 @@ t.test('a login that holds the lock ends after 15 seconds, and the next login is
   await stuck
   t.equal((await login).status, 200)
 })
+
+t.test('a login of another tab holds against an answer that had to wait for the lock', async (t) => {
+  const { server, browser, tab } = createScene(t, 'cookie')
+  browser.cookie = server.open('ada').token
+  let free = () => {}
+  const held = new Promise<void>((resolve) => {
+    free = resolve
+  })
+  void browser.locks.of({ awake: Promise.resolve() }).request('fastify-jwt-session:session1000', {}, () => held)
+  const { client, window } = tab()
+  await pass(20)
+  const user = { id: 'bob' }
+  const record = {
+    key: 'k',
+    at: Date.now(),
+    user,
+    owner: 'bob',
+    expiresAt: Date.now() + 1_000_000,
+    idleExpiresAt: null
+  }
+  browser.entries.set('fastify-jwt-session:session', JSON.stringify(record))
+  window.dispatch('storage')
+  free()
+  await settle()
+  t.match(client.getSnapshot(), { user })
+})

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createBrowserClient } from '../../lib/client/browser-client.js'
-import { createScene, settle } from './scene.js'
+import { createScene, pass, settle } from './scene.js'
 
 t.test('a call has the token and `Session-Client`, and keeps what the caller gives', async (t) => {
   const { server, signedIn } = createScene(t)
@@ -108,6 +108,19 @@ t.test('a client that is closed listens, asks and reads no more; the session sta
   await settle()
   t.equal(snapshots.length, length)
   t.equal(server.routes.filter((route) => route === 'POST /user/logout').length, 1)
+})
+
+t.test('a client that is closed while it asks sets no timer', async (t) => {
+  const { server, signedIn } = createScene(t)
+  const { client, window } = await signedIn({ events: false })
+  server.answers.set('GET /user/session', () => new Promise(() => {}))
+  window.show()
+  await settle()
+  client.close()
+  await settle()
+  const { length } = server.requests
+  await pass(1_900_000)
+  t.equal(server.requests.length, length)
 })
 
 t.test('nothing of the window is replaced', async (t) => {

@@ -213,3 +213,16 @@ t.test('a page that resumes later empties the shared stores again, unless a newe
     t.equal(browser.entries.has('draft'), hasNewLogin)
   }
 })
+
+t.test('a login empties stores that an end could not empty', async (t) => {
+  t.capture(console, 'error')
+  const { server, browser, signedIn } = createScene(t)
+  const { client, window } = await signedIn()
+  window.indexedDB = { databases: () => Promise.reject(new Error('not now')) }
+  server.end([...server.sessions.values()][0] as never, 'revoked')
+  await pass(1_500)
+  t.ok(JSON.parse(browser.entries.get(RECORD) ?? '').full)
+  browser.entries.set('draft', 'of the ended session')
+  await client.login({ username: 'ada', password: 'right' })
+  t.notOk(browser.entries.has('draft'))
+})

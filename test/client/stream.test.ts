@@ -292,8 +292,13 @@ t.test('events may arrive in pieces, and unknown events are ignored', async (t) 
     }
     return new Response(new ReadableStream({ start }), { headers: { 'content-type': 'text/event-stream' } })
   })
-  const { client, reason, status } = await signedIn()
-  write('retry: 1000\n: welcome\n\nevent: notice\ndata: {"reason":"revoked"}\n\nevent: session\ndata: {"expi')
+  const { client, reason, status, snapshots } = await signedIn()
+  const notice = '{"reason":"revoked","expires_at":"2026-01-01T03:00:00.000Z","idle_expires_at":null}'
+  const { length } = snapshots
+  write(`retry: 1000\n: welcome\n\nevent: notice\ndata: ${notice}\n\n`)
+  await settle()
+  t.equal(snapshots.length, length)
+  write('event: session\ndata: {"expi')
   await settle()
   t.equal(status(), 'signed-in')
   write('res_at":"2026-01-01T02:00:00.000Z","idle_expires_at":null}\n')
@@ -322,9 +327,11 @@ t.test('the stream of an older session does not touch a newer one', async (t) =>
   const second = tab({}, browser.open(true))
   await second.client.login({ username: 'ada', password: 'right' })
   await settle()
+  const connections = count(server, EVENTS)
   writeOld('event: ended\ndata: {"reason":"revoked"}\n\n:\n\n')
   await pass(100)
   for (const { status } of [first, second]) t.equal(status(), 'signed-in')
+  t.equal(count(server, EVENTS), connections)
 })
 
 t.test('with `events: false` there is no stream: the page asks when it opens and when it is looked at', async (t) => {
