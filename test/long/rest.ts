@@ -1,25 +1,66 @@
-// npm run test:rest: all that `npm test` leaves out, one program after the other, because most of them measure time.
+// npm run test:rest: all that `npm test` leaves out, one program after the other, because most of them measure time. The
+// last line is `N passed, N failed`: assertions of the tests, and one for each other program.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 
 /** The programs, with arguments that make them short. Their defaults are for the days before a release. */
-const PROGRAMS = [
+const PROGRAMS: readonly (readonly [string, ...string[]])[] = [
+  ['typecheck'],
   ['test:long', '--reporter=tap'],
-  ['test:fuzz', '--tokens=100000', '--bodies=10000'],
-  ['test:ledger', '10000', '1000'],
-  ['test:overload', '15'],
-  ['test:failover', '2'],
-  ['test:faults'],
-  ['test:idle'],
-  ['test:soak', '3']
-] as const
+  ['test:browser', '--reporter=tap'],
+  ['test:fuzz', '--tokens=50000', '--bodies=5000'],
+  ['test:ledger', '2000', '200'],
+  ['test:streams'],
+  ['test:overload', '10'],
+  ['test:failover', '1'],
+  ['test:faults', '--short'],
+  ['test:idle', 'out of memory', 'SIGSTOP'],
+  ['test:soak', '1']
+]
 
-const failed: string[] = []
+const TAP = ['tap', '--disable-coverage', '--jobs=1', '--timeout=1800', '--reporter=tap']
+
+interface Outcome {
+  passed: number
+  failed: number
+  /** Test files that failed. */
+  files: string[]
+}
+
+/** Runs a program, and shows all lines but those of passed assertions. */
+async function run(command: string, args: readonly string[]): Promise<Outcome> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  for await (const chunk of child.stdout.setEncoding('utf8')) {
+    output += chunk
+    const lines = String(chunk).split('\n')
+    const shown = lines.filter((line) => !/^ *(?:ok |# Subtest|1\.\.|# time=|$)/.test(line))
+    if (shown.length > 0) console.log(shown.join('\n'))
+  }
+  const [code] = child.exitCode === null ? await once(child, 'exit') : [child.exitCode]
+  const [, pass, fail = '0'] = /^# \{ total: \d+, pass: (\d+)(?:, fail: (\d+))?/m.exec(output) ?? []
+  return {
+    passed: pass === undefined ? Number(code === 0) : Number(pass),
+    failed: Math.max(Number(fail), Number(code !== 0)),
+    files: [...output.matchAll(/^not ok \d+ - (test\/\S+\.test\.ts)/gm)].map(([, file = '']) => file)
+  }
+}
+
+const sum = { passed: 0, failed: 0 }
 for (const [name, ...args] of PROGRAMS) {
   const startedAt = performance.now()
-  const [code] = await once(spawn('npm', ['run', name, '--', ...args], { stdio: 'inherit' }), 'exit')
-  const seconds = Math.round((performance.now() - startedAt) / 1_000)
-  console.log(`${code === 0 ? 'PASSED' : 'FAILED'} ${name}, ${seconds} s`)
-  if (code !== 0) failed.push(name)
+  const command = ['run', name, '--', ...args]
+  let { passed, failed, files } = await run('npm', command)
+  if (failed > 0) {
+    // A pause of the whole machine looks like a slow answer: what fails runs once more.
+    console.log(`ONCE MORE ${name} ${files.join(' ')}`)
+    const again = files.length > 0 ? await run('npx', [...TAP, ...files]) : await run('npm', command)
+    passed = files.length > 0 ? passed + again.passed : again.passed
+    failed = again.failed
+  }
+  console.log(`${failed === 0 ? 'PASSED' : 'FAILED'} ${name}, ${Math.round((performance.now() - startedAt) / 1_000)} s`)
+  sum.passed += passed
+  sum.failed += failed
 }
-process.exitCode = failed.length === 0 ? 0 : 1
+process.exitCode = sum.failed === 0 ? 0 : 1
+console.log(`${sum.passed} passed, ${sum.failed} failed`)

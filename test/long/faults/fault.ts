@@ -53,6 +53,8 @@ export interface Fault {
   tcp?: boolean
   password?: string
   options?: Partial<JwtSessionOptions>
+  /** The most requests of each operation at the same time, where one takes much of the processor. */
+  maxParallel?: number
 }
 
 /** No server responds. */

@@ -32,6 +32,7 @@ export const RECORD_FAULTS: readonly Fault[] = [
   {
     name: 'huge records',
     during: PARTLY,
+    maxParallel: 10,
     start: ({ operator }) =>
       changeRecords(operator, (key, record) =>
         operator.set(key, record.replace(USER_AGENT, 'x'.repeat(100_000)), 'KEEPTTL')

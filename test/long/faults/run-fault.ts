@@ -48,7 +48,8 @@ export async function runFault(fault: Fault, trial: Trial): Promise<Report[]> {
     t.teardown(() => end())
     await fault.start(stage)
     const startedAt = performance.now()
-    const visits = await visitAll(subjects, trial)
+    const parallel = Math.min(trial.parallel, fault.maxParallel ?? trial.parallel)
+    const visits = await visitAll(subjects, { ...trial, parallel })
     await end()
     const reports = await Promise.all(
       subjects.map((subject) => conclude(fault, subject, { visits: visits.get(subject) ?? [], startedAt }))
