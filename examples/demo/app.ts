@@ -37,7 +37,7 @@ export async function createDemo(options: DemoOptions = {}): Promise<FastifyInst
       upstream: { baseUrl },
       userSchema: UserSchema,
       session: { ttlSeconds: 600, idleTimeoutSeconds: 120, maxPerUser: 3, ...options.session },
-      routes: { sessions: {} }
+      routes: { sessions: {}, events: {} }
     })
     app.get('/me', { preHandler: verifySession }, async ({ session }, reply) => {
       reply.header('Cache-Control', 'no-store')

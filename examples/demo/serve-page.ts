@@ -1,18 +1,12 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
+import { extname } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 
-const FILES = [
-  { url: '/', file: 'index.html', type: 'text/html; charset=utf-8' },
-  { url: '/app.js', file: 'app.js', type: 'text/javascript; charset=utf-8' },
-  { url: '/dom.js', file: 'dom.js', type: 'text/javascript; charset=utf-8' },
-  { url: '/panels.js', file: 'panels.js', type: 'text/javascript; charset=utf-8' },
-  { url: '/session-list.js', file: 'session-list.js', type: 'text/javascript; charset=utf-8' },
-  { url: '/device-name.js', file: 'device-name.js', type: 'text/javascript; charset=utf-8' },
-  { url: '/messages.js', file: 'messages.js', type: 'text/javascript; charset=utf-8' },
-  { url: '/style.css', file: 'style.css', type: 'text/css; charset=utf-8' },
-  { url: '/session.css', file: 'session.css', type: 'text/css; charset=utf-8' },
-  { url: '/panels.css', file: 'panels.css', type: 'text/css; charset=utf-8' }
-]
+const PAGE = new URL('./page/', import.meta.url)
+/** The browser client, as the package has it: a page without a bundler loads its modules. */
+const CLIENT = new URL('.', import.meta.resolve('fastify-jwt-session/client'))
+
+const TYPES: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' }
 
 // The page stores an access token within reach of scripts: allow only scripts and calls of the page's own origin.
 const HEADERS = {
@@ -33,8 +27,16 @@ const HEADERS = {
 
 /** Adds the static files of the demo to the app. The files are read once, at the start. */
 export async function servePage(app: FastifyInstance): Promise<void> {
-  for (const { url, file, type } of FILES) {
-    const content = await readFile(new URL(`./page/${file}`, import.meta.url))
-    app.get(url, async (_request, reply) => reply.headers(HEADERS).type(type).send(content))
+  await serveFolder(app, PAGE, '/')
+  await serveFolder(app, CLIENT, '/client/')
+}
+
+async function serveFolder(app: FastifyInstance, folder: URL, prefix: string): Promise<void> {
+  for (const file of await readdir(folder)) {
+    const type = TYPES[extname(file)]
+    if (type === undefined) continue
+    const content = await readFile(new URL(file, folder))
+    const url = prefix + file.replace(/^index\.html$/, '')
+    app.get(url, async (_request, reply) => reply.headers(HEADERS).type(`${type}; charset=utf-8`).send(content))
   }
 }

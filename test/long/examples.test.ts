@@ -177,7 +177,9 @@ t.test('the demo', async (t) => {
     async function assertServed(path: string): Promise<void> {
       const file = await fetch(url + path)
       t.equal(file.status, 200, path)
-      for (const [, imported] of (await file.text()).matchAll(/ from '\.(\/[^']+)'/g)) await assertServed(`${imported}`)
+      for (const [, imported = ''] of (await file.text()).matchAll(/ from '(\.[^']+)'/g)) {
+        await assertServed(new URL(imported, url + path).pathname)
+      }
     }
   }
 

@@ -1,121 +1,89 @@
+import { showCalls } from './call-log.js'
+import { createSessionClient } from './client/index.js' // with a bundler: 'fastify-jwt-session/client'
 import { element, setText } from './dom.js'
 import { endMessage, failureMessage } from './messages.js'
 import {
   hideBanner,
-  logCall,
+  isTroubleShown,
   renderCountdown,
-  renderDeleted,
   renderMode,
   renderSteps,
   renderStored,
   show,
-  showBanner,
-  storedItems
+  showBanner
 } from './panels.js'
 
-// callApi() and endSession() show how a client should react to the end of a session; the rest is buttons.
+// The client does all that a session needs; the rest is buttons.
 
-const TOKEN = 'access_token' // in localStorage, with the notes
-const NOTES = 'private_notes'
-const USER = 'user' // in sessionStorage: a reloaded page shows the name before the server has responded
-const CHECK_EVERY_MS = 3_000
+const NOTES = 'private_notes' // in localStorage, as an app stores your data
 const EXAMPLE = { username: 'ada', password: 'countess of lovelace', email: 'ada@example.com' }
 
-/** The current login: `{ token, user, sessions, endsAt, idleEndsAt }`, everything but the token optional. */
-let session = null
-let pendingCalls = 0
-let calledAt = 0
+const session = createSessionClient()
 
-/**
- * Makes every call of the page. Only the clear signal, a `Session-Ended` header, ends the session in the browser. Never
- * a 401, a 503, a lost connection or a clock: an outage must not delete the user's data.
- */
-async function callApi(method, path, body) {
-  const sessionAtStart = session
-  const headers = {}
-  if (sessionAtStart) headers.Authorization = `Bearer ${sessionAtStart.token}`
-  if (body) headers['Content-Type'] = 'application/json'
+/** What GET /user/sessions has answered: data of the user, forgotten at the end. */
+let sessions = []
+session.onEnd(() => {
+  sessions = []
+})
 
-  let response
-  pendingCalls++
-  try {
-    const signal = AbortSignal.timeout(10_000)
-    response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal })
-  } catch {
-    logCall(method, path, null, null)
-    return { status: 0, body: null }
-  } finally {
-    pendingCalls--
-    calledAt = Date.now()
+// Before the first call.
+showCalls(({ status }) => {
+  if (status === 0 || status >= 500) showTrouble(status)
+  else if (isTroubleShown()) hideBanner()
+})
+
+let shown = session.getSnapshot()
+
+/** Shows the new snapshot. The client calls it after a login, a change and an end, in this page or anywhere else. */
+function followSession() {
+  const previous = shown
+  shown = session.getSnapshot()
+  render()
+  if (shown.status === 'signed-out') showEnd(previous)
+  else if (shown.status === 'signed-in' && shown.user !== previous.user) {
+    hideBanner()
+    loadPrivatePage()
   }
-
-  const answer = await response.json().catch(() => null)
-  logCall(method, path, response, answer)
-  const reason = response.headers.get('Session-Ended')
-  // The response belongs to the session of the request: after another login, ignore the signal.
-  if (reason !== null && sessionAtStart !== null && sessionAtStart === session) endSession(reason)
-  return { status: response.status, body: answer }
 }
 
-/** Deletes all stored data, then shows the reason. Delete IndexedDB and Cache Storage too when the app uses both. */
-function endSession(reason) {
-  const browserCleared = storedItems().length === 0 // by Clear-Site-Data, before scripts get the response
-  localStorage.clear()
-  sessionStorage.clear()
-  session = null
+function render() {
+  if (shown.status === 'signed-in') element('notes').value = localStorage.getItem(NOTES) ?? ''
+  show(shown, sessions)
+  renderStored(shown.status)
+}
 
-  show('out', null)
-  renderDeleted()
-  const deletedBy = browserCleared ? 'The browser, on Clear-Site-Data,' : 'This page'
+function showEnd(previous) {
+  const { reason } = shown
+  if (!reason) return
   const kind = reason === 'logged_out' ? 'goodbye' : 'ended'
-  showBanner(kind, 'Your session has ended', `${endMessage(reason)} ${deletedBy} deleted everything stored here.`)
-  element('banner-place').focus()
-}
-
-function beginSession(token, user) {
-  session = { token, user }
-  localStorage.setItem(TOKEN, token)
-  hideBanner()
-  showSession()
-  return loadPrivatePage()
-}
-
-/** Loads the guarded data. The calls count as activity and extend the idle time: never call from a timer. */
-async function loadPrivatePage() {
-  const sessionAtStart = session
-  for (const [field, path] of Object.entries({ user: '/me', sessions: '/user/sessions' })) {
-    const { status, body } = await callApi('GET', path)
-    if (sessionAtStart !== session) return
-    if (status !== 200) return showTrouble(status)
-    sessionAtStart[field] = body
-  }
-  sessionStorage.setItem(USER, JSON.stringify(sessionAtStart.user))
-  showSession()
-  return checkSession()
-}
-
-/** Loads the expiry of the session. The call does not count as activity and is safe in a timer. */
-async function checkSession() {
-  const sessionAtStart = session
-  const { status, body } = await callApi('GET', '/user/session')
-  if (sessionAtStart !== session) return
-  if (status !== 200) return showTrouble(status)
-  sessionAtStart.endsAt = Date.parse(body.expires_at)
-  sessionAtStart.idleEndsAt = Date.parse(body.idle_expires_at)
-  hideBanner()
-  showSession()
-}
-
-function showSession() {
-  element('notes').value = localStorage.getItem(NOTES) ?? ''
-  show(session.user ? 'in' : 'checking', session)
-  renderStored()
+  const deleted = 'This page and all others of the browser have deleted everything stored here.'
+  showBanner(kind, 'Your session has ended', `${endMessage(reason)} ${deleted}`)
+  if (previous.status === 'signed-in') element('banner-place').focus()
 }
 
 function showTrouble(status) {
-  showSession()
+  if (shown.status !== 'signed-in') return
   const title = status === 0 ? 'The server cannot be reached' : 'The server cannot answer right now'
   showBanner('trouble', title, 'Your data stays and you stay logged in. The page keeps trying.')
+}
+
+/** Calls the server with the session. @returns the status, 0 without an answer, and the body */
+async function callApi(method, path) {
+  try {
+    const response = await session.fetch(path, { method })
+    return { status: response.status, body: await response.json().catch(() => null) }
+  } catch {
+    return { status: 0, body: null }
+  }
+}
+
+/** Loads the guarded data. The calls are activity and extend the idle expiry: never call from a timer. */
+async function loadPrivatePage() {
+  await callApi('GET', '/me')
+  const { status, body } = await callApi('GET', '/user/sessions')
+  if (status !== 200) return
+  sessions = body
+  render()
 }
 
 // Buttons
@@ -123,19 +91,24 @@ function showTrouble(status) {
 const account = document.forms.namedItem('account')
 
 async function logIn(username, password) {
-  const { status, body } = await callApi('POST', '/user/login', { username, password })
-  if (status === 200) {
-    account.reset()
-    await beginSession(body.access_token, body.user)
-    return element('in-title').focus()
+  const status = await session.login({ username, password }).then(
+    (response) => response.status,
+    () => 0
+  )
+  if (status !== 200) {
+    return setText('form-message', status === 401 ? 'Wrong user name or password.' : failureMessage(status))
   }
-  setText('form-message', status === 401 ? 'Wrong user name or password.' : failureMessage(status))
+  account.reset()
+  element('in-title').focus()
 }
 
 async function register(registration) {
-  const { status } = await callApi('POST', '/user/register', registration)
-  if (status !== 201) return setText('form-message', failureMessage(status))
-  offerLogin('The account has been created. No session is open yet: log in.')
+  const headers = { 'Content-Type': 'application/json' }
+  const status = await fetch('/user/register', { method: 'POST', headers, body: JSON.stringify(registration) }).then(
+    (response) => response.status,
+    () => 0
+  )
+  return status
 }
 
 function offerLogin(message) {
@@ -148,9 +121,12 @@ function offerLogin(message) {
 account.addEventListener('submit', async (event) => {
   event.preventDefault()
   const { mode, username, password, email } = Object.fromEntries(new FormData(account))
-  await busy(element('submit'), () =>
-    mode === 'login' ? logIn(username, password) : register({ username, password, ...(email && { email }) })
-  )
+  await busy(element('submit'), async () => {
+    if (mode === 'login') return logIn(username, password)
+    const status = await register({ username, password, ...(email && { email }) })
+    if (status !== 201) return setText('form-message', failureMessage(status))
+    offerLogin('The account has been created. No session is open yet: log in.')
+  })
 })
 
 account.addEventListener('change', ({ target }) => {
@@ -159,25 +135,36 @@ account.addEventListener('change', ({ target }) => {
 })
 
 onClick('example', async () => {
-  const { status } = await callApi('POST', '/user/register', EXAMPLE)
+  const status = await register(EXAMPLE)
   if (status !== 201 && status !== 409) return setText('form-message', failureMessage(status))
   account.elements.username.value = EXAMPLE.username
   account.elements.password.value = EXAMPLE.password
   offerLogin('The account exists. No session is open yet: log in.')
 })
 
-onClick('use', loadPrivatePage)
-
-onClick('log-out', async () => {
-  const { status } = await callApi('POST', '/user/logout')
-  if (status !== 204) setText('private-message', 'The logout failed. You are still logged in: try again.')
+onClick('stay', async () => {
+  const isExtended = await session.extend().then(
+    ({ ok }) => ok,
+    () => false
+  )
+  if (!isExtended) setText('private-message', 'Not extended: try again.')
 })
 
+onClick('log-out', async () => {
+  // Here the session has ended already.
+  if (!(await session.logout())) {
+    setText('form-message', 'The server does not know yet: the browser tells it as soon as it can be reached.')
+  }
+})
+
+/** Breaks the signature of the token that the client stores, as a faulty program could. */
 onClick('damage', async () => {
-  const [header, payload, signature] = session.token.split('.')
-  session.token = [header, payload, (signature[0] === 'A' ? 'B' : 'A') + signature.slice(1)].join('.')
-  localStorage.setItem(TOKEN, session.token)
-  await checkSession()
+  const record = JSON.parse(localStorage.getItem('fastify-jwt-session:session'))
+  const [header, payload, signature] = record.token.split('.')
+  const damaged = (signature[0] === 'A' ? 'B' : 'A') + signature.slice(1)
+  const token = [header, payload, damaged].join('.')
+  localStorage.setItem('fastify-jwt-session:session', JSON.stringify({ ...record, token }))
+  await callApi('GET', '/me')
 })
 
 onClick('end-others', () => endOthers('/user/sessions'))
@@ -188,22 +175,20 @@ element('sessions').addEventListener('click', ({ target }) => {
 })
 
 async function endOthers(path) {
-  const sessionAtStart = session
   const { status } = await callApi('DELETE', path)
-  if (sessionAtStart !== session) return
   // 404: the session has already ended.
-  if (status !== 204 && status !== 404) return showTrouble(status)
+  if (status !== 204 && status !== 404) return
   await loadPrivatePage()
-  if (sessionAtStart !== session) return
-  setText('sessions-message', 'Ended. The other page notices on the next call.')
+  if (shown.status !== 'signed-in') return
+  setText('sessions-message', 'Ended. Every open page of the session shows the login by now.')
   element('sessions-title').focus()
 }
 
 element('notes').addEventListener('input', ({ target }) => {
   localStorage.setItem(NOTES, target.value)
   if (target.value === '') localStorage.removeItem(NOTES)
-  renderStored()
-  renderSteps('in')
+  renderStored(shown.status)
+  renderSteps(shown.status)
 })
 
 function onClick(id, action) {
@@ -222,28 +207,19 @@ async function busy(button, action) {
   })
 }
 
-// Updates
+// Start
 
+/** Shows the time that is left, and what the browser has stored. Calls nothing. */
 function tick() {
-  if (session === null) return
-  renderCountdown(session)
-  if (document.hidden || pendingCalls > 0 || Date.now() - calledAt < CHECK_EVERY_MS) return
-  return session.sessions ? checkSession() : loadPrivatePage()
-}
-
-/** After a login in another tab, uses the new token. After a deletion in another tab, checks with the server. */
-function followOtherTab() {
-  const token = localStorage.getItem(TOKEN)
-  if (token !== null && token !== session?.token) beginSession(token, null)
-  else calledAt = 0
+  renderCountdown(shown)
+  renderStored(shown.status)
 }
 
 setInterval(tick, 500)
-document.addEventListener('visibilitychange', tick)
-addEventListener('storage', followOtherTab)
-addEventListener('focus', () => session && loadPrivatePage())
+addEventListener('focus', () => shown.status === 'signed-in' && loadPrivatePage())
+session.subscribe(followSession)
 
 renderMode()
-const storedToken = localStorage.getItem(TOKEN)
-if (storedToken === null) show('out', null)
-else beginSession(storedToken, JSON.parse(sessionStorage.getItem(USER)))
+render()
+if (shown.status === 'signed-out') showEnd(shown)
+if (shown.status === 'signed-in') loadPrivatePage()

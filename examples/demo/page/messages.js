@@ -5,11 +5,13 @@ const END_MESSAGES = new Map([
   ['expired', 'The session expired, without activity for a while or at the end of its lifetime.'],
   ['revoked', 'The session was ended from another device or by an administrator.'],
   ['replaced', 'A newer login took the place of the session: the number of sessions per user is limited.'],
+  ['logged_in_again', 'You logged in again in another tab.'],
   ['invalid_token', 'The server did not accept the token: damaged, or signed with another secret.'],
+  ['login_needed', 'The server has changed and needs a new login.'],
   ['unknown', 'The server no longer has the session: expired long ago, or lost.']
 ])
 
-/** The message for a reason in a `Session-Ended` header. */
+/** The message for the reason of an end. */
 export function endMessage(reason) {
   return END_MESSAGES.get(reason) ?? `The server gave the reason “${reason}”.`
 }

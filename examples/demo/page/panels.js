@@ -3,24 +3,22 @@ import { renderSessions } from './session-list.js'
 
 // Rendering, without decisions.
 
-const CALLS_SHOWN = 15
 const LOW_SECONDS = 20
-const SHOWN_HEADERS = ['WWW-Authenticate', 'Session-Ended', 'Clear-Site-Data', 'Retry-After']
-const VIEWS = ['out', 'checking', 'in']
-const STATES = { out: 'Logged out', checking: 'Checking …', in: 'Logged in', trouble: 'Cannot check' }
+const VIEWS = ['signed-out', 'loading', 'signed-in']
+const STATES = { 'signed-out': 'Logged out', loading: 'Checking …', 'signed-in': 'Logged in', trouble: 'Cannot check' }
 
-/** Shows a view; `session` is null in the view `out`. */
-export function show(view, session) {
-  for (const name of VIEWS) element(`view-${name}`).hidden = name !== view
-  const { user } = session ?? {}
+/** Shows a snapshot of the client, and the user's sessions. */
+export function show(snapshot, sessions) {
+  const { status, user } = snapshot
+  for (const name of VIEWS) element(`view-${name}`).hidden = name !== status
   setText('user-name', user?.name ?? '')
   setText('user-email', user?.email ?? 'none')
   setText('user-id', user?.id ?? '')
-  renderSessions(session?.sessions ?? [])
-  if (view === 'out') element('notes').value = ''
-  renderState(view)
-  renderCountdown(session)
-  renderSteps(view)
+  renderSessions(sessions)
+  if (status === 'signed-out') element('notes').value = ''
+  renderState(isTroubleShown() ? 'trouble' : status)
+  renderCountdown(snapshot)
+  renderSteps(status)
 }
 
 function renderState(state) {
@@ -39,21 +37,26 @@ export function renderMode() {
 
 /** `kind` is `ended`, `goodbye` or `trouble`. */
 export function showBanner(kind, title, text) {
-  if (kind === 'trouble') renderState('trouble')
   const shown = element('banner-place').firstElementChild
-  if (shown?.dataset.kind === kind && shown.firstElementChild.textContent === title) return
+  if (shown?.dataset.kind === kind && shown.lastElementChild.textContent === text) return
   const banner = create('div', 'banner', create('strong', '', title), create('p', '', text))
   banner.dataset.kind = kind
   element('banner-place').replaceChildren(banner)
+  if (kind === 'trouble') renderState('trouble')
 }
 
 export function hideBanner() {
+  if (isTroubleShown()) renderState('signed-in')
   element('banner-place').replaceChildren()
 }
 
-export function renderCountdown(session) {
-  renderTimer('idle-left', session?.idleEndsAt)
-  renderTimer('life-left', session?.endsAt)
+export function isTroubleShown() {
+  return element('banner-place').firstElementChild?.dataset.kind === 'trouble'
+}
+
+export function renderCountdown({ idleExpiresAt, expiresAt }) {
+  renderTimer('idle-left', idleExpiresAt)
+  renderTimer('life-left', expiresAt)
 }
 
 function renderTimer(id, endsAt) {
@@ -72,7 +75,10 @@ function renderTimer(id, endsAt) {
 
 // Data stored in the browser
 
-export function storedItems() {
+/** Keys and values that the list shows, as JSON. */
+let listed = ''
+
+function storedItems() {
   const stores = [
     ['localStorage', localStorage],
     ['sessionStorage', sessionStorage]
@@ -84,83 +90,42 @@ export function storedItems() {
   )
 }
 
-function shorten(key, value) {
-  if (key === 'access_token') return `${value.slice(0, 10)}…${value.slice(-6)} (${value.length} characters)`
-  return value.length > 120 ? `${value.slice(0, 120)}…` : value
+function shorten(value) {
+  const text = value.replace(/[\w-]+\.[\w-]+\.[\w-]+/, (token) =>
+    token.length > 60 ? `${token.slice(0, 10)}…${token.slice(-6)}` : token
+  )
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text
 }
 
-export function renderStored() {
-  const rows = storedItems().map(([store, key, value]) => {
-    const row = create('li', '', create('code', 'key', key), create('span', 'store', store))
-    row.append(create('span', 'value', shorten(key, value)))
-    return row
-  })
-  element('stored-nothing').hidden = rows.length > 0
-  element('stored-list').replaceChildren(...rows)
-}
-
-/** Strikes through the deleted keys. The page forgets the values too. */
-export function renderDeleted() {
-  for (const row of element('stored-list').children) {
+/** Lists the stores. After an end strikes through what has been deleted, without the values: the page forgets those too. */
+export function renderStored(status) {
+  const items = storedItems()
+  const next = JSON.stringify([items, status])
+  if (next === listed) return
+  listed = next
+  const list = element('stored-list')
+  const rows = items.map(createRow)
+  const isStored = (row) => rows.some(({ dataset }) => dataset.key === row.dataset.key)
+  const deleted = status === 'signed-out' ? [...list.children].filter((row) => !isStored(row)) : []
+  for (const row of deleted) {
     row.className = 'deleted'
     row.querySelector('.value').textContent = 'deleted'
   }
-  element('stored-nothing').hidden = false
+  element('stored-nothing').hidden = items.length > 0
+  list.replaceChildren(...deleted, ...rows)
 }
 
-// Calls
-
-/** Adds a call at the top. A repeated call with the same response only raises the count. */
-export function logCall(method, path, response, answer) {
-  const headers = SHOWN_HEADERS.flatMap((name) => {
-    const value = response?.headers.get(name) ?? null
-    return value === null ? [] : [[name, value]]
-  })
-  // Chromium acts on `Clear-Site-Data` and hides the header from scripts.
-  const hides =
-    headers.some(([name]) => name === 'Session-Ended') && !headers.some(([name]) => name === 'Clear-Site-Data')
-  if (hides) headers.push(['Clear-Site-Data', 'applied by the browser, and hidden from scripts'])
-
-  const shownPath = path.replace(/[\w-]{38}$/, (sessionId) => `${sessionId.slice(0, 6)}…`)
-  const call = { method, path: shownPath, status: response?.status ?? 'no response', code: answer?.code ?? '', headers }
-  const same = JSON.stringify(call)
-  const calls = element('calls')
-  const last = calls.firstElementChild
-  const count = last?.dataset.call === same ? Number(last.dataset.count) + 1 : 1
-  if (count > 1) last.remove()
-
-  const row = renderCall(call, count)
-  row.dataset.call = same
-  row.dataset.count = count
-  calls.prepend(row)
-  if (calls.childElementCount > CALLS_SHOWN) calls.lastElementChild.remove()
-  element('calls-none').hidden = true
-}
-
-function renderCall({ method, path, status, code, headers }, count) {
-  const line = create('p', 'line', create('span', 'status', String(status)), create('code', '', `${method} ${path}`))
-  if (count > 1) line.append(create('span', 'count', `× ${count}`))
-  line.append(create('time', 'quiet', new Date().toLocaleTimeString()))
-
-  const row = create('li', 'call', line)
-  if (code) row.append(create('p', 'code', code))
-  for (const [name, value] of headers) {
-    row.append(create('p', 'header', create('span', 'name', `${name}: `), value))
-  }
-  row.dataset.kind = kindOf(status, headers)
+function createRow([store, key, value]) {
+  const row = create('li', '', create('code', 'key', key), create('span', 'store', store))
+  row.append(create('span', 'value', shorten(value)))
+  row.dataset.key = `${store} ${key}`
   return row
-}
-
-function kindOf(status, headers) {
-  if (headers.some(([name]) => name === 'Session-Ended')) return 'ended'
-  if (status === 'no response' || status >= 500) return 'trouble'
-  return status >= 400 ? 'rejected' : 'good'
 }
 
 // Steps
 
-export function renderSteps(view) {
-  const current = view === 'in' ? (element('notes').value === '' ? 1 : 2) : 0
+export function renderSteps(status) {
+  const current = status === 'signed-in' ? (element('notes').value === '' ? 1 : 2) : 0
   for (const [index, step] of [...element('steps').children].entries()) {
     step.ariaCurrent = index === current ? 'step' : null
   }
