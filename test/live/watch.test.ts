@@ -16,7 +16,8 @@ const operator = redis.client()
 
 /** An instance on the server of this file. */
 function createInstance(t: Test, options: Partial<JwtSessionOptions> = {}): Promise<FastifyInstance> {
-  return createApp(t, { upstream, redis: redis.client(), ...options })
+  // Hundreds of logins at once may take their time.
+  return createApp(t, { upstream, redis: redis.client(), storeTimeoutMs: 10_000, ...options })
 }
 
 /** The events of a session, from now on. */

@@ -42,7 +42,7 @@ const PROGRAMS = 'test/types/consumer'
 const DECLARATIONS = '/fastify-jwt-session/dist/'
 const STRICT = { noEmit: true, strict: true, exactOptionalPropertyTypes: true, target: 'es2022', types: ['node'] }
 
-/** The tarball as npm would publish it; `npm test` has built it. */
+/** The tarball as npm would publish it; `npm run test:long` has built it. */
 async function pack(t: Test): Promise<{ folder: string; tarball: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'fjs-package-'))
   t.teardown(() => rm(folder, { recursive: true }))

@@ -106,11 +106,14 @@ t.test('every file can be read at one sitting', async (t) => {
   }
 })
 
-t.test('every test file lies beside a run.test.ts, which runs it, or in test/long', async (t) => {
+/** Folders with a command of their own. */
+const WITHOUT_RUN = ['long', 'browser']
+
+t.test('every test file lies beside a run.test.ts, which runs it, or in test/long or test/browser', async (t) => {
   const paths = (await readdir('test', { recursive: true })).filter(
     (path) => path.endsWith('.test.ts') && !path.startsWith('bench')
   )
-  const folders = new Set(paths.map((path) => dirname(path)).filter((folder) => folder !== 'long'))
+  const folders = new Set(paths.map((path) => dirname(path)).filter((folder) => !WITHOUT_RUN.includes(folder)))
   const alone = [...folders].filter((folder) => !paths.includes(join(folder, 'run.test.ts')))
   t.strictSame(alone, [], 'without a run.test.ts')
 })
