@@ -221,6 +221,7 @@ t.test('a master that has forgotten the script is sent the script again', async 
       ['x', WAIT_FOLLOWS],
       'whichever command it is sent with'
     )
+    await t.rejects(replicated.evalsha('0'.repeat(40), 1, 'key'), /^NOSCRIPT/, 'an error of the master is passed on')
     t.strictSame(await onReplica(session.id), { ended: 'revoked' })
   })
 
