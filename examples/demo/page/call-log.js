@@ -82,7 +82,8 @@ function logCall(call) {
 
 function renderCall(call, count) {
   const { method, path, status, code, headers } = call
-  const line = create('p', 'line', create('span', 'status', String(status)), create('code', '', `${method} ${path}`))
+  const line = create('p', 'line', create('code', '', `${method} ${path}`))
+  if (status) line.prepend(create('span', 'status', String(status)))
   if (count > 1) line.append(create('span', 'count', `× ${count}`))
   line.append(create('time', 'quiet', new Date().toLocaleTimeString()))
 

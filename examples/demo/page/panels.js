@@ -111,7 +111,10 @@ export function renderStored(status) {
     row.className = 'deleted'
     row.querySelector('.value').textContent = 'deleted'
   }
-  element('stored-nothing').hidden = items.length > 0
+  setText(
+    'stored-rest',
+    items.length === 0 ? 'Empty.' : status === 'signed-out' ? 'What is left says why the session has ended.' : ''
+  )
   list.replaceChildren(...deleted, ...rows)
 }
 
