@@ -6,7 +6,7 @@ import { startProgram } from '../fixtures/start-program.js'
 import { until } from '../fixtures/until.js'
 import { unwatched } from '../fixtures/unwatched.js'
 import { launch } from './chromium.js'
-import { forgetShown, logIn, openPages, press, showAll, shownBy } from './react-page.js'
+import { forgetShown, logIn, openPages, press, showAll, shownBy } from './example-pages.js'
 
 const run = promisify(execFile)
 const FOLDER = 'examples/react'
