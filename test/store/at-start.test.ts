@@ -3,6 +3,7 @@ import underPressure from '@fastify/under-pressure'
 import { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions } from '../../lib/index.js'
+import type { RedisOptions } from '../../lib/store/redis/open-client.js'
 import { longestWaitMs, waitUntilReady } from '../../lib/store/wait-until-ready.js'
 import { createApp, SECRET, withToken } from '../fixtures/app.js'
 import { closedAtTeardown, startRedis } from '../fixtures/redis/start-redis.js'
@@ -175,4 +176,18 @@ t.test('a store that is slow has the whole time of the start for its reply', asy
 t.test('a start waits 5 s for the store, and less with a short timeout of plugins', async (t) => {
   const waits = [0, 10_000, 2_000].map((pluginTimeout) => longestWaitMs(createWatchedFastify(t, { pluginTimeout })))
   t.strictSame(waits, [5_000, 5_000, 1_000])
+})
+
+t.test('a start that Redis has refused fails before the time for a start is over', async (t) => {
+  const redis = await startRedis(t, { args: ['--requirepass', 'a password'] })
+  const order: string[] = []
+  const failed = async (name: string, options: RedisOptions) => {
+    await t.rejects(Promise.resolve(start(t, { redis: options }, 0)), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+    order.push(name)
+  }
+  await Promise.all([
+    failed('not reached', { url: 'redis://127.0.0.1:1' }),
+    failed('refused', { path: redis.socketPath, password: 'another' })
+  ])
+  t.strictSame(order, ['refused', 'not reached'])
 })
