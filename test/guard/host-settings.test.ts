@@ -220,6 +220,7 @@ t.test('routes.security is documented on the guarded routes, and on no other', a
       'post /user/register': undefined,
       'post /user/logout': undefined,
       'get /user/session': given,
+      'post /user/session': given,
       'get /user/sessions': given,
       'delete /user/sessions': given,
       'delete /user/sessions/{id}': given

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { transform } from 'esbuild'
 import Fastify from 'fastify'
 import t from 'tap'
 import { fastifyJwtSession, verifySession } from '../../lib/index.js'
@@ -14,6 +15,7 @@ const readme = manualAt('README.md')
 const redisManual = manualAt('lib/store/redis/README.md')
 const optionsManual = manualAt('lib/options/README.md')
 const errorsManual = manualAt('lib/http/README.md')
+const clientManual = manualAt('lib/client/README.md')
 const map = manualAt('lib/README.md')
 
 async function sourceOf(folder: string, extension: string): Promise<string> {
@@ -31,6 +33,43 @@ t.test('the page code of the manual logs out for the token in use, and for no ot
   const newer = await callFromPage(code, { headers, during: (tokens) => tokens.set('token', 'second') })
   t.match(newer, { path: '/', tokens: ['second'] }, 'a newer login is not ended')
   t.match(await callFromPage(code, { headers: {} }), { path: '/', tokens: ['first'] }, 'no other answer ends anything')
+})
+
+t.test('the manual of the client names its options and functions, and its programs compile', async (t) => {
+  const types = await readFile('lib/client/types.ts', 'utf8')
+  const namesIn = (name: string) => {
+    const [, body = ''] = new RegExp(`export interface ${name}(?:<.*>)? \\{\\n(.*?)^\\}`, 'ms').exec(types) ?? []
+    return [...body.matchAll(/^ {2}(\w+)[?(<:]/gm)].map(([, name]) => name).toSorted()
+  }
+  const namedIn = (head: string) =>
+    rowsOf(clientManual, head).flatMap(([cell = '']) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name))
+  t.strictSame(namedIn('option').toSorted(), namesIn('SessionClientOptions'))
+  t.strictSame(namedIn('function').toSorted(), namesIn('SessionClient'))
+
+  const programs = snippetsOf(clientManual).filter(({ language }) => ['tsx', 'js'].includes(language))
+  t.equal(programs.length, 2)
+  for (const { language, code } of programs) {
+    const loader = language as 'tsx' | 'js'
+    const { warnings } = await transform(code, { loader, jsx: 'automatic', format: 'esm', target: 'es2022' })
+    t.strictSame(warnings, [])
+  }
+  const react =
+    programs
+      .find(({ language }) => language === 'tsx')
+      ?.code.trim()
+      .split('\n') ?? []
+  t.ok(react.length <= 60, 'a program of one screen')
+  const shown =
+    snippetsOf(readme)
+      .find(({ language }) => language === 'js')
+      ?.code.trim()
+      .split('\n') ?? []
+  const program = programs.find(({ language }) => language === 'js')?.code ?? ''
+  t.strictSame(
+    shown.filter((line) => line !== '' && !program.includes(line)),
+    [],
+    'README shows lines of the program'
+  )
 })
 
 t.test('the settings of a Cluster client are the same in the manual, the example and the failover runs', async (t) => {

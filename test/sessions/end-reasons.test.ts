@@ -96,7 +96,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       for (const session of [{ ttlSeconds: 60 }, { idleTimeoutSeconds: 60 }]) {
         const brief = await createApp(t, { store, session })
         const token = await logIn(brief)
-        const restore = t.intercept(Date, 'now', { value: () => now() + 60_000 })
+        const restore = t.intercept(Date, 'now', { value: () => now() + 61_500 })
         assertEnded(t, await ask(token, brief), 'expired')
         restore.restore()
         t.equal((await ask(token, brief)).answer.statusCode, 200, 'the clock has ended it, not the question')
