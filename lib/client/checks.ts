@@ -19,11 +19,11 @@ export async function judge(tab: Tab, key: string, response: Response, isOwn?: b
   if (signal) endSession(tab, key, { reason: signal as EndReason, full: true })
   if (signal || response.status !== 401) return !!signal
   const { code, reason } = await jsonOf(response)
-  // A cookie goes at the end of its session: ask() ends the session.
+  // Missing is a cookie that the user has deleted. At the end of its session a cookie goes too: ask() ends the session.
   const end = {
     FST_JWT_SESSION_ENDED: reason,
     FST_JWT_SESSION_LOGIN_NEEDED: 'login_needed',
-    FST_JWT_SESSION_MISSING: isOwn && !isPast(tab) && 'unknown'
+    FST_JWT_SESSION_MISSING: isOwn && !sync(tab).token && !isPast(tab) && 'unknown'
   }[code as string]
   // A login of this browser has replaced the session, and its answer may be under way.
   if (end === 'logged_in_again' && !isOwn) check(tab)

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { until } from '../fixtures/until.js'
 import { launch } from './chromium.js'
+import { startNetwork } from './network.js'
 import { assertEnded, fiveTabs, openPage, type Servers, startServers, type TestPage, untilAll } from './scene.js'
 
 t.setTimeout(600_000)
@@ -46,13 +47,6 @@ const EVENTS: Record<string, Event> = {
     await delay(1_000)
   },
 
-  'the network is away for 5 s': async (tabs) => {
-    await Promise.all(tabs.map(({ page }) => page.setOfflineMode(true)))
-    await delay(5_000)
-    await Promise.all(tabs.map(({ page }) => page.setOfflineMode(false)))
-    await delay(1_000)
-  },
-
   'a late 401 of an older session': async (tabs) => {
     const [first, second] = tabs
     const token = await first?.page.evaluate(() => JSON.parse(localStorage['fastify-jwt-session:session']).token)
@@ -71,22 +65,39 @@ const EVENTS: Record<string, Event> = {
   }
 }
 
+async function assertKept(t: Test, tabs: TestPage[]): Promise<void> {
+  for (const { text, ends, stored } of tabs) {
+    t.equal(await text(), 'ada')
+    t.strictSame(await ends(), [])
+    t.strictSame(await stored(), ['api', 'draft', 'filter', 'mail', 'theme'])
+  }
+}
+
 t.test('nothing ends, and nothing is emptied, by', async (t) => {
   const servers = await startServers(t)
   for (const [name, event] of Object.entries(EVENTS)) {
     await t.test(name, async (t) => {
       const tabs = await fiveTabs(t, browser, servers.url)
       await event(tabs, servers)
-      for (const { text, ends, stored } of tabs) {
-        t.equal(await text(), 'ada')
-        t.strictSame(await ends(), [])
-        t.strictSame(await stored(), ['api', 'draft', 'filter', 'mail', 'theme'])
-      }
+      await assertKept(t, tabs)
       const since = Date.now()
       await servers.other.sessions.revokeAll('ada')
       await assertEnded(t, tabs, { since, reason: 'revoked' })
     })
   }
+})
+
+t.test('a network that is away for 5 s ends nothing', async (t) => {
+  const servers = await startServers(t)
+  const network = await startNetwork(t, servers.url)
+  const tabs = await fiveTabs(t, browser, network.url)
+  network.cut()
+  await Promise.all(tabs.map(({ page }) => page.setOfflineMode(true)))
+  await delay(5_000)
+  network.restore()
+  await Promise.all(tabs.map(({ page }) => page.setOfflineMode(false)))
+  await delay(1_000)
+  await assertKept(t, tabs)
 })
 
 t.test('two apps on one origin with different names', async (t) => {

@@ -170,11 +170,15 @@ t.test('a login holds against the tombstone before it also when the clock was se
   const late = JSON.parse(first.window.browser.entries.get(RECORD) ?? '')
   first.window.localStorage.setItem(RECORD, JSON.stringify({ ...late, at: Date.now() + 3_600_000 }))
   const second = tab()
+  const frozen = tab({}, first.window.browser.open(true))
+  frozen.window.freeze()
   server.end([...server.sessions.values()][0] as never, 'revoked')
   await pass(100)
   await second.client.login(BOB)
   await settle()
-  for (const { client } of [first, second]) t.match(client.getSnapshot(), { user: { id: 'bob' } })
+  frozen.window.resume()
+  await settle()
+  for (const { client } of [first, second, frozen]) t.match(client.getSnapshot(), { user: { id: 'bob' } })
 })
 
 t.test('a session of another route is adopted, and ends the session that was there', async (t) => {

@@ -40,7 +40,7 @@ for (const transport of ['bearer', 'cookie'] as const) {
       first.leave()
       const reloaded = tab()
       await pass(60_000)
-      t.equal(reloaded.reason(), 'logged_out')
+      t.strictSame(reloaded.snapshots, [{ status: 'signed-out', reason: 'logged_out' }])
       const { length } = server.requests
       browser.goOnline()
       await settle()

@@ -32,24 +32,28 @@ t.test(
 )
 
 t.test('two apps on one origin do not end each other', async (t) => {
-  const { server, browser, tab } = createScene(t)
+  const { server, tab } = createScene(t)
   const [shop, admin] = [tab({ name: 'shop' }), tab({ name: 'admin' })]
   for (const { client } of [shop, admin]) await client.login({ username: 'ada', password: 'right' })
   await settle()
   t.equal(server.streams.size, 2)
+  admin.leave()
   await shop.client.logout()
   await pass(1_000)
-  t.equal(admin.status(), 'signed-in')
   t.strictSame(admin.ends, [])
-  t.ok(browser.entries.has('fastify-jwt-session:admin'))
-  await admin.client.fetch('/orders')
+  const later = tab({ name: 'admin' })
+  t.equal(later.status(), 'signed-in')
+  await later.client.fetch('/orders')
   t.equal(server.requests.at(-1)?.token, 'token-2')
 })
 
 t.test('with `clear` each page calls the function once instead, with the reason', async (t) => {
   const { server, browser, tab, signedIn } = createScene(t)
   const calls: string[] = []
-  const clear = (reason: string) => void calls.push(reason)
+  const clear = (reason: string) => {
+    calls.push(reason)
+    t.equal(browser.locks.holderOf('fastify-jwt-session:session1000'), undefined, 'under no lock')
+  }
   const [first, second] = [await signedIn({ clear }), tab({ clear })]
   fill(browser, first.window, second.window)
   server.end([...server.sessions.values()][0] as never, 'expired')
@@ -74,6 +78,7 @@ t.test('with `clear` the login of another user waits for the function, in its ow
   await pass(100)
   t.strictSame(calls.slice(0, 4), ['loading', 'logged_in_again', 'done', 'signed-in'])
   t.equal(calls.filter((call) => call === 'done').length, 1, 'in other pages the function could delete what is new')
+  t.strictSame([...second.window.entries.keys()], ['filter'], 'the function is instead of everything')
   t.strictSame([...first.window.entries.keys()], [], 'but their sessionStorage has data of the last user only')
 })
 
@@ -121,50 +126,60 @@ t.test('a page that is opened after a browser has crashed in the middle of an en
   t.strictSame(later.ends, [])
 })
 
-t.test('emptying stops as soon as a newer login may have data', async (t) => {
-  const { server, browser, signedIn } = createScene(t)
-  const { client, window } = await signedIn()
-  fill(browser)
-  let listed = (_: { name: string }[]) => {}
-  window.indexedDB = {
-    databases: () =>
-      new Promise((resolve) => {
-        listed = resolve
-      }),
-    deleteDatabase: (name: string) => browser.databases.delete(name)
-  }
-  server.end([...server.sessions.values()][0] as never, 'revoked')
-  await settle()
-  const login = client.login({ username: 'bob', password: 'right' })
-  await pass(2_100)
-  await login
-  browser.databases.add('of bob')
-  listed([...browser.databases].map((name) => ({ name })))
-  await pass(100)
-  t.ok(browser.databases.has('of bob'))
-})
+for (const store of ['databases', 'caches'] as const) {
+  t.test(`emptying stops as soon as a newer login may have data: ${store}`, async (t) => {
+    const { server, browser, signedIn } = createScene(t)
+    const { client, window } = await signedIn()
+    fill(browser)
+    let list = () => {}
+    const listed = new Promise<void>((resolve) => {
+      list = resolve
+    })
+    window.indexedDB = {
+      databases: async () => {
+        if (store === 'databases') await listed
+        return [...browser.databases].map((name) => ({ name }))
+      },
+      deleteDatabase: (name: string) => browser.databases.delete(name)
+    }
+    window.caches = {
+      keys: async () => {
+        if (store === 'caches') await listed
+        return [...browser.caches]
+      },
+      delete: async (name: string) => browser.caches.delete(name)
+    }
+    server.end([...server.sessions.values()][0] as never, 'revoked')
+    await settle()
+    const login = client.login({ username: 'bob', password: 'right' })
+    await pass(2_100)
+    await login
+    browser[store].add('of bob')
+    list()
+    await pass(100)
+    t.ok(browser[store].has('of bob'))
+  })
+}
 
 t.test('an older end empties nothing when the lock comes after a newer login', async (t) => {
-  const { server, browser, tab, signedIn } = createScene(t)
-  const first = await signedIn()
-  const second = tab()
-  await settle()
+  const { server, browser, signedIn } = createScene(t)
+  const { client, window } = await signedIn({ loginUrl: '/login' })
   let free = () => {}
   const held = new Promise<void>((resolve) => {
     free = resolve
   })
   void browser.locks.of({ awake: Promise.resolve() }).request('fastify-jwt-session:session1000', {}, () => held)
   server.end([...server.sessions.values()][0] as never, 'revoked')
-  await settle()
-  const login = second.client.login({ username: 'ada', password: 'right' })
-  await pass(900)
+  await pass(500)
+  const { user, token } = server.open('ada')
+  const times = { expiresAt: Date.now() + 1_000_000, idleExpiresAt: null }
+  browser.entries.set(RECORD, JSON.stringify({ key: 'k', at: Date.now(), user, token, owner: 'ada', ...times }))
+  fill(browser)
   free()
-  await pass(100)
-  await login
-  browser.entries.set('draft', 'new')
-  first.window.show()
-  await pass(3_000)
-  t.equal(browser.entries.get('draft'), 'new')
+  await pass(1_500)
+  t.match(client.getSnapshot(), { user })
+  t.equal(left(browser).length, 6)
+  t.strictSame(window.visited, [])
 })
 
 t.test('a store that is missing or fails does not keep the others full', async (t) => {

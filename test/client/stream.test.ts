@@ -272,6 +272,18 @@ t.test('an answer that is no stream ends nothing', async (t) => {
   }
 })
 
+t.test('a token that a proxy takes away ends nothing', async (t) => {
+  const { server, signedIn } = createScene(t)
+  const { status, window } = await signedIn()
+  for (const route of [EVENTS, ASK])
+    server.answers.set(route, () => server.json(401, { code: 'FST_JWT_SESSION_MISSING' }))
+  server.restart()
+  await pass(5_000)
+  window.show()
+  await pass(5_000)
+  t.equal(status(), 'signed-in')
+})
+
 t.test('a 401 of the stream ends the session as the server says', async (t) => {
   const { server, browser, signedIn } = createScene(t)
   const { reason } = await signedIn()
@@ -284,7 +296,7 @@ t.test('a 401 of the stream ends the session as the server says', async (t) => {
 })
 
 t.test('events may arrive in pieces, and unknown events are ignored', async (t) => {
-  const { server, signedIn } = createScene(t)
+  const { server, browser, signedIn } = createScene(t)
   let write = (_: string) => {}
   server.answers.set(EVENTS, () => {
     const start = (controller: ReadableStreamDefaultController) => {
@@ -308,9 +320,13 @@ t.test('events may arrive in pieces, and unknown events are ignored', async (t) 
     write(piece)
   await settle()
   t.equal(status(), 'signed-in')
-  write('ked"}\n\n')
+  write('ked"}\n\nevent: session\ndata: {"expires_at":"2026-01-01T03:00:00.000Z","idle_expires_at":null}\n\n')
   await settle()
   t.equal(reason(), 'revoked')
+  t.notOk(
+    browser.entries.get('fastify-jwt-session:session')?.includes('expiresAt'),
+    'what comes later is of no session'
+  )
 })
 
 t.test('the stream of an older session does not touch a newer one', async (t) => {
@@ -328,9 +344,12 @@ t.test('the stream of an older session does not touch a newer one', async (t) =>
   await second.client.login({ username: 'ada', password: 'right' })
   await settle()
   const connections = count(server, EVENTS)
+  const snapshot = second.client.getSnapshot()
+  writeOld('event: session\ndata: {"expires_at":"2026-01-01T03:00:00.000Z","idle_expires_at":null}\n\n')
   writeOld('event: ended\ndata: {"reason":"revoked"}\n\n:\n\n')
   await pass(100)
   for (const { status } of [first, second]) t.equal(status(), 'signed-in')
+  t.equal(second.client.getSnapshot(), snapshot)
   t.equal(count(server, EVENTS), connections)
 })
 
