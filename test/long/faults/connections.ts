@@ -14,6 +14,7 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
   {
     name: 'SIGSTOP',
     during: DOWN,
+    maxParallel: 10,
     clients: TRANSPORT_CLIENTS,
     start: ({ redis }) => redis.stall(),
     end: ({ redis }) => redis.resume()

@@ -53,7 +53,10 @@ export interface Fault {
   tcp?: boolean
   password?: string
   options?: Partial<JwtSessionOptions>
-  /** The most requests of each operation at the same time, where one takes much of the processor. */
+  /**
+   * The most requests of each operation at the same time, where all replies come at one moment or take much of the
+   * processor: the four apps and their clients share the process that measures.
+   */
   maxParallel?: number
 }
 
