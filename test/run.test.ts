@@ -7,9 +7,9 @@ import { findRedisServer } from './fixtures/redis/server-binary.js'
 import { unwatched } from './fixtures/unwatched.js'
 
 /** The folders that take longest start first. */
-const LONGEST = ['store/redis', 'sessions', 'store', 'upstream', 'cache']
-/** Tests wait more than they compute: three processes on two cores. */
-const PROCESSES = 3
+const LONGEST = ['store', 'store/redis', 'upstream', 'cache', 'sessions', 'live']
+/** Tests wait more than they compute: four processes on two cores. */
+const PROCESSES = 4
 
 const isCovered = process.env._TAPJS_PROCESSINFO_COVERAGE_ === '1'
 const NODE_ARGS = [
