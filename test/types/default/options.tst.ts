@@ -217,7 +217,7 @@ describe('app.sessions', () => {
   })
 
   test('has no way to what only the routes may do', () => {
-    expect(app.sessions).type.not.toHaveProperty('verify')
+    expect(app.sessions).type.not.toHaveProperty('extend')
     expect(app.sessions).type.not.toHaveProperty('end')
   })
 })
