@@ -3,7 +3,7 @@ import { SessionEndedError, SessionNotFreshError } from '../errors.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Lifetimes } from '../model/lifetime.js'
 import { type OpenRecord, unusableError } from '../model/open-record.js'
-import { splitSessionId } from '../model/session-id.js'
+import { sessionTag } from '../model/session-id.js'
 import { type DecodedRecord, encodeActivity } from '../model/session-record.js'
 import type { GuardedStore } from '../store/guarded-store.js'
 import { type AccessTokenClaims, type AccessTokens, expOf } from '../token/access-token.js'
@@ -69,7 +69,7 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
 
     async load(token, settings, budget) {
       const claims = accessTokens.verify(token)
-      const [tag] = splitSessionId(claims.sessionId)
+      const tag = sessionTag(claims.sessionId)
       return admit(await cache.load(token, tag, () => loadRecord(claims, budget)), settings, Date.now())
     }
   }

@@ -5,7 +5,7 @@ import { warn } from '../internal/warn.js'
 import type { Lifetimes } from '../model/lifetime.js'
 import type { OpenRecord, UnusableReason } from '../model/open-record.js'
 import type { Session } from '../model/session.js'
-import { isSessionId, splitSessionId } from '../model/session-id.js'
+import { isSessionId, sessionTag } from '../model/session-id.js'
 import type { DecodedRecord } from '../model/session-record.js'
 import type { ChangeFeed } from '../store/change-feed.js'
 import type { GuardedStore } from '../store/guarded-store.js'
@@ -114,7 +114,7 @@ export class WatchedSessions {
   }
 
   #add({ id, expiresAt }: Session): Watched {
-    const [tag] = splitSessionId(id)
+    const tag = sessionTag(id)
     const watched: Watched = {
       ...{ id, tag, expiresAt, subscriptions: new Set(), endsAt: expiresAt },
       ...{ readAt: Number.POSITIVE_INFINITY, changes: 0, isReading: false, isCurrent: false }

@@ -3,7 +3,7 @@ import { type ReplyWatch, watchReply } from '../http/client-presence.js'
 import { type AnyReply, type AnyRequest, type ErrorReplies, exposeDate } from '../http/error-reply.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Session, SessionData, User } from '../model/session.js'
-import { splitSessionId, userTag } from '../model/session-id.js'
+import { sessionTag, userTag } from '../model/session-id.js'
 import type { EndReason } from '../store/session-store.js'
 import type { AccessTokens } from '../token/access-token.js'
 import { findTokenSession } from '../token/find-token-session.js'
@@ -116,5 +116,5 @@ export function createLogIn({ sessions, transport, accessTokens, errorReplies }:
 
 /** Whether the session belongs to the user: a session id starts with the tag of its user. */
 function isSameUser(sessionId: string, userId: string): boolean {
-  return splitSessionId(sessionId)[0] === userTag(userId)
+  return sessionTag(sessionId) === userTag(userId)
 }

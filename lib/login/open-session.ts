@@ -11,7 +11,7 @@ import type { Lifetimes } from '../model/lifetime.js'
 import type { OpenRecord } from '../model/open-record.js'
 import type { Session, SessionData, User } from '../model/session.js'
 import type { SessionDataRules } from '../model/session-data.js'
-import { createSessionId, splitSessionId } from '../model/session-id.js'
+import { createSessionId, sessionTag } from '../model/session-id.js'
 import { encodeRecord } from '../model/session-record.js'
 import type { GuardedStore } from '../store/guarded-store.js'
 import type { SessionLimit } from '../store/session-store.js'
@@ -113,7 +113,7 @@ export function createOpenSession(deps: OpenSessionDeps) {
    * @returns whether a session was ended
    */
   async function makeRoom(id: string, budget: TimeBudget): Promise<boolean> {
-    const stored = await store.list(splitSessionId(id)[0], budget)
+    const stored = await store.list(sessionTag(id), budget)
     const states = stored.map(({ id, record }) => ({ id, opened: openRecord(id, { record }) }))
     const unusable = states.filter(({ opened }) => opened === 'expired' || opened === 'login_needed')
     await Promise.all(unusable.map(({ id }) => store.end(id, 'replaced', budget)))

@@ -1,5 +1,5 @@
 import type { Session } from './session.js'
-import { splitSessionId } from './session-id.js'
+import { sessionTag } from './session-id.js'
 
 /** A period in epoch milliseconds without writes to the store. */
 interface Downtime {
@@ -63,14 +63,14 @@ export function createLifetimes(config: LifetimeConfig): Lifetimes {
       if (expiresAt <= now) return 'expired'
       // Downtime only moves the cutoff back.
       if (lastSeenAt > now - idleMs) return 'live'
-      const downtime = downtimeOf(splitSessionId(id)[0], now)
+      const downtime = downtimeOf(sessionTag(id), now)
       if (downtime === null) return 'not_known'
       return lastSeenAt > idleCutoff(idleMs, joinPeriods(downtime, idleMs), now) ? 'live' : 'expired'
     },
 
     idleExpiryOf({ id, lastSeenAt, expiresAt }, now) {
       if (idleTimeoutSeconds === null) return null
-      const downtime = downtimeOf(splitSessionId(id)[0], now) ?? []
+      const downtime = downtimeOf(sessionTag(id), now) ?? []
       return Math.min(expiresAt, idleExpiry(lastSeenAt + idleMs, joinPeriods(downtime, idleMs), lastSeenAt))
     },
 

@@ -23,7 +23,12 @@ export function userTag(userId: string): string {
   return createHash('sha256').update(userId).digest('base64url').slice(0, TAG_LENGTH)
 }
 
+/** The tag of the session's user, see {@link userTag}. */
+export function sessionTag(id: string): string {
+  return id.slice(0, TAG_LENGTH)
+}
+
 /** Splits a session id into the user's tag and the random part. */
 export function splitSessionId(id: string): [tag: string, random: string] {
-  return [id.slice(0, TAG_LENGTH), id.slice(TAG_LENGTH)]
+  return [sessionTag(id), id.slice(TAG_LENGTH)]
 }

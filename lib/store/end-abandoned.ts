@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { withDeadline } from '../internal/deadline.js'
-import { splitSessionId } from '../model/session-id.js'
+import { sessionTag } from '../model/session-id.js'
 import { checkEnded } from './check-reply.js'
 import type { EndReason, SessionStore } from './session-store.js'
 
@@ -61,7 +61,7 @@ export class AbandonedSessions {
 
   #add(abandoned: Abandoned): void {
     if (this.#isClosed) return
-    const partition = this.#config.partitionOf?.(splitSessionId(abandoned.id)[0]) ?? ''
+    const partition = this.#config.partitionOf?.(sessionTag(abandoned.id)) ?? ''
     const known = this.#queues.get(partition)
     const queue = known ?? new Map<string, Abandoned>()
     // Deleted first, so that the session goes to the end of the queue.

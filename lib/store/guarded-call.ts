@@ -3,7 +3,7 @@ import { type BreakerLimits, createBreakers, logBreaker, type Outcome } from '..
 import { createTimeoutError, isTimeout } from '../internal/deadline.js'
 import { isRedisReply } from '../internal/redact-error.js'
 import { TimeBudget } from '../internal/time-budget.js'
-import { splitSessionId } from '../model/session-id.js'
+import { sessionTag } from '../model/session-id.js'
 import { isUnexpectedReply } from './check-reply.js'
 import { type CallKind, LocalDowntime } from './local-downtime.js'
 import type { Downtime } from './session-store.js'
@@ -68,7 +68,7 @@ export class CallGuard {
     try {
       // Before the circuit breaker: a call that does not start must not be its probe.
       if (leftMs === 0) throw createTimeoutError()
-      const partition = partitionOf === undefined ? '' : partitionOf(splitSessionId(id)[0])
+      const partition = partitionOf === undefined ? '' : partitionOf(sessionTag(id))
       const outcomeOf = leftMs < timeoutMs ? outcomeOfShortened : outcomeOfFull
       const reply = check(await this.#breakerOf(partition).run(() => spent.spend(run), outcomeOf))
       this.#downtime.onSuccess(kind, kind === 'write' && (reply === 'created' || reply === true))

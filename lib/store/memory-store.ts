@@ -1,4 +1,4 @@
-import { splitSessionId } from '../model/session-id.js'
+import { sessionTag } from '../model/session-id.js'
 import {
   type ChangeTracking,
   type CreateOptions,
@@ -65,7 +65,7 @@ class MemoryStore implements SessionStore {
     if (Date.now() > notAfter || Date.now() >= expiresAt) return 'too_late'
     const known = this.#entryOf(id)?.found
     if (known !== undefined) return 'record' in known ? 'created' : 'too_late'
-    const tag = tagOf(id)
+    const tag = sessionTag(id)
     const user = this.#users.get(tag)
     if (user !== undefined && performance.now() - startedMsAgo < user.revokedAt) return 'revoked'
 
@@ -93,7 +93,7 @@ class MemoryStore implements SessionStore {
     if (entry === undefined || recordIn(entry) !== record) return false
     entry.found = { record: next }
     this.#report(id)
-    const { open } = this.#userOf(tagOf(id))
+    const { open } = this.#userOf(sessionTag(id))
     open.delete(id)
     open.add(id)
     return true
@@ -189,12 +189,12 @@ class MemoryStore implements SessionStore {
 
   /** Called when the session no longer has a record. */
   #removeFromUser(id: string): void {
-    this.#users.get(tagOf(id))?.open.delete(id)
-    this.#removeIfEmpty(tagOf(id))
+    this.#users.get(sessionTag(id))?.open.delete(id)
+    this.#removeIfEmpty(sessionTag(id))
   }
 
   #report(id: string): void {
-    for (const { onChange } of this.#trackers) onChange(tagOf(id))
+    for (const { onChange } of this.#trackers) onChange(sessionTag(id))
   }
 
   #removeIfEmpty(tag: string): void {
@@ -205,8 +205,4 @@ class MemoryStore implements SessionStore {
 
 function recordIn(entry: Entry | undefined): string | undefined {
   return entry !== undefined && 'record' in entry.found ? entry.found.record : undefined
-}
-
-function tagOf(id: string): string {
-  return splitSessionId(id)[0]
 }

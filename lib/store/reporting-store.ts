@@ -1,4 +1,4 @@
-import { splitSessionId } from '../model/session-id.js'
+import { sessionTag } from '../model/session-id.js'
 import type { ChangeFeed } from './change-feed.js'
 import type { GuardedStore } from './guarded-store.js'
 
@@ -22,20 +22,18 @@ export function createReportingStore(
 
   return {
     newBudget: () => store.newBudget(),
-    create: (id, record, options, budget) => change(tagOf(id), store.create(id, record, options, budget)),
+    create: (id, record, options, budget) => change(sessionTag(id), store.create(id, record, options, budget)),
     find: (id, budget) => store.find(id, budget),
-    replace: (id, record, next, budget) => change(tagOf(id), store.replace(id, record, next, budget)),
-    end: (id, reason, budget) => change(tagOf(id), store.end(id, reason, budget)),
+    replace: (id, record, next, budget) => change(sessionTag(id), store.replace(id, record, next, budget)),
+    end: (id, reason, budget) => change(sessionTag(id), store.end(id, reason, budget)),
     endAll: (tag, reason, exceptId, budget) => change(tag, store.endAll(tag, reason, exceptId, budget)),
     list: (tag, budget) => store.list(tag, budget),
     endLater(id, reason, until) {
       store.endLater(id, reason, until)
       // The tracking reports the change again when the session has ended.
-      feed.changing(tagOf(id))
+      feed.changing(sessionTag(id))
     },
     isReady: () => store.isReady(),
     downtimeOf: (tag, now) => store.downtimeOf(tag, now)
   }
 }
-
-const tagOf = (id: string) => splitSessionId(id)[0]

@@ -1,4 +1,4 @@
-import { splitSessionId } from '../../model/session-id.js'
+import { sessionTag } from '../../model/session-id.js'
 import type { ChangeTracking, TrackingOptions } from '../session-store.js'
 import { type IoRedis, isCluster, keyPrefixOf, mastersOf, type RedisCluster, type RedisServer } from './client.js'
 import { nodeKeyOf, slotOf, tagOnServer } from './cluster-slots.js'
@@ -106,7 +106,7 @@ class RedisTracking implements ChangeTracking {
       onRefused,
       onChange(keys) {
         if (keys === null) onChange(null)
-        else for (const key of keys) onChange(splitSessionId(key.toString('latin1', tagStart))[0])
+        else for (const key of keys) onChange(sessionTag(key.toString('latin1', tagStart)))
       }
     }
     const cluster = this.#cluster
