@@ -53,7 +53,7 @@ export class EventStreams {
 
   /** Ends all streams without an event, at the close of the app. Clients connect again, to another process. */
   end(): void {
-    for (const stream of this.#open) stream.push(null)
+    for (const stream of this.#open) stream.finish()
   }
 
   #forget(stream: EventStream, userId: string): void {
@@ -78,6 +78,7 @@ export class EventStreams {
 export class EventStream extends Readable {
   /** `performance.now()` of the next heartbeat. */
   beatAt: number
+  #isFinished = false
 
   constructor(beatAt: number) {
     super({ highWaterMark: MAX_WAITING_BYTES })
@@ -93,7 +94,13 @@ export class EventStream extends Readable {
 
   /** Sends text of the protocol. A client that does not read loses the stream, and learns the state when it connects again. */
   write(text: string): void {
-    if (this.destroyed || this.readableEnded) return
+    if (this.destroyed || this.#isFinished) return
     if (!this.push(text)) this.destroy()
+  }
+
+  /** Ends the stream. Later text is dropped: a session may end while the app closes. */
+  finish(): void {
+    this.#isFinished = true
+    this.push(null)
   }
 }

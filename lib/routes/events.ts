@@ -41,7 +41,7 @@ export function mountEvents(scope: FastifyInstance, { path, config, ...limits }:
     const stop = watched.watch(session, (event) => {
       if ('session' in event) return sendExpiry(event.session)
       stream.send('ended', JSON.stringify({ reason: event.ended }))
-      stream.push(null)
+      stream.finish()
     })
     exposeDate(reply)
     return reply.code(200).type(EVENT_STREAM).send(stream)

@@ -22,3 +22,14 @@ t.test('nothing is written behind the end of a stream', async (t) => {
   stream.write(':\n\n')
   t.equal(received, 'event: ended\ndata: {}\n\n')
 })
+
+t.test('an event that comes behind the end, before the client has read the end, is dropped', async (t) => {
+  const streams = new EventStreams({ heartbeatSeconds: 25, maxOpen: 10 })
+  const stream = streams.open('ada', () => {})
+  stream.send('session', '{}')
+  streams.end()
+  stream.send('ended', '{}')
+  let received = ''
+  for await (const chunk of stream) received += chunk
+  t.equal(received, 'event: session\ndata: {}\n\n')
+})
