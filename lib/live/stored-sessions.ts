@@ -55,6 +55,7 @@ class StoredSessions implements InternalSessions {
   readonly create: InternalSessions['create']
   readonly #store: OpenSessionDeps['store']
   readonly #openRecord: OpenSessionDeps['openRecord']
+  readonly #lifetimes: OpenSessionDeps['lifetimes']
   readonly #dataRules: OpenSessionDeps['dataRules']
   /**
    * Runs the updates of a session one after another: of concurrent updates, all but one would conflict and start again.
@@ -65,6 +66,7 @@ class StoredSessions implements InternalSessions {
     this.create = createOpenSession(deps)
     this.#store = deps.store
     this.#openRecord = deps.openRecord
+    this.#lifetimes = deps.lifetimes
     this.#dataRules = deps.dataRules
   }
 
@@ -102,7 +104,10 @@ class StoredSessions implements InternalSessions {
   async extend(id: string, budget = this.newBudget()): Promise<Session> {
     const extended = await spend(budget, () =>
       this.#replace(id, budget, (record) => {
-        const lastSeenAt = Math.max(record.session.lastSeenAt, Date.now())
+        const { lastSeenAt: writtenAt } = record.session
+        // Without an idle timeout `lastSeenAt` stays the time of the login.
+        const hasIdleTimeout = Number.isFinite(this.#lifetimes.activityIntervalMs)
+        const lastSeenAt = hasIdleTimeout ? Math.max(writtenAt, Date.now()) : writtenAt
         return { session: { ...record.session, lastSeenAt }, text: encodeActivity(record, lastSeenAt) }
       })
     )

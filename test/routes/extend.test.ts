@@ -94,9 +94,11 @@ t.test('bodies of any kind are ignored', async (t) => {
 })
 
 t.test('without an idle timeout the session stays as it is', async (t) => {
-  const { extend } = await openSession(t, { session: { idleTimeoutSeconds: false } })
+  const { app, id, clock, extend } = await openSession(t, { session: { idleTimeoutSeconds: false } })
+  clock.now += 5
   const extended = await extend()
   t.equal(extended.statusCode, 200)
+  t.equal((await app.sessions.find(id))?.lastSeenAt, NOW * 1_000, 'activity means nothing')
   t.equal(extended.json().idle_expires_at, null)
 })
 
