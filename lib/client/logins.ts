@@ -9,7 +9,7 @@ import type { LoginAnswer } from './types.js'
 /**
  * Makes a session the session of all pages.
  *
- * @param key of the only record that may be replaced. Default: any
+ * @param key of the only record that may be replaced. Default: each record may
  * @returns the token of the session that is replaced
  */
 export function openLogin(tab: Tab, session: OpenedSession, key?: string): Promise<string | undefined> {
@@ -38,7 +38,7 @@ export async function adopt(tab: Tab, answer: object, sentToken?: string): Promi
   if (!user || !token === (transport === 'bearer')) throw new TypeError(`This is no ${transport} login`)
   const expiresAt = Date.now() + expires_in * 1_000
   const replaced = await openLogin(tab, { user, token, expiresAt, idleExpiresAt: null })
-  // Another page has logged in meanwhile, or another route has: a session that no page has any more is ended.
+  // Another page has logged in meanwhile, or another route has: a session without a page is ended.
   if (replaced && replaced !== sentToken) post(tab, '/logout', {}, replaced).catch(() => {})
 }
 

@@ -2,6 +2,7 @@
 // last line is `N passed, N failed`: assertions of the tests, and one for each other program.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 
 /** The programs, with arguments that make them short. Their defaults are for the days before a release. */
 const PROGRAMS: readonly (readonly [string, ...string[]])[] = [
@@ -31,11 +32,9 @@ interface Outcome {
 async function run(command: string, args: readonly string[]): Promise<Outcome> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
-  for await (const chunk of child.stdout.setEncoding('utf8')) {
-    output += chunk
-    const lines = String(chunk).split('\n')
-    const shown = lines.filter((line) => !/^ *(?:ok |# Subtest|1\.\.|# time=|$)/.test(line))
-    if (shown.length > 0) console.log(shown.join('\n'))
+  for await (const line of createInterface(child.stdout)) {
+    output += `${line}\n`
+    if (!/^ *(?:ok |# Subtest|1\.\.|# time=|$)/.test(line)) console.log(line)
   }
   const [code] = child.exitCode === null ? await once(child, 'exit') : [child.exitCode]
   const [, pass, fail = '0'] = /^# \{ total: \d+, pass: (\d+)(?:, fail: (\d+))?/m.exec(output) ?? []

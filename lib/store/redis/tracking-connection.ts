@@ -7,7 +7,7 @@ export interface TrackedServerOptions {
   prefix: string
   /** Milliseconds after which a server without a response counts as unreachable. */
   maxStaleMs: number
-  /** The keys that have changed. Null: any key may have changed. */
+  /** The keys that have changed. Null: every key may have changed. */
   onChange(keys: Buffer[] | null): void
   /** The server, or a proxy before the server, does not allow tracking. */
   onRefused(error: Error): void
