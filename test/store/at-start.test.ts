@@ -37,7 +37,7 @@ t.test(
       await assertRefused(t, start(t, { redis: client, requireStoreAtStart: true }), where, 'ECONNREFUSED')
       return client.eventNames().map((name) => [name, client.listenerCount(name)])
     }
-    t.strictSame(await listenersAfterStart(), await listenersAfterStart(), 'a start leaves no listeners of its own')
+    t.strictSame(await listenersAfterStart(), await listenersAfterStart(), 'a start leaves no listeners on the client')
     const sentinels = [{ host: '127.0.0.1', port: 1 }]
     const behindSentinel = { sentinels, name: 'main', sentinelRetryStrategy: () => 10 }
     await t.rejects(async () => await start(t, { redis: behindSentinel }), {
@@ -46,7 +46,7 @@ t.test(
   }
 )
 
-t.test('so does a start whose store is a Cluster or of the application’s own, and has no address', async (t) => {
+t.test('the error of a failed start names no address for a Cluster or a store of the application', async (t) => {
   const cluster = closedAtTeardown(t, new Cluster(['redis://127.0.0.1:1'], { clusterRetryStrategy: () => 10 }))
   await t.rejects(async () => await start(t, { redis: cluster, requireStoreAtStart: true }), {
     message: /^The session store is unavailable: /
@@ -59,7 +59,7 @@ t.test('so does a start whose store is a Cluster or of the application’s own, 
   await start(t, { store: createMemoryStore(), requireStoreAtStart: true }, 0)
 })
 
-t.test('a store that hangs fails such a start too, in time', async (t) => {
+t.test('a start that needs the store fails in time when the store does not respond', async (t) => {
   const redis = await startRedis(t)
   redis.stall()
   const startedAt = performance.now()
@@ -67,7 +67,7 @@ t.test('a store that hangs fails such a start too, in time', async (t) => {
   t.ok(performance.now() - startedAt < 1_000)
 })
 
-t.test('a start that needs the store waits for a store that is late', async (t) => {
+t.test('a start that needs the store waits until the store is reachable', async (t) => {
   const redis = await startRedis(t)
   await redis.kill()
   const client = redis.client({ retryStrategy: () => 20 })
@@ -77,7 +77,7 @@ t.test('a start that needs the store waits for a store that is late', async (t) 
   t.ok(await app.sessions.isReady())
 })
 
-t.test('an app that may start without the store answers 503, and works when Redis is there', async (t) => {
+t.test('an app that may start without the store answers 503, and works once Redis is up', async (t) => {
   const redis = await startRedis(t)
   await redis.kill()
   const options = { url: redis.socketPath, retryStrategy: () => 20 }
@@ -92,7 +92,7 @@ t.test('an app that may start without the store answers 503, and works when Redi
   t.equal((await app.inject(withToken(token))).statusCode, 200)
 })
 
-t.test('what @fastify/under-pressure tells a load balancer follows the store', async (t) => {
+t.test('@fastify/under-pressure reports the readiness of the store', async (t) => {
   const redis = await startRedis(t)
   const app = createWatchedFastify(t)
   await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, redis: { url: redis.socketPath } })
@@ -106,7 +106,7 @@ t.test('what @fastify/under-pressure tells a load balancer follows the store', a
   await until(async () => (await status()) === 200)
 })
 
-t.test('settings of a client that let requests queue up are warned of, once', async (t) => {
+t.test('settings that let requests queue up cause one warning per client', async (t) => {
   const redis = await startRedis(t)
   const warnings = captureWarnings(t, 'FST_JWT_SESSION_REDIS_SETTINGS')
   const client = redis.client({ maxRetriesPerRequest: null })
@@ -132,13 +132,13 @@ t.test('settings of a client that let requests queue up are warned of, once', as
   t.equal(warnings().length, 2)
 })
 
-t.test('a Redis that evicts is warned of, where it says so', async (t) => {
+t.test('a Redis that evicts keys causes a warning if the app may read the policy', async (t) => {
   const redis = await startRedis(t)
   const warnings = captureWarnings(t, 'FST_JWT_SESSION_REDIS_EVICTION')
   const operator = redis.client()
   const started = async () => {
     const app = await createApp(t, { upstream, redis: { url: redis.socketPath } })
-    // Behind the question of the start on the same connection.
+    // A reply here comes after the replies to the commands of the start.
     await app.sessions.isReady()
   }
   await started()
@@ -154,7 +154,7 @@ t.test('a Redis that evicts is warned of, where it says so', async (t) => {
   t.equal(warnings().length, 2)
 })
 
-t.test('a store that rejects with nothing is not ready', async (t) => {
+t.test('a store that rejects with undefined or null is not ready', async (t) => {
   for (const nothing of [undefined, null]) {
     const attempt = () => Promise.reject(nothing)
     await t.rejects(waitUntilReady({ attempt, patienceMs: 10, isRequired: true, client: {} }), {
@@ -163,7 +163,7 @@ t.test('a store that rejects with nothing is not ready', async (t) => {
   }
 })
 
-t.test('a store that is slow has the whole time of the start for its reply', async (t) => {
+t.test('a slow store may use the whole start timeout for a reply', async (t) => {
   let attempts = 0
   const attempt = async () => {
     attempts++
@@ -173,12 +173,12 @@ t.test('a store that is slow has the whole time of the start for its reply', asy
   t.equal(attempts, 1)
 })
 
-t.test('a start waits 5 s for the store, and less with a short timeout of plugins', async (t) => {
+t.test('a start waits 5 s for the store, or less with a short plugin timeout', async (t) => {
   const waits = [0, 10_000, 2_000].map((pluginTimeout) => longestWaitMs(createWatchedFastify(t, { pluginTimeout })))
   t.strictSame(waits, [5_000, 5_000, 1_000])
 })
 
-t.test('a start that Redis has refused fails before the time for a start is over', async (t) => {
+t.test('a start that Redis refuses fails before the start timeout', async (t) => {
   const redis = await startRedis(t, { args: ['--requirepass', 'a password'] })
   const order: string[] = []
   const failed = async (name: string, options: RedisOptions) => {

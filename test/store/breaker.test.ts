@@ -9,7 +9,7 @@ import { until } from '../fixtures/until.js'
 
 const STORE_TIMEOUT_MS = 200
 
-/** Verifies so often at once, and counts what was answered: the status, or of a 503 what the log says of its cause. */
+/** Sends `times` requests at once and counts the results: 200, or the logged cause of a 503. */
 async function verify(
   app: FastifyInstance,
   lines: string[],
@@ -26,7 +26,7 @@ async function verify(
 }
 
 t.test(
-  'a store that does not respond is asked by one probe at a time, and other requests are answered at once',
+  'a store that does not respond gets one probe at a time, and all other requests are rejected at once',
   async (t) => {
     const redis = await startRedis(t)
     const { lines, logger } = createLog()
@@ -42,7 +42,7 @@ t.test(
     t.strictSame(await verify(app, lines, token, 50), { CIRCUIT_OPEN: 50 })
     t.notOk(await app.sessions.isReady())
     await delay(1_000)
-    t.strictSame(await verify(app, lines, token, 20), { ETIMEDOUT: 1, CIRCUIT_OPEN: 19 }, 'one was the probe')
+    t.strictSame(await verify(app, lines, token, 20), { ETIMEDOUT: 1, CIRCUIT_OPEN: 19 }, 'one request was the probe')
     t.strictSame(await verify(app, lines, token, 20), { CIRCUIT_OPEN: 20 })
 
     redis.resume()
@@ -54,7 +54,7 @@ t.test(
   }
 )
 
-t.test('readiness is asked for past the circuit', async (t) => {
+t.test('isReady() calls the store while the circuit is open', async (t) => {
   const memory = createMemoryStore()
   const list = () => Promise.reject(new Error('no'))
   const breaker = { store: { failures: 1, probeAfterMs: 60_000 } }
@@ -65,7 +65,7 @@ t.test('readiness is asked for past the circuit', async (t) => {
   t.ok(await app.sessions.isReady())
 })
 
-t.test('beyond maxInFlight requests are answered 503 at once, until the others are answered', async (t) => {
+t.test('requests beyond maxInFlight are answered 503 at once, until earlier requests are answered', async (t) => {
   const redis = await startRedis(t)
   const { lines, logger } = createLog()
   const options = { redis: redis.client(), storeTimeoutMs: STORE_TIMEOUT_MS, breaker: { store: { maxInFlight: 3 } } }
@@ -79,7 +79,7 @@ t.test('beyond maxInFlight requests are answered 503 at once, until the others a
   t.strictSame(await verify(app, lines, token, 3), { 200: 3 })
 })
 
-t.test('while some calls have a response the circuit stays closed: one key of many is out of reach', async (t) => {
+t.test('the circuit stays closed while calls for one key time out and other calls succeed', async (t) => {
   const memory = createMemoryStore()
   const lost = new Set<string>()
   const find = (id: string) => (lost.has(id) ? new Promise<never>(() => {}) : memory.find(id))
@@ -87,13 +87,13 @@ t.test('while some calls have a response the circuit stays closed: one key of ma
   const app = await createApp(t, { store: { ...memory, find }, storeTimeoutMs: STORE_TIMEOUT_MS }, { logger })
   const [token, unlucky] = [await logIn(app), await app.sessions.create({ id: 'bob' })]
   lost.add(unlucky.session.id)
-  const asking = verify(app, lines, unlucky.token, 20)
+  const pending = verify(app, lines, unlucky.token, 20)
   t.equal((await app.inject(withToken(token))).statusCode, 200)
-  t.strictSame(await asking, { ETIMEDOUT: 20 })
+  t.strictSame(await pending, { ETIMEDOUT: 20 })
   t.strictSame(await verify(app, lines, token), { 200: 1 })
 })
 
-t.test('a Redis that refuses has responded: it may still let others read', async (t) => {
+t.test('a Redis that refuses writes has responded, so that reads are still sent', async (t) => {
   const redis = await startRedis(t)
   const app = await createApp(t, { redis: redis.client() })
   await until(() => app.sessions.isReady())
@@ -103,7 +103,7 @@ t.test('a Redis that refuses has responded: it may still let others read', async
   t.equal((await app.inject(withToken(token))).statusCode, 200)
 })
 
-t.test('whatever a store of the application’s own rejects with, it is called again', async (t) => {
+t.test('a store of the application is called again after rejecting with undefined', async (t) => {
   const memory = createMemoryStore()
   let isDown = true
   const find = (id: string) => (isDown ? Promise.reject() : memory.find(id))
@@ -115,15 +115,15 @@ t.test('whatever a store of the application’s own rejects with, it is called a
   t.equal((await app.inject(withToken(token))).statusCode, 200)
 })
 
-t.test('a process that was busy does not blame the store for what it has not read yet', async (t) => {
+t.test('a busy process does not count unread replies as timeouts of the store', async (t) => {
   const redis = await startRedis(t)
   const app = await createApp(t, { redis: redis.client(), storeTimeoutMs: 300 })
   await until(() => app.sessions.isReady())
   const token = await logIn(app)
-  const asking = Promise.all(Array.from({ length: 20 }, () => app.inject(withToken(token))))
-  // Until the questions are on their way.
+  const pending = Promise.all(Array.from({ length: 20 }, () => app.inject(withToken(token))))
+  // The commands must be on their way before the process blocks.
   for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate)
   const busyUntil = performance.now() + 900
   while (performance.now() < busyUntil);
-  t.ok((await asking).every(({ statusCode }) => statusCode === 200))
+  t.ok((await pending).every(({ statusCode }) => statusCode === 200))
 })

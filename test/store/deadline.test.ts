@@ -8,13 +8,13 @@ import { freezeClock, upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
 
 /**
- * In time for one operation, and not for another operation behind it. An answer that is there when the deadline passes
- * counts, so the difference is longer than a busy machine stands still.
+ * Enough for one operation, too short for two. A reply that has arrived at the deadline counts, so the difference is
+ * longer than the pauses of a busy machine.
  */
 const OPERATION_MS = 1_000
 const STORE_TIMEOUT_MS = 1_500
 
-/** A store that takes its time as soon as `isSlow` is set. */
+/** A memory store whose operations take `OPERATION_MS` each while `isSlow` is set. */
 function createSlowStore() {
   const state = { isSlow: false }
   const slowed = Object.entries(createMemoryStore()).map(([name, method]) => [
@@ -27,7 +27,7 @@ function createSlowStore() {
   return { state, store: Object.fromEntries(slowed) as SessionStore }
 }
 
-t.test('a request waits for the store no longer than storeTimeoutMs, however often it asks', async (t) => {
+t.test('a request with several store calls waits at most storeTimeoutMs in total', async (t) => {
   const { state, store } = createSlowStore()
   const options = { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS, routes: { sessions: {} } }
   const app = await createApp(t, options)
@@ -36,9 +36,9 @@ t.test('a request waits for the store no longer than storeTimeoutMs, however oft
   state.isSlow = true
 
   const requests: Record<string, InjectOptions> = {
-    'a list': { url: '/user/sessions' },
-    'an end of the others': { method: 'DELETE', url: '/user/sessions' },
-    'an end of one': { method: 'DELETE', url: `/user/sessions/${other.session.id}` }
+    'listing sessions': { url: '/user/sessions' },
+    'ending the other sessions': { method: 'DELETE', url: '/user/sessions' },
+    'ending one session': { method: 'DELETE', url: `/user/sessions/${other.session.id}` }
   }
   t.equal((await app.inject(withToken(token))).statusCode, 200, 'one operation is in time')
   for (const [name, request] of Object.entries(requests)) {
@@ -47,12 +47,12 @@ t.test('a request waits for the store no longer than storeTimeoutMs, however oft
   await t.rejects(app.sessions.update(session.id, { a: 1 }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
 })
 
-t.test('nor with an update that waits for others', async (t) => {
+t.test('queued updates of one session wait for the store at most storeTimeoutMs in total', async (t) => {
   const memory = createMemoryStore()
   let isStalled = false
-  let asked = 0
+  let calls = 0
   const find: SessionStore['find'] = async (id) => {
-    asked++
+    calls++
     return isStalled ? new Promise<never>(() => {}) : memory.find(id)
   }
   let outcomes: PromiseSettledResult<unknown>[] = []
@@ -61,7 +61,7 @@ t.test('nor with an update that waits for others', async (t) => {
     after(app) {
       app.get('/me', { preHandler: app.verifySession }, async ({ session }) => {
         isStalled = true
-        asked = 0
+        calls = 0
         outcomes = await Promise.allSettled([
           ...Array.from({ length: 500 }, () => session.update({})),
           ...Array.from({ length: 500 }, () => app.sessions.update(session.id, {}))
@@ -71,20 +71,20 @@ t.test('nor with an update that waits for others', async (t) => {
   })
   const { token } = await app.sessions.create({ id: 'ada' })
   t.equal((await app.inject(withToken(token))).statusCode, 200)
-  t.ok(asked < 10, `${asked} have asked`)
+  t.ok(calls < 10, `${calls} calls of find()`)
   const reasons = new Set(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason))
   for (const reason of reasons) {
     t.match(reason, { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'ETIMEDOUT' } })
   }
 })
 
-t.test('nor with the update of a handler, for which the guard has asked before', async (t) => {
+t.test('the guard and an update in the handler share the time budget of the request', async (t) => {
   const { state, store } = createSlowStore()
   const { app } = await createHost(t, {
     options: { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS },
     after(app) {
       app.get('/me', { preHandler: app.verifySession }, async (request) => {
-        // Of what an update asks one is slow: alone it would be in time.
+        // Only the first call of the update is slow: without the guard the update would be in time.
         setTimeout(() => {
           state.isSlow = false
         }, OPERATION_MS / 2)
@@ -96,24 +96,24 @@ t.test('nor with the update of a handler, for which the guard has asked before',
   state.isSlow = true
   const answer = await app.inject(withToken(token))
   t.equal(answer.statusCode, 503)
-  t.equal(answer.headers['retry-after'], '1', 'as if the guard had said so')
+  t.equal(answer.headers['retry-after'], '1', 'the same header as in a 503 of the guard')
 })
 
-t.test('a store that was given too little time is not taken for one that is down', async (t) => {
+t.test('a store that had too little time does not count as down', async (t) => {
   const { state, store } = createSlowStore()
   const breaker = { store: { failures: 1, probeAfterMs: 60_000 } }
   const options = { store, upstream, storeTimeoutMs: STORE_TIMEOUT_MS, routes: { sessions: {} }, breaker }
   const app = await createApp(t, options)
   const token = await logIn(app)
   state.isSlow = true
-  // One after the other: no response stands between the call that is abandoned and the next call.
+  // In sequence: no response comes between the abandoned call and the next call.
   for (let i = 0; i < 3; i++) {
     t.equal((await app.inject(withToken(token, { url: '/user/sessions' }))).statusCode, 503)
     t.equal((await app.inject(withToken(token))).statusCode, 200)
   }
 })
 
-t.test('a login whose answer is lost with the connection is undone when there is another one', async (t) => {
+t.test('a login whose reply is lost with the connection is undone after the next connect', async (t) => {
   const memory = createMemoryStore()
   let isConnected = true
   const store: SessionStore = {
@@ -132,7 +132,7 @@ t.test('a login whose answer is lost with the connection is undone when there is
   await until(async () => (await app.sessions.list('ada')).length === 0)
 })
 
-/** A memory store whose answers to an opening are lost, and that refuses to end a session as often as it is said. */
+/** A memory store that loses the replies of create(), and rejects the first `refusals` calls of end(). */
 function createForgetfulStore(refusals: number) {
   const memory = createMemoryStore()
   const tries = { count: 0 }
@@ -140,27 +140,27 @@ function createForgetfulStore(refusals: number) {
     ...memory,
     async create(...args) {
       await memory.create(...args)
-      throw new Error('The answer was lost')
+      throw new Error('The reply was lost')
     },
     async end(...args) {
       tries.count++
-      if (tries.count <= refusals) throw new Error('And so is the connection')
+      if (tries.count <= refusals) throw new Error('The connection is lost')
       return memory.end(...args)
     }
   }
   return { store, tries }
 }
 
-t.test('a session whose opening was answered 503 is ended as soon as the store can be told', async (t) => {
+t.test('a session whose creation was answered 503 is ended as soon as the store responds', async (t) => {
   const { store, tries } = createForgetfulStore(1)
   const app = await createApp(t, { store })
   await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
-  t.equal((await app.sessions.list('ada')).length, 1, 'it was written')
+  t.equal((await app.sessions.list('ada')).length, 1, 'the session was written')
   await until(async () => (await app.sessions.list('ada')).length === 0)
   t.equal(tries.count, 2)
 })
 
-t.test('or has expired: then it is not tried any more', async (t) => {
+t.test('ending an abandoned session is not retried after the absolute expiry', async (t) => {
   const clock = freezeClock(t)
   const { store, tries } = createForgetfulStore(Number.POSITIVE_INFINITY)
   const app = await createApp(t, { store })
@@ -177,7 +177,7 @@ t.test('abandoned logins are ended together, with one pause between two rounds',
   const app = await createApp(t, { store, session: { maxPerUser: 1_000 }, breaker: { store: { failures: 1_000 } } })
   const opening = Array.from({ length: 200 }, () => app.sessions.create({ id: 'ada' }))
   for (const { status } of await Promise.allSettled(opening)) t.equal(status, 'rejected')
-  // With a pause for each session that could not be ended it would be a hundred seconds.
+  // A pause for each session would take a hundred seconds.
   await until(async () => (await app.sessions.list('ada')).length === 0, 30)
   t.ok(tries.count >= 300, `${tries.count}`)
 })

@@ -9,7 +9,7 @@ const PAUSE_MS = 20
 
 type End = SessionStore['end']
 
-/** A queue over a store of the test, with short pauses; the calls of the store. */
+/** A queue with short pauses over the given `end`, and the recorded calls. */
 function createSubject(end: End, config: Partial<AbandonedConfig> = {}) {
   const calls: [id: string, reason: EndReason][] = []
   const counts = new Map<string, number>()
@@ -34,7 +34,7 @@ function idsOf(user: string, count = 1): string[] {
   return Array.from({ length: count }, () => createSessionId(user))
 }
 
-t.test('a session is ended once when the store acknowledges it, with its reason', async (t) => {
+t.test('a session is ended once, with the given reason, when the store acknowledges the call', async (t) => {
   const { endLater, calls } = createSubject(async () => null)
   const [first = '', second = ''] = idsOf('ada', 2)
   endLater(first, 'revoked', FOR_EVER)
@@ -46,7 +46,7 @@ t.test('a session is ended once when the store acknowledges it, with its reason'
   ])
 })
 
-t.test('a session that comes when the queue has been empty is ended too', async (t) => {
+t.test('a session that is added after the queue was empty is ended', async (t) => {
   const { endLater, countOf } = createSubject(async () => ({ record: 'a record' }))
   const ids = idsOf('ada', 3)
   for (const id of ids) {
@@ -57,20 +57,20 @@ t.test('a session that comes when the queue has been empty is ended too', async 
   t.strictSame(ids.map(countOf), [1, 1, 1])
 })
 
-const unheard: Record<string, () => unknown> = {
+const badReplies: Record<string, () => unknown> = {
   'rejects with an error': () => Promise.reject(new Error('no')),
-  'rejects with nothing': () => Promise.reject(),
+  'rejects with undefined': () => Promise.reject(),
   throws() {
     throw new Error('no')
   },
   'never settles': () => new Promise(() => {}),
   'replies QUEUED': async () => 'QUEUED',
-  'replies with nothing': async () => undefined,
-  'replies at once with nothing': () => undefined
+  'replies with undefined': async () => undefined,
+  'returns undefined without a promise': () => undefined
 }
 
-for (const [name, fail] of Object.entries(unheard)) {
-  t.test(`a session is ended again and again until the store acknowledges it: the store ${name}`, async (t) => {
+for (const [name, fail] of Object.entries(badReplies)) {
+  t.test(`end() is repeated until the store acknowledges the call, if the store ${name}`, async (t) => {
     let failures = 3
     const { endLater, countOf } = createSubject((() => (failures-- > 0 ? fail() : Promise.resolve(null))) as End)
     const [id = ''] = idsOf('ada')
@@ -81,7 +81,7 @@ for (const [name, fail] of Object.entries(unheard)) {
   })
 }
 
-t.test('or until its absolute expiry has passed: then it has ended by itself', async (t) => {
+t.test('end() is not repeated after the absolute expiry of the session', async (t) => {
   const { endLater, countOf } = createSubject(() => Promise.reject(new Error('no')))
   const [over = '', short = '', long = ''] = idsOf('ada', 3)
   endLater(over, 'revoked', Date.now())
@@ -95,7 +95,7 @@ t.test('or until its absolute expiry has passed: then it has ended by itself', a
   t.equal(countOf(short), tries)
 })
 
-t.test('all sessions of a round are tried side by side, and one pause is made for all of them', async (t) => {
+t.test('the sessions of a round are ended in parallel, with one pause for the whole round', async (t) => {
   let isAway = true
   let [inFlight, most] = [0, 0]
   const end: End = async () => {
@@ -104,24 +104,24 @@ t.test('all sessions of a round are tried side by side, and one pause is made fo
     inFlight--
     return isAway ? Promise.reject(new Error('no')) : null
   }
-  // With a pause for each session this would take a minute.
+  // A pause for each session would take a minute.
   const { endLater, countOf } = createSubject(end, { pauseMs: 300 })
   const ids = idsOf('ada', 200)
   for (const id of ids) endLater(id, 'revoked', FOR_EVER)
   await until(() => ids.some((id) => countOf(id) > 0))
   isAway = false
   await until(() => ids.every((id) => countOf(id) > 0) && inFlight === 0)
-  t.ok(most > 10 && most <= 50, `${most} at once`)
+  t.ok(most > 10 && most <= 50, `${most} calls at once`)
 })
 
-t.test('while the store does not respond each round is short, and each session has its turn', async (t) => {
+t.test('while the store does not respond, rounds are short and each session gets a turn', async (t) => {
   let isAway = true
   const rounds: number[] = []
   let inFlight = 0
   const ended = new Set<string>()
   const end: End = async (id) => {
     inFlight++
-    // The calls of a round begin at once, and are abandoned together.
+    // The calls of a round start together and are abandoned together.
     if (inFlight === 1) setImmediate(() => rounds.push(inFlight))
     if (isAway) await new Promise((resolve) => setTimeout(resolve, 10))
     inFlight--
@@ -134,12 +134,12 @@ t.test('while the store does not respond each round is short, and each session h
   for (const id of ids) endLater(id, 'revoked', FOR_EVER)
   await until(() => ids.every((id) => countOf(id) > 1))
   t.ok(Math.max(...rounds) <= 50, `${rounds}`)
-  t.ok(rounds.length >= 8, 'a round that fails is not followed by another one without a pause')
+  t.ok(rounds.length >= 8, 'a failed round is followed by a pause')
   isAway = false
   await until(() => ended.size === 200)
 })
 
-t.test('a session that can never be ended does not hold up the others', async (t) => {
+t.test('a session that can never be ended does not delay other sessions', async (t) => {
   const broken = new Set(idsOf('ada', 60))
   const { endLater, countOf } = createSubject(async (id) => (broken.has(id) ? Promise.reject(new Error('no')) : null))
   const ids = idsOf('ada', 100)
@@ -149,7 +149,7 @@ t.test('a session that can never be ended does not hold up the others', async (t
   t.ok(ids.every((id) => countOf(id) === 1))
 })
 
-t.test('a server that does not respond holds up its own sessions only', async (t) => {
+t.test('a server that does not respond delays only the sessions on that server', async (t) => {
   const [dead, healthy] = [idsOf('ada', 1_000), idsOf('bob', 3)]
   const deadTag = dead[0]?.slice(0, 16) ?? ''
   const end: End = async (id) => (id.startsWith(deadTag) ? new Promise(() => {}) : null)
@@ -160,10 +160,10 @@ t.test('a server that does not respond holds up its own sessions only', async (t
     endLater(id, 'revoked', FOR_EVER)
     await until(() => countOf(id) === 1)
   }
-  t.pass('neither a timeout nor a pause was waited for')
+  t.pass('no timeout and no pause delayed the healthy server')
 })
 
-t.test('sessions that move to another server are ended there', async (t) => {
+t.test('sessions that move to another server are ended on the new server', async (t) => {
   let server = 'old'
   const end: End = async () => (server === 'old' ? Promise.reject(new Error('no')) : null)
   const { endLater, countOf, calls } = createSubject(end, { partitionOf: () => server })
@@ -175,11 +175,11 @@ t.test('sessions that move to another server are ended there', async (t) => {
   await rounds()
   const { length } = calls
   await rounds()
-  t.equal(calls.length, length, 'each has been ended')
+  t.equal(calls.length, length, 'each session has been ended')
 })
 
 t.test(
-  'a session that moves while it is being ended is ended there, without the pause of the old server',
+  'a session that moves while end() is pending is ended on the new server, without the pause of the old server',
   async (t) => {
     const [id = ''] = idsOf('ada')
     let server = 'old'
@@ -199,9 +199,9 @@ t.test(
 )
 
 const unacknowledged = [
-  { name: 'beside others that are', position: 0, count: 3 },
-  { name: 'in a batch before others', position: 10, count: 120 },
-  { name: 'in a batch behind others', position: 119, count: 120 }
+  { name: 'beside sessions that were ended', position: 0, count: 3 },
+  { name: 'in a batch before other batches', position: 10, count: 120 },
+  { name: 'in a batch after other batches', position: 119, count: 120 }
 ]
 
 for (const { name, position, count } of unacknowledged) {
@@ -210,7 +210,7 @@ for (const { name, position, count } of unacknowledged) {
     const broken = ids[position]
     const end: End = async (id) => (id === broken ? Promise.reject(new Error('no')) : null)
     const { endLater, countOf } = createSubject(end, { pauseMs: 60_000 })
-    // The first session is alone in its round.
+    // The first round holds this session only.
     endLater(createSessionId('ada'), 'revoked', FOR_EVER)
     for (const id of ids) endLater(id, 'revoked', FOR_EVER)
     await until(() => ids.every((id) => countOf(id) === 1))
@@ -219,11 +219,11 @@ for (const { name, position, count } of unacknowledged) {
   })
 }
 
-t.test('a round ends with a batch of which no session could be ended: a dead server gets few calls', async (t) => {
+t.test('a round stops after a batch without any success, so that a dead server gets few calls', async (t) => {
   let isDead = false
   const end: End = async () => (isDead ? Promise.reject(new Error('no')) : null)
   const { endLater, calls } = createSubject(end, { pauseMs: 60_000 })
-  // The first session is alone in its round.
+  // The first round holds the first session only.
   for (const id of idsOf('ada', 1_000)) endLater(id, 'revoked', FOR_EVER)
   isDead = true
   await until(() => calls.length > 1)
@@ -231,7 +231,7 @@ t.test('a round ends with a batch of which no session could be ended: a dead ser
   t.equal(calls.length, 51)
 })
 
-t.test('a session that comes again before its turn is ended once, for the reason that came last', async (t) => {
+t.test('a session that is added again before its turn is ended once, with the last reason', async (t) => {
   const acknowledge: (() => void)[] = []
   const end: End = () => new Promise((resolve) => acknowledge.push(() => resolve(null)))
   const { endLater, calls } = createSubject(end, { timeoutMs: 60_000 })
@@ -254,7 +254,7 @@ t.test('a session that comes again before its turn is ended once, for the reason
   )
 })
 
-t.test('a session that comes again while it is being ended is ended once more', async (t) => {
+t.test('a session that is added again during end() is ended once more', async (t) => {
   const acknowledge: ((reply: null) => void)[] = []
   const end: End = () => new Promise((resolve) => acknowledge.push(resolve))
   const { endLater, countOf } = createSubject(end, { timeoutMs: 60_000 })
@@ -269,7 +269,7 @@ t.test('a session that comes again while it is being ended is ended once more', 
   t.equal(countOf(id), 2)
 })
 
-t.test('of too many those that were tried first are dropped, which is told once', async (t) => {
+t.test('an overflow drops the sessions that were tried first, and is reported once', async (t) => {
   let isAway = true
   let overflows = 0
   const end: End = async () => (isAway ? Promise.reject(new Error('no')) : null)
@@ -277,7 +277,7 @@ t.test('of too many those that were tried first are dropped, which is told once'
   const [ids, more] = [idsOf('ada', 50_000), idsOf('ada', 100)]
   for (const id of ids) endLater(id, 'revoked', FOR_EVER)
   endLater(ids[10] ?? '', 'revoked', FOR_EVER)
-  t.equal(overflows, 0, 'a session that waits already takes no room')
+  t.equal(overflows, 0, 'a session that is in the queue takes no more room')
   for (const id of more) endLater(id, 'revoked', FOR_EVER)
   t.equal(overflows, 1)
   isAway = false
@@ -287,14 +287,14 @@ t.test('of too many those that were tried first are dropped, which is told once'
     [...more, ids.at(10), ids.at(200)].map((id) => countOf(id ?? '')),
     Array.from({ length: 102 }, () => 1)
   )
-  t.equal(countOf(ids.at(50) ?? ''), 0, 'it was dropped')
+  t.equal(countOf(ids.at(50) ?? ''), 0, 'the session was dropped')
   t.ok(calls.length <= 50_001)
   isAway = true
   for (const id of [...ids, ...more]) endLater(id, 'revoked', FOR_EVER)
-  t.equal(overflows, 2, 'and told again when there was room meanwhile')
+  t.equal(overflows, 2, 'a second overflow is reported after the queue had room')
 })
 
-t.test('close() forgets what is left, and takes no more', async (t) => {
+t.test('close() drops the waiting sessions, and later sessions are ignored', async (t) => {
   const { endLater, close, calls } = createSubject(() => Promise.reject(new Error('no')))
   for (const id of idsOf('ada', 3)) endLater(id, 'revoked', FOR_EVER)
   await until(() => calls.length > 3)
@@ -305,16 +305,16 @@ t.test('close() forgets what is left, and takes no more', async (t) => {
   t.equal(calls.length, length)
 })
 
-t.test('no timer keeps the process alive', async (t) => {
+t.test('no timer of the queue keeps the process alive', async (t) => {
   const active = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
   const before = active()
   const { endLater, calls } = createSubject(() => new Promise(() => {}))
   endLater(createSessionId('ada'), 'revoked', FOR_EVER)
   let most = 0
-  // Not until(): its timer would be seen too.
+  // Not until(): active() would count the timer of until().
   while (calls.length < 4) {
     most = Math.max(most, active())
     await new Promise(setImmediate)
   }
-  t.ok(most <= before, 'neither while the store is called nor between two rounds')
+  t.ok(most <= before, 'no timer during a call of the store or between two rounds')
 })

@@ -9,11 +9,11 @@ const STORE_TIMEOUT_MS = 300
 
 interface Fault {
   name: string
-  /** Status of a login, of a guarded route and of a logout while it lasts. */
+  /** Status of a login, of a guarded route and of a logout during the fault. */
   login: number
   verify: number
   logout: number
-  /** Whether the sessions from before are still there when it is over. */
+  /** Whether Redis has lost all sessions after the fault. */
   forgets?: boolean
   start(redis: StartedRedis): unknown
   end(redis: StartedRedis): unknown
@@ -47,7 +47,7 @@ const FAULTS: Fault[] = [
   }
 ]
 
-// What a request path should use, and the defaults of ioredis, which queue and retry.
+// Settings that suit requests, and the defaults of ioredis, which queue and retry.
 const CLIENTS = {
   'a client that fails fast': {
     commandTimeout: 250,
@@ -62,14 +62,14 @@ const login = { method: 'POST', url: '/user/login', payload: { username: 'ada', 
 
 for (const [clientName, settings] of Object.entries(CLIENTS)) {
   for (const fault of FAULTS) {
-    t.test(`while Redis is ${fault.name}, with ${clientName}`, async (t) => {
+    t.test(`the app answers correctly while Redis is ${fault.name}, with ${clientName}`, async (t) => {
       const redis = await startRedis(t)
       const app = await createApp(t, { redis: redis.client(settings), storeTimeoutMs: STORE_TIMEOUT_MS })
       await until(() => app.sessions.isReady())
       const [token, ending] = [await logIn(app), await logIn(app)]
 
       await fault.start(redis)
-      await t.test('the answers are right, and in time', async (t) => {
+      await t.test('requests during the fault are answered correctly and in time', async (t) => {
         await assertAnswer(t, app, login, fault.login)
         await assertAnswer(t, app, withToken(token), fault.verify)
         await assertAnswer(t, app, logout(ending), fault.logout)
@@ -78,14 +78,14 @@ for (const [clientName, settings] of Object.entries(CLIENTS)) {
       await fault.end(redis)
 
       await until(() => app.sessions.isReady())
-      await t.test('afterwards', async (t) => {
+      await t.test('the app works again after the fault', async (t) => {
         t.equal(
           (await app.inject(withToken(token))).statusCode,
           fault.forgets ? 401 : 200,
-          'the session is what it was'
+          'the session is as the fault has left the session'
         )
         await assertNothingLeft(t, { app, redis }, [token, ending])
-        t.equal((await app.inject(withToken(await logIn(app)))).statusCode, 200, 'the next login works')
+        t.equal((await app.inject(withToken(await logIn(app)))).statusCode, 200, 'a new login works')
       })
     })
   }
@@ -104,10 +104,10 @@ async function assertAnswer(t: Test, app: FastifyInstance, request: InjectOption
     message: 'The session store is unavailable'
   })
   t.match(answer.headers, { 'retry-after': '1', 'cache-control': 'no-store' })
-  t.notOk(answer.headers['clear-site-data'] ?? answer.headers['session-ended'], 'there is no clear signal')
+  t.notOk(answer.headers['clear-site-data'] ?? answer.headers['session-ended'], 'a 503 has no clear signal')
 }
 
-/** The login that was answered 503 may have been written late: then it is undone. */
+/** Waits until each login that was answered 503 but written late is undone. */
 async function assertNothingLeft(
   t: Test,
   { app, redis }: { app: FastifyInstance; redis: StartedRedis },
@@ -119,17 +119,17 @@ async function assertNothingLeft(
   for (const key of await client.keys('*')) t.ok((await client.pttl(key)) > 0, 'every key has a TTL')
 }
 
-t.test('a login that was given up and is written late opens no session', async (t) => {
+t.test('a login that timed out and is written late opens no session', async (t) => {
   const redis = await startRedis(t)
   const app = await createApp(t, { redis: redis.client(), storeTimeoutMs: 50 })
   redis.stall()
   t.equal((await app.inject(login)).statusCode, 503)
   redis.resume()
   const client = redis.client()
-  // What ends it has come behind it, and would have found it.
+  // Redis runs the end after the late login.
   const valuesOf = async () => {
     const values = await Promise.all((await client.keys('fjs:{????????????????}*')).map((key) => client.get(key)))
-    // A user's head without a session: the login was written, and ended right after.
+    // Not counted: the head of a user whose session was written and ended.
     return values.filter((value) => !/^[0-9a-z]{8}$/.test(value ?? ''))
   }
   await until(async () => (await valuesOf()).includes('revoked'))
@@ -137,7 +137,7 @@ t.test('a login that was given up and is written late opens no session', async (
   t.strictSame(await app.sessions.list('ada'), [])
 })
 
-t.test('when Redis has lost its sessions they have ended', async (t) => {
+t.test('a session that Redis has lost has ended with the reason "unknown"', async (t) => {
   const redis = await startRedis(t)
   const app = await createApp(t, { redis: redis.client() })
   const token = await logIn(app)

@@ -20,7 +20,7 @@ function optionsOf() {
   return { expiresAt: Date.now() + 3_600_000, startedMsAgo: 0, limit, replaces: null }
 }
 
-/** The store, in which some methods are replaced by whatever a test needs. */
+/** A copy of the store with some methods replaced. */
 function withMethods(store: SessionStore, methods: Record<string, unknown>): SessionStore {
   const own: SessionStore = {
     create: (...args) => store.create(...args),
@@ -33,7 +33,7 @@ function withMethods(store: SessionStore, methods: Record<string, unknown>): Ses
   return Object.assign(own, methods)
 }
 
-/** A memory store in which some methods are replaced, behind the guard; and what it logs. */
+/** A memory store with some methods replaced, behind the guard, and the logged lines. */
 function createSubject(t: Test, methods: Record<string, unknown>, config: Partial<GuardedStoreConfig> = {}) {
   const memory = createMemoryStore()
   const store = withMethods(memory, methods)
@@ -60,7 +60,7 @@ const CALLS: Record<string, (store: GuardedStore, budget?: TimeBudget) => Promis
   list: (store, budget) => store.list(TAG, budget)
 }
 
-/** `performance.now()` stands still until the test moves it. */
+/** Freezes `performance.now()`; the test moves the clock. */
 function freezeMonotonicClock(t: Test): { now: number } {
   const clock = { now: 5_000 }
   t.intercept(performance, 'now', { value: () => clock.now })
@@ -70,7 +70,7 @@ function freezeMonotonicClock(t: Test): { now: number } {
 const never = () => new Promise<never>(() => {})
 const reject = (message: string) => () => Promise.reject(new Error(message))
 
-t.test('what the store replies is passed on', async (t) => {
+t.test('replies of the store are passed on', async (t) => {
   const { guarded, memory } = createSubject(t, {})
   t.equal(await guarded.find(ID), null)
   t.equal(await guarded.create(ID, RECORD, optionsOf()), 'created')
@@ -130,7 +130,7 @@ const RIGHT: Record<string, (reply: unknown) => boolean> = {
 }
 
 for (const [name, call] of Object.entries(CALLS)) {
-  t.test(`every other reply to ${name}() is "could not ask"`, async (t) => {
+  t.test(`every unexpected reply to ${name}() is a store error`, async (t) => {
     const values = [...WRONG, ...(name === 'find' || name === 'end' ? [] : [null])].filter((v) => !RIGHT[name]?.(v))
     for (const value of values) {
       for (const method of [async () => value, () => value]) {
@@ -140,7 +140,7 @@ for (const [name, call] of Object.entries(CALLS)) {
     }
   })
 
-  t.test(`whatever ${name}() rejects with or throws is "could not ask"`, async (t) => {
+  t.test(`every rejection and exception of ${name}() is a store error`, async (t) => {
     for (const value of [new Error('no'), null, undefined, 'no', 0, { code: 1 }, Object.create(null)]) {
       const throwing = () => {
         throw value
@@ -152,7 +152,7 @@ for (const [name, call] of Object.entries(CALLS)) {
     }
   })
 
-  t.test(`${name}() settles within its budget, and does not begin without any`, async (t) => {
+  t.test(`${name}() settles within the time budget, and is not called without a budget`, async (t) => {
     let calls = 0
     const method = () => {
       calls++
@@ -169,7 +169,7 @@ for (const [name, call] of Object.entries(CALLS)) {
   })
 }
 
-t.test('a reply of a class of the store, or with more fields, is as good as a plain one', async (t) => {
+t.test('a reply that is a class instance or has more fields is accepted', async (t) => {
   class Found {
     record = RECORD
     readAt = 1
@@ -179,7 +179,7 @@ t.test('a reply of a class of the store, or with more fields, is as good as a pl
   t.match(await guarded.end(ID, 'revoked'), { record: RECORD })
 })
 
-t.test('a creation must not happen after its deadline: `notAfter` leaves its reply time to travel', async (t) => {
+t.test('create() gets a `notAfter` that leaves time for the reply before the deadline', async (t) => {
   const given: number[] = []
   const create = async (_id: string, _record: string, { notAfter }: { notAfter: number }) => {
     given.push(notAfter)
@@ -199,10 +199,10 @@ t.test('a creation must not happen after its deadline: `notAfter` leaves its rep
   t.strictSame(given, [1_900_000_000_450, 1_900_000_007_075])
 })
 
-t.test('a creation that fails is ended in the background, whatever became of it', async (t) => {
+t.test('a failed creation is ended in the background, whether or not the session was written', async (t) => {
   const replies: Record<string, () => unknown> = {
     'never settles': never,
-    'replies with something else': async () => 'QUEUED',
+    'replies with another value': async () => 'QUEUED',
     rejects: reject('Connection is closed.'),
     throws() {
       throw new Error('no')
@@ -233,7 +233,7 @@ t.test('a creation that fails is ended in the background, whatever became of it'
 })
 
 for (const result of ['created', 'full', 'too_late', 'revoked']) {
-  t.test(`a creation with a result is not ended (${result})`, async (t) => {
+  t.test(`a creation with the result "${result}" is not ended`, async (t) => {
     const ended: string[] = []
     const end = async (id: string) => {
       ended.push(id)
@@ -263,7 +263,7 @@ t.test('a creation that was not started is not ended', async (t) => {
   t.strictSame(ended, [])
 })
 
-t.test('a creation is not ended when the store has refused it, and only then', async (t) => {
+t.test('a failed creation is ended unless the store has refused the creation', async (t) => {
   const refusal = new Error('OOM command not allowed')
   const unknown = new Error('Connection is closed.')
   const isRefused = (error: unknown) => error === refusal
@@ -318,7 +318,7 @@ t.test('a creation that is acknowledged after it was abandoned is ended once mor
   }
 })
 
-t.test('abandoned sessions are ended through the plain store, until they expire', async (t) => {
+t.test('abandoned sessions are ended through the plain store, until the absolute expiry', async (t) => {
   let tries = 0
   const plainStore = {
     end: async () => {
@@ -344,7 +344,7 @@ t.test('endLater() ends a session also while the circuit is open', async (t) => 
   t.strictSame(await memory.find(ID), { ended: 'logged_out' })
 })
 
-t.test('a circuit that opens and closes is logged, with the name of the server of several', async (t) => {
+t.test('a circuit that opens and closes is logged, with the name of the server if there are several', async (t) => {
   const clock = freezeMonotonicClock(t)
   for (const partitionOf of [undefined, () => '10.0.0.1:6379']) {
     let isAway = true
@@ -362,7 +362,7 @@ t.test('a circuit that opens and closes is logged, with the name of the server o
   }
 })
 
-t.test('a server that does not respond costs its own users only', async (t) => {
+t.test('a server that does not respond affects only the users on that server', async (t) => {
   const breaker = { failures: 3, probeAfterMs: 5, maxInFlight: 10 }
   const partitionOf = (tag: string) => (tag === TAG ? 'dead' : 'healthy')
   const find = (id: string) => (id.startsWith(TAG) ? never() : Promise.resolve(null))
@@ -387,7 +387,7 @@ t.test('a server that does not respond costs its own users only', async (t) => {
   t.strictSame(new Set(outcomes), new Set([null]))
 })
 
-t.test('as many calls as may be under way are counted for each server', async (t) => {
+t.test('maxInFlight counts calls per server', async (t) => {
   const breaker = { failures: 1_000, probeAfterMs: 5, maxInFlight: 2 }
   const { guarded } = createSubject(t, { find: never }, { breaker, partitionOf: (tag) => tag })
   const outcome = (id: string) => guarded.find(id).catch((error) => error.cause.code)
@@ -396,7 +396,7 @@ t.test('as many calls as may be under way are counted for each server', async (t
   t.strictSame(outcomes.toSorted(), [...Array.from({ length: 5 }, () => 'ETIMEDOUT'), 'TOO_MANY_IN_FLIGHT'])
 })
 
-t.test('a Redis that refuses has responded, whatever its class is called and whatever it says', async (t) => {
+t.test('an error reply of Redis counts as a response, whatever the class and the message', async (t) => {
   class A extends Error {}
   const breaker = { failures: 1, probeAfterMs: 60_000, maxInFlight: 10 }
   const replies = [
@@ -428,7 +428,7 @@ t.test('a Redis that refuses has responded, whatever its class is called and wha
   }
 })
 
-t.test('a store whose reply makes no sense has responded', async (t) => {
+t.test('an unexpected reply counts as a response', async (t) => {
   const breaker = { failures: 1, probeAfterMs: 60_000, maxInFlight: 10 }
   const refused = Object.assign(new Error('a length'), { code: 'UNEXPECTED_REPLY' })
   for (const list of [async () => 'QUEUED', () => Promise.reject(refused)]) {
@@ -438,21 +438,21 @@ t.test('a store whose reply makes no sense has responded', async (t) => {
   }
 })
 
-t.test('a store that was given too little time is not taken for a store that is down', async (t) => {
+t.test('a timeout after most of the budget was spent does not open the circuit', async (t) => {
   const breaker = { failures: 1, probeAfterMs: 60_000, maxInFlight: 10 }
   const { guarded } = createSubject(t, { list: never }, { breaker })
   const budget = guarded.newBudget()
   await guarded.find(ID, budget)
   await budget.spend(() => new Promise((resolve) => setTimeout(resolve, TIMEOUT_MS / 2)))
   await t.rejects(guarded.list(TAG, budget), causedBy('ETIMEDOUT'))
-  t.equal(await guarded.find(ID), null, 'nor when its time is over')
+  t.equal(await guarded.find(ID), null, 'the circuit is still closed')
   await t.rejects(guarded.find(ID, budget), causedBy('ETIMEDOUT'))
   t.equal(await guarded.find(ID), null)
   await t.rejects(guarded.list(TAG), causedBy('ETIMEDOUT'))
-  await t.rejects(guarded.find(ID), OPEN, 'a store that had all of its time is')
+  await t.rejects(guarded.find(ID), OPEN, 'a timeout after the whole budget opens the circuit')
 })
 
-t.test('but a store whose connection fails is, in whatever time', async (t) => {
+t.test('a failed connection opens the circuit, whatever budget was left', async (t) => {
   const breaker = { failures: 1, probeAfterMs: 60_000, maxInFlight: 10 }
   const { guarded } = createSubject(t, { list: reject('Connection is closed.') }, { breaker })
   const budget = guarded.newBudget()
@@ -461,7 +461,7 @@ t.test('but a store whose connection fails is, in whatever time', async (t) => {
   await t.rejects(guarded.find(ID), OPEN)
 })
 
-t.test('a call without any time left is not the probe of an open circuit', async (t) => {
+t.test('a call without any budget left is not the probe of an open circuit', async (t) => {
   let isAway = true
   const find = async () => (isAway ? Promise.reject(new Error('no')) : null)
   const breaker = { failures: 1, probeAfterMs: 1, maxInFlight: 10 }
@@ -475,7 +475,7 @@ t.test('a call without any time left is not the probe of an open circuit', async
   t.equal(await guarded.find(ID), null)
 })
 
-t.test('isReady() asks past the circuit, in time, and never rejects', async (t) => {
+t.test('isReady() calls the store while the circuit is open, settles in time, and never rejects', async (t) => {
   const breaker = { failures: 1, probeAfterMs: 60_000, maxInFlight: 1 }
   const { guarded } = createSubject(t, { list: reject('no') }, { breaker })
   await t.rejects(guarded.list(TAG), { code: UNAVAILABLE })
@@ -494,7 +494,7 @@ t.test('isReady() asks past the circuit, in time, and never rejects', async (t) 
   t.equal(await createSubject(t, { find: never }, { isReady: async () => true }).guarded.isReady(), true)
 })
 
-t.test('a store that can track its changes still can', async (t) => {
+t.test('the guarded store exposes the change tracking of the store', async (t) => {
   const track = t.captureFn(() => ({ attempted: Promise.resolve(), isCurrent: () => true, close() {} }))
   const { guarded } = createSubject(t, { track })
   const options = { maxStaleMs: 1, onChange() {}, onRefused() {} }
@@ -502,7 +502,7 @@ t.test('a store that can track its changes still can', async (t) => {
   t.strictSame(track.args(), [[options]])
 })
 
-t.test('the downtime that a store measures itself is passed on', async (t) => {
+t.test('the downtime that the store measures is passed on', async (t) => {
   const downtimeOf = t.captureFn((): [] => [])
   const { guarded } = createSubject(t, { find: reject('no') }, { downtimeOf })
   await t.rejects(guarded.find(ID), { code: UNAVAILABLE })
@@ -510,7 +510,7 @@ t.test('the downtime that a store measures itself is passed on', async (t) => {
   t.strictSame(downtimeOf.args(), [[TAG, 7]])
 })
 
-t.test('else it is measured by the calls that fail, also those that the circuit rejects', async (t) => {
+t.test('without downtime from the store, failed and rejected calls count as downtime', async (t) => {
   let now = 1_000
   t.intercept(Date, 'now', { value: () => now })
   let isAway = true
@@ -526,10 +526,14 @@ t.test('else it is measured by the calls that fail, also those that the circuit 
   clock.now += 1_000
   isAway = false
   t.equal(await guarded.find(ID), null)
-  t.strictSame(guarded.downtimeOf(TAG, 2_500), [{ from: 1_000, to: 1_500 }], 'until the last call that failed')
+  t.strictSame(
+    guarded.downtimeOf(TAG, 2_500),
+    [{ from: 1_000, to: 1_500 }],
+    'the downtime lasts until the last failed call'
+  )
 })
 
-t.test('it ends with the next record that is written, and not with a session that could be ended', async (t) => {
+t.test('downtime ends with the next written record, and not with the end of a session', async (t) => {
   let now = 1_000
   t.intercept(Date, 'now', { value: () => now })
   const endAll = async () => {
@@ -561,7 +565,7 @@ t.test('it ends with the next record that is written, and not with a session tha
   }
 })
 
-t.test('more abandoned sessions than can be remembered are logged', async (t) => {
+t.test('an overflow of abandoned sessions is logged', async (t) => {
   const { guarded, lines } = createSubject(t, { end: () => new Promise(() => {}) })
   for (let i = 0; i <= 50_000; i++)
     guarded.endLater(`${TAG}${String(i).padStart(22, '0')}`, 'revoked', Date.now() + 60_000)

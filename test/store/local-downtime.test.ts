@@ -15,7 +15,7 @@ function createSubject(t: Test) {
     end: () => downtime.onSuccess('end', false),
     write: () => downtime.onSuccess('write', true),
     loseRace: () => downtime.onSuccess('write', false),
-    /** From and to, one period after the other. */
+    /** Start and end of each period, in one list. */
     periods: () => downtime.periods.flatMap(({ from, to }) => [from, to])
   }
 }
@@ -26,7 +26,7 @@ t.test('a store that never fails has no downtime', async (t) => {
   t.strictSame(periods(), [])
 })
 
-t.test('a period lasts from the start of the first call that fails to the last call that has failed', async (t) => {
+t.test('a period lasts from the start of the first failed call to the end of the last failed call', async (t) => {
   const { clock, fail, read, end, loseRace, write, periods } = createSubject(t)
   const from = clock.now
   clock.now += 500
@@ -36,19 +36,19 @@ t.test('a period lasts from the start of the first call that fails to the last c
   t.strictSame(periods(), [from, from + 1_000])
   clock.now += IDLE_MS / 2
   for (const succeed of [read, end, loseRace]) succeed()
-  t.strictSame(periods(), [from, from + 1_000], 'time in which nothing failed is no downtime')
+  t.strictSame(periods(), [from, from + 1_000], 'time without a failed call is no downtime')
   fail('write')
-  t.strictSame(periods(), [from, clock.now], 'a store that can be read, or forget, cannot always be written')
+  t.strictSame(periods(), [from, clock.now], 'a successful read or end does not prove that the store can be written')
   write()
   const again = clock.now + 1_000
   clock.now = again
   fail('write')
   clock.now += 10
   fail('write')
-  t.strictSame(periods(), [from, again - 1_000, again, again + 10], 'something was written in between')
+  t.strictSame(periods(), [from, again - 1_000, again, again + 10], 'a write separates two periods')
 })
 
-t.test('one failed write does not let idle users in', async (t) => {
+t.test('one failed write does not keep idle sessions alive', async (t) => {
   const { clock, fail, periods } = createSubject(t)
   const from = clock.now
   fail('write', from - 500)
@@ -60,11 +60,11 @@ t.test('one failed write does not let idle users in', async (t) => {
   t.strictSame(
     periods().slice(2),
     [from + HOUR_MS, from + HOUR_MS + 10],
-    'no active user requested anything in between'
+    'time without requests of active users is no downtime'
   )
 })
 
-t.test('while only reads have failed, a read is enough to end it', async (t) => {
+t.test('a successful read ends a downtime in which only reads have failed', async (t) => {
   const { clock, fail, read, end, periods } = createSubject(t)
   const from = clock.now
   const failTwice = (kind: 'read' | 'end') => {
@@ -82,14 +82,10 @@ t.test('while only reads have failed, a read is enough to end it', async (t) => 
   failTwice('end')
   read()
   failTwice('read')
-  t.strictSame(
-    periods(),
-    [from, from + 1_020, again, again + 1_020],
-    'a session that could not be ended is a write too'
-  )
+  t.strictSame(periods(), [from, from + 1_020, again, again + 1_020], 'a failed end counts as a failed write')
 })
 
-t.test('failed writes of an earlier period do not count for a later one', async (t) => {
+t.test('failed writes of an earlier period do not count for a later period', async (t) => {
   const { clock, fail, read, write, periods } = createSubject(t)
   const from = clock.now
   fail('write', from - 10)
@@ -102,7 +98,7 @@ t.test('failed writes of an earlier period do not count for a later one', async 
   t.strictSame(periods(), [from - 10, from, from + 5, from + 10, from + 15, from + 20])
 })
 
-t.test('periods that overlap are one, and none is negative', async (t) => {
+t.test('overlapping periods are merged, and no period is negative', async (t) => {
   const { clock, fail, write, periods } = createSubject(t)
   const from = clock.now
   fail('write', from - 10)
@@ -115,11 +111,11 @@ t.test('periods that overlap are one, and none is negative', async (t) => {
   fail('write')
   t.ok(
     periods().every((at, i, all) => i === 0 || at >= (all[i - 1] ?? 0)),
-    'a clock was set back'
+    'periods are in order after the clock was set back'
   )
 })
 
-t.test('there are at most 64: the shortest is forgotten, and what is older than 30 days', async (t) => {
+t.test('at most 64 periods are stored: the shortest and periods older than 30 days are dropped', async (t) => {
   const { clock, fail, write, periods } = createSubject(t)
   const outage = (ms: number) => {
     clock.now += ms
@@ -131,7 +127,7 @@ t.test('there are at most 64: the shortest is forgotten, and what is older than 
   outage(HOUR_MS)
   for (let i = 0; i < 200; i++) outage(10 + i)
   t.equal(periods().length, 128)
-  t.strictSame(periods().slice(0, 2), [start, start + HOUR_MS], 'a long outage is not crowded out')
+  t.strictSame(periods().slice(0, 2), [start, start + HOUR_MS], 'the long outage is still stored')
   t.equal(periods().at(-1), clock.now - 1_000)
   const last = clock.now
   clock.now += 31 * 24 * HOUR_MS

@@ -11,7 +11,7 @@ interface Timer {
   unref(): Timer
 }
 
-/** A clock that stands still until it is moved forward, and the timers that go by it. */
+/** Stops the clock and the timers; the test moves the time forward. */
 function stopTime(t: Test) {
   const timers = new Set<Timer>()
   let now = 1_800_000_000_000
@@ -20,7 +20,7 @@ function stopTime(t: Test) {
   t.intercept(globalThis, 'clearTimeout', { value: (timer: Timer) => timers.delete(timer) })
   t.intercept(globalThis, 'setTimeout', {
     value: (callback: () => void, delayMs: number) => {
-      // Node would fire at once.
+      // Node would fire the timer at once.
       if (delayMs > LONGEST_DELAY_MS) throw new RangeError(`${delayMs} ms are too long for a timer`)
       const timer: Timer = { callback, dueAt: now + Math.max(1, delayMs), unref: () => timer }
       timers.add(timer)
@@ -30,7 +30,7 @@ function stopTime(t: Test) {
 
   return {
     timers,
-    /** The clock of a busy process: it goes on, and no timer fires. */
+    /** Moves the clock as in a busy process: no timer fires. */
     freeze(ms: number): void {
       now += ms
     },
@@ -48,7 +48,7 @@ function stopTime(t: Test) {
   }
 }
 
-/** What all maps and sets have that are made from now on, and how often one of them was asked. */
+/** Records the keys of all maps and sets that are made later, and counts lookups. */
 function watchCollections(t: Test) {
   const collections: (Map<unknown, unknown> | Set<unknown>)[] = []
   let lookups = 0
@@ -80,14 +80,14 @@ function watchCollections(t: Test) {
   }
 }
 
-t.test('memory is given back when entries expire, whatever became of the sessions', async (t) => {
+t.test('memory is freed when entries expire, whatever has happened to the sessions', async (t) => {
   const time = stopTime(t)
   const { keys } = watchCollections(t)
   const store = createMemoryStore()
   const [ada, bob, eve] = [createUser(store), createUser(store), createUser(store)]
   const sessions = [...(await ada.openMany(6)), ...(await bob.openMany(2)), await eve.open()]
   const early = ada.newId()
-  const isKept = (key: unknown) => [ada.tag, bob.tag, eve.tag, early, ...idsOf(sessions)].some((name) => name === key)
+  const isStored = (key: unknown) => [ada.tag, bob.tag, eve.tag, early, ...idsOf(sessions)].some((name) => name === key)
 
   const [replaced, ended, evicted] = sessions
   for (let i = 0; i < 100; i++) await store.replace(replaced?.id ?? '', replaced?.record ?? '', replaced?.record ?? '')
@@ -100,8 +100,8 @@ t.test('memory is given back when entries expire, whatever became of the session
   await findAll(store, [ada.newId(), createUser(store).newId()])
   await store.list(createUser(store).tag)
   t.equal(time.timers.size, sessions.length + 3, 'a timer for each entry, and for the user whose sessions were ended')
-  // Ids of open sessions are with the user too; the user whose only session has ended is gone.
-  t.equal(keys().filter(isKept).length, sessions.length + 1 + 2 + 4)
+  // A user's entry also holds the ids of the open sessions; a user without open sessions has no entry.
+  t.equal(keys().filter(isStored).length, sessions.length + 1 + 2 + 4)
 
   time.forward(EARLY_END_MS)
   t.equal(await store.find(early), null)
@@ -109,12 +109,12 @@ t.test('memory is given back when entries expire, whatever became of the session
   time.forward(HOUR_MS)
   t.equal(time.timers.size, 0)
   t.strictSame(
-    keys().filter((key) => isKept(key) || key === last.id),
+    keys().filter((key) => isStored(key) || key === last.id),
     []
   )
 })
 
-t.test('no operation reads the sessions of the user that have ended', async (t) => {
+t.test('no operation reads the ended sessions of the user', async (t) => {
   const { countLookups } = watchCollections(t)
   const store = createMemoryStore()
   t.teardown(() => store.close())
@@ -134,18 +134,18 @@ t.test('no operation reads the sessions of the user that have ended', async (t) 
   for (const [name, operation] of Object.entries(operations)) t.ok((await countLookups(operation)) < 40, name)
 })
 
-t.test('a record is found until the absolute expiry, and so is the reason', async (t) => {
+t.test('a record and a reason are found until the absolute expiry', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
   const { open, newId } = createUser(store)
-  const [kept, ended] = [await open({ lifeMs: 1_000 }), await open({ lifeMs: 30_000 })]
+  const [live, ended] = [await open({ lifeMs: 1_000 }), await open({ lifeMs: 30_000 })]
   await store.end(ended.id, 'revoked')
   const limit = { max: 1, onFull: 'reject' as const }
   time.forward(999)
-  t.strictSame(await store.find(kept.id), { record: kept.record })
+  t.strictSame(await store.find(live.id), { record: live.record })
   t.equal(await store.create(newId(), recordOf('x'), optionsOf({ limit })), 'full')
   time.forward(1)
-  t.equal(await store.find(kept.id), null)
+  t.equal(await store.find(live.id), null)
   t.equal(await store.create(newId(), recordOf('x'), optionsOf({ limit })), 'created')
   time.forward(28_999)
   t.strictSame(await store.find(ended.id), { ended: 'revoked' })
@@ -153,7 +153,7 @@ t.test('a record is found until the absolute expiry, and so is the reason', asyn
   t.equal(await store.find(ended.id), null)
 })
 
-t.test('the reason of a session that is not there is kept for ten minutes', async (t) => {
+t.test('the reason of an unknown session is stored for ten minutes', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
   const id = createUser(store).newId()
@@ -165,7 +165,7 @@ t.test('the reason of a session that is not there is kept for ten minutes', asyn
   t.equal(await store.create(id, recordOf('x'), optionsOf()), 'created')
 })
 
-t.test('endAll() is remembered for an hour after its last call, with one timer', async (t) => {
+t.test('endAll() is remembered for an hour after the last call, with one timer', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
   const { tag, newId } = createUser(store)
@@ -181,7 +181,7 @@ t.test('endAll() is remembered for an hour after its last call, with one timer',
   t.equal(await login(), 'created')
 })
 
-t.test('a clock that is set does not change which logins came in before endAll()', async (t) => {
+t.test('setting the clock does not change which logins came before endAll()', async (t) => {
   const store = createMemoryStore()
   t.teardown(() => store.close())
   const { tag, newId } = createUser(store)
@@ -196,7 +196,7 @@ t.test('a clock that is set does not change which logins came in before endAll()
   t.equal(await login(50), 'created')
 })
 
-t.test('a call that arrives at notAfter is in time', async (t) => {
+t.test('create() at the very moment of notAfter is in time', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
   const { open, newId } = createUser(store)
@@ -206,7 +206,7 @@ t.test('a call that arrives at notAfter is in time', async (t) => {
   t.equal(await store.create(newId(), recordOf('x'), options), 'too_late')
 })
 
-t.test('the clock decides what has expired, also when a busy process has let no timer fire', async (t) => {
+t.test('an entry expires by the clock, even before a busy process fires the timer', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
   const { tag, open, newId } = createUser(store)
@@ -219,10 +219,10 @@ t.test('the clock decides what has expired, also when a busy process has let no 
   t.equal(await store.create(newId(), recordOf('x'), optionsOf({ limit: { max: 1, onFull: 'reject' } })), 'created')
   t.equal(await store.end(id, 'revoked'), null)
   t.strictSame(await store.find(id), { ended: 'revoked' })
-  t.equal(time.timers.size, 3, 'the late timer of an expired entry is not left behind')
+  t.equal(time.timers.size, 3, 'the late timer of an expired entry has been removed')
 })
 
-t.test('a session may live longer than a timer can wait', async (t) => {
+t.test('a session can live longer than the longest delay of a timer', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
   const { id, record } = await createUser(store).open({ lifeMs: 3 * LONGEST_DELAY_MS })
@@ -235,7 +235,7 @@ t.test('a session may live longer than a timer can wait', async (t) => {
   t.equal(await store.find(id), null)
 })
 
-t.test('a timer that fires although the clock was set back forgets nothing too early', async (t) => {
+t.test('a timer that fires after the clock was set back removes nothing too early', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
   const { id, record } = await createUser(store).open()
@@ -246,7 +246,7 @@ t.test('a timer that fires although the clock was set back forgets nothing too e
   t.equal(time.timers.size, 0)
 })
 
-t.test('no timer keeps the process running', async (t) => {
+t.test('no timer of the store keeps the process alive', async (t) => {
   const timers: NodeJS.Timeout[] = []
   const { setTimeout } = globalThis
   t.intercept(globalThis, 'setTimeout', {
@@ -268,7 +268,7 @@ t.test('no timer keeps the process running', async (t) => {
   store.close()
 })
 
-t.test('a closed store has forgotten everything and has no timers left', async (t) => {
+t.test('a closed store has no sessions and no timers', async (t) => {
   const time = stopTime(t)
   const store = createMemoryStore()
   const { tag, open, openMany, newId } = createUser(store)

@@ -8,17 +8,17 @@ import { connectRedis } from '../fixtures/redis/start-redis.js'
 import { type Picture, Scene } from '../fixtures/store-scene.js'
 import { createRandom } from '../long/fuzz/random.js'
 
-/** A long run: `STORE_MODEL_SCENES=2000 STORE_MODEL_SEED=$RANDOM npx tap test/store-model.test.ts`. */
+/** A long run: `STORE_MODEL_SCENES=2000 STORE_MODEL_SEED=$RANDOM npx tap test/store/model.test.ts`. */
 const { STORE_MODEL_SCENES = '12', STORE_MODEL_SEED = '1' } = process.env
 const SCENES = Number(STORE_MODEL_SCENES)
 const FIRST_SEED = Number(STORE_MODEL_SEED)
 const STEPS = 60
-/** Scenes at the same time: what a scene does most is wait. */
+/** Scenes at the same time. A scene waits most of the time. */
 const AT_ONCE = 4
 
 type Outcome = 'played' | 'disturbed'
 
-t.test('the stores say the same whatever arrives, and nothing that has ended comes back', async (t) => {
+t.test('all stores reply alike to random calls, and no ended session comes back', async (t) => {
   const memory = createMemoryStore()
   t.teardown(() => memory.close())
   const stores: Record<string, SessionStore> = {
@@ -39,7 +39,7 @@ t.test('the stores say the same whatever arrives, and nothing that has ended com
     t.ok(outcomes.filter((outcome) => outcome === 'played').length >= outcomes.length / 2, 'most scenes were played')
 })
 
-/** On a busy machine a session may expire in the middle of a step. Then no two stores need to say the same. */
+/** On a busy machine a session may expire in the middle of a step. Then the stores may differ. */
 async function playUntilUndisturbed(t: Test, stores: Record<string, SessionStore>, seed: number): Promise<Outcome> {
   for (let attempt = 0; attempt < 50; attempt++) {
     if ((await play(t, stores, seed)) === 'played') return 'played'
@@ -55,7 +55,7 @@ async function play(t: Test, stores: Record<string, SessionStore>, seed: number)
     await scene.waitForQuiet()
     const from = Date.now()
     const calls = scene.nextCalls()
-    script.push(calls.map(({ text }) => text).join(' & ') || 'nothing arrives')
+    script.push(calls.map(({ text }) => text).join(' & ') || 'no calls')
     const views = await Promise.all(
       Object.entries(stores).map(async ([name, store]) => {
         const answers = await Promise.all(calls.map((call) => call.run(store)))
@@ -79,7 +79,7 @@ interface View extends Picture {
   answers: unknown[]
 }
 
-/** What each store says that the first does not say. */
+/** The facts in which a store differs from the first store. */
 function differences([first, ...others]: View[]): string[] {
   const facts = ({ answers, found, listed }: View) => [
     `answers ${JSON.stringify(answers)}`,
@@ -105,7 +105,7 @@ class Over {
     this.#scene = scene
   }
 
-  /** Sessions that are open again, or have ended for another reason than before. */
+  /** Sessions that are open again, or whose reason has changed. */
   comeBack(found: Picture['found'] = {}): string[] {
     const before = this.#before
     this.#before = found

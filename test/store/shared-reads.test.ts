@@ -9,7 +9,7 @@ import { createUser, recordsOf } from '../fixtures/store-user.js'
 import { upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
 
-t.test('requests that come together ask Redis together, and each gets its own session', async (t) => {
+t.test('simultaneous requests share commands to Redis, and each request gets its own session', async (t) => {
   const redis = await startRedis(t)
   const app = await createApp(t, { upstream, redis: redis.client(), cache: false })
   const users = Array.from({ length: 250 }, (_, index) => `user-${index}`)
@@ -25,11 +25,11 @@ t.test('requests that come together ask Redis together, and each gets its own se
   const reads = await countReads()
   t.ok(reads < 50, `${reads} commands for 250 requests`)
   for (const token of tokens.slice(0, 5)) t.equal((await app.inject(withToken(token))).statusCode, 200)
-  t.equal(await countReads(), 5, 'and those that come one after the other each ask alone')
+  t.equal(await countReads(), 5, 'successive requests send a command each')
 })
 
 t.test(
-  'they ask apart in a Cluster of one server, which a client not made for a Cluster gets along with',
+  'in a Cluster of one server, a client that is not made for a Cluster reads each session with its own command',
   async (t) => {
     const server = new RedisProcess(['--cluster-enabled', 'yes'])
     t.teardown(() => server.destroy())
@@ -39,16 +39,16 @@ t.test(
     await until(async () => (await client.cluster('INFO')).includes('cluster_state:ok'))
     const store = createRedisStore(client)
     const sessions = await Promise.all(Array.from({ length: 20 }, () => createUser(store).open()))
-    for (const times of ['the first time', 'and from then on']) {
+    for (const round of ['the first round', 'the second round']) {
       const found = await Promise.all(sessions.map(({ id }) => store.find(id)))
-      t.strictSame(found, recordsOf(sessions), times)
+      t.strictSame(found, recordsOf(sessions), round)
     }
     const failed = /cmdstat_mget:.*rejected_calls=1,/
-    t.match(await client.info('commandstats'), failed, 'Redis has refused but one command')
+    t.match(await client.info('commandstats'), failed, 'Redis has refused only one command')
   }
 )
 
-t.test('of reads that were sent together none is left without a result when Redis fails', async (t) => {
+t.test('all reads that were sent together reject when Redis fails', async (t) => {
   const redis = await startRedis(t)
   const client = redis.client()
   const store = createRedisStore(client)
@@ -59,7 +59,7 @@ t.test('of reads that were sent together none is left without a result when Redi
   t.strictSame(new Set(failed.map(({ status }) => status)), new Set(['rejected']))
 })
 
-t.test('the first read of a turn is sent at once, and the others in commands of at most 500 reads', async (t) => {
+t.test('the first read of a turn is sent at once, and later reads in commands of at most 500 reads', async (t) => {
   const redis = await startRedis(t)
   const client = redis.client()
   const sent: number[] = []
@@ -74,10 +74,10 @@ t.test('the first read of a turn is sent at once, and the others in commands of 
   })
   const sessions = await createUser(store).openMany(2)
   const [first, second] = await Promise.all(sessions.map(({ id }) => store.find(id)))
-  t.strictSame([first, second], recordsOf(sessions), 'a single read after the first has a result too')
+  t.strictSame([first, second], recordsOf(sessions), 'a single read after the first read has a result too')
   t.strictSame(sent.splice(0), [1, 1])
   const found = Array.from({ length: 1_050 }, () => store.find(sessions[0]?.id ?? ''))
-  t.strictSame(sent, [1, 500, 500], 'before the turn has ended')
+  t.strictSame(sent, [1, 500, 500], 'three commands before the end of the turn')
   t.strictSame(new Set((await Promise.all(found)).map((each) => JSON.stringify(each))).size, 1)
   t.strictSame(sent, [1, 500, 500, 49])
 })

@@ -11,7 +11,7 @@ import { createUser, optionsOf, recordOf } from '../fixtures/store-user.js'
 
 const server = await startRedis(t)
 
-/** Five clients, as five processes would have them. */
+/** Opens stores over five clients, like five processes. */
 function prepareRedis(options: ClientOptions): () => Promise<OpenStore> {
   return async () => {
     const keyPrefix = `${randomUUID()}:`
@@ -56,9 +56,9 @@ function createTable(): Table {
 }
 
 for (const [name, prepare] of Object.entries(STORES)) {
-  // The examples write all sessions of a user for each login.
+  // The example stores write all sessions of a user at each login.
   const crowd = name.includes('examples') ? 600 : 1_000
-  t.test(`the store in ${name} keeps the contract:`, async (t) => testStoreContract(t, prepare, crowd))
+  t.test(`the store in ${name} fulfills the contract:`, async (t) => testStoreContract(t, prepare, crowd))
 }
 
 t.test(

@@ -10,7 +10,7 @@ import { until } from '../../fixtures/until.js'
 import { createWatchedFastify } from '../../fixtures/watched-fastify.js'
 
 const { always: rights, forReplicas } = await readRights()
-/** What ioredis and @fastify/redis ask for by themselves; the rest is what the store needs. */
+/** Rights for commands that ioredis and @fastify/redis send; the store needs the other rights. */
 const OF_CLIENTS = ['+info', '+ping', '+select']
 const ofStore = rights.filter((right) => !OF_CLIENTS.includes(right))
 
@@ -23,14 +23,14 @@ async function allow(granted: string[]): Promise<void> {
   await admin.call('ACL', 'LOG', 'RESET')
 }
 
-/** The commands and keys that were denied, but for the name that ioredis would like to give itself. */
+/** The denied commands and keys, without CLIENT, with which ioredis names the connection. */
 async function denied(): Promise<string[]> {
   const log = JSON.stringify(await admin.call('ACL', 'LOG'))
   const objects = [...log.matchAll(/"object","([^"]+)"/g)].map(([, object = '']) => object)
   return objects.filter((object) => !object.startsWith('client'))
 }
 
-t.test('README lists rights on keys of the plugin alone, and no group of commands', async (t) => {
+t.test('README lists rights on keys of the plugin alone, and no command category', async (t) => {
   t.strictSame(
     rights.filter((right) => right.startsWith('~')),
     ['~fjs:*']
@@ -38,9 +38,9 @@ t.test('README lists rights on keys of the plugin alone, and no group of command
   for (const right of rights) t.match(right, /^(?:\+[a-z]+|~fjs:\*)$/)
 })
 
-t.test('a Redis user with the rights that README lists keeps the contract, and asks for no others', async (t) => {
+t.test('the list of rights in README is enough for the contract, and no other right is used', async (t) => {
   await allow(rights)
-  await t.test('in Redis', async (t) =>
+  await t.test('the store with these rights fulfills the contract:', async (t) =>
     testStoreContract(t, async () => {
       const store = createRedisStore(server.client(user))
       return () => store
@@ -49,14 +49,14 @@ t.test('a Redis user with the rights that README lists keeps the contract, and a
   t.strictSame(await denied(), [])
 })
 
-t.test('so does one whose keys have a prefix', async (t) => {
+t.test('the rights of README with a key prefix are enough for a client with this prefix', async (t) => {
   await allow(rights.map((right) => right.replace('~', '~app:')))
   const store = createRedisStore(server.client({ ...user, keyPrefix: 'app:' }))
   t.equal(await useStore(store), undefined)
   t.strictSame(await denied(), [])
 })
 
-t.test('an app whose Redis user has these rights works from its start to its end', async (t) => {
+t.test('an app whose Redis user has the rights of README works from start to close', async (t) => {
   await allow(rights)
   const app = await createApp(t, { redis: { url: server.socketPath, ...user } })
   const token = await logIn(app)
@@ -68,13 +68,13 @@ t.test('an app whose Redis user has these rights works from its start to its end
 })
 
 for (const right of ofStore) {
-  t.test(`without ${right} the store rejects: it needs that right`, async (t) => {
+  t.test(`without ${right} the store rejects`, async (t) => {
     await allow(rights.filter((granted) => granted !== right))
     await t.rejects(useStore(createRedisStore(server.client(user))), /NOPERM|can't (?:run|access)/)
   })
 }
 
-t.test('with minReplicas it needs the right to wait besides', async (t) => {
+t.test('with minReplicas the store also needs the right +wait', async (t) => {
   t.strictSame(forReplicas, ['+wait'])
   for (const [granted, code] of [
     [rights, 'NOPERM'],
@@ -89,14 +89,14 @@ t.test('with minReplicas it needs the right to wait besides', async (t) => {
   t.strictSame(await denied(), [])
 })
 
-t.test('without +info ioredis complains at the start that it cannot see whether Redis is ready', async (t) => {
+t.test('without +info ioredis warns at the start that the ready check is skipped', async (t) => {
   await allow(rights.filter((granted) => granted !== '+info'))
   const warn = t.capture(console, 'warn')
   await createApp(t, { redis: { url: server.socketPath, ...user } })
   t.match(warn()[0]?.args[0], /^Skipping the ready check because INFO command fails/)
 })
 
-t.test('+ping is what @fastify/redis asks for at the start', async (t) => {
+t.test('@fastify/redis sends PING at the start', async (t) => {
   await allow(rights)
   await admin.config('RESETSTAT')
   const app = createWatchedFastify(t)
@@ -105,7 +105,7 @@ t.test('+ping is what @fastify/redis asks for at the start', async (t) => {
   t.strictSame(await denied(), [])
 })
 
-/** Everything that a store does, on a server that does not know the script, in the end without memory. */
+/** Every operation of a store, on a server that does not know the script and finally has no memory left. */
 async function useStore(store: ReturnType<typeof createRedisStore>): Promise<void> {
   await admin.script('FLUSH')
   const watched = store.watchDowntime?.({ intervalMs: 60_000, rememberMs: 60_000, timeoutMs: 10_000 })

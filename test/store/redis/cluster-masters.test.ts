@@ -6,10 +6,10 @@ import { startCluster } from '../../fixtures/redis/start-cluster.js'
 import { upstream } from '../../fixtures/tokens.js'
 import { until } from '../../fixtures/until.js'
 
-/** No replica takes over for a master, and the other masters serve without that master. */
+/** No replica replaces a failed master, and the other masters keep serving. */
 const args = ['--cluster-require-full-coverage', 'no', '--cluster-replica-no-failover', 'yes']
 
-t.test('an app is ready while most users can be served, and logs once which master is missing', async (t) => {
+t.test('an app is ready while most users can be served, and logs once which master is down', async (t) => {
   const cluster = await startCluster(t, { args })
   const { app, logged } = await createClusterApp(t, cluster)
   t.ok(await app.sessions.isReady())
@@ -34,7 +34,7 @@ t.test('an app is ready while most users can be served, and logs once which mast
   t.strictSame(missing(30), [`The session store at ${nameOf(1)} is ready again`])
 })
 
-t.test('connections to a master that are cut cost no request that only reads', async (t) => {
+t.test('requests that only read survive cut connections to a master', async (t) => {
   const cluster = await startCluster(t, { args })
   const { app, open } = await createClusterApp(t, cluster)
   const operator = cluster.masters[0].client()

@@ -11,7 +11,7 @@ import { until } from '../../fixtures/until.js'
 const cluster = await startCluster(t)
 const masters = cluster.masters.map((master) => master.client())
 const store = createRedisStore(cluster.connect())
-// What is not stable is asked for again, by default 16 times after 100 ms each.
+// By default the client retries 16 times, 100 ms each, while a slot moves.
 const hasty = createRedisStore(cluster.connect({ maxRedirections: 2, retryDelayOnTryAgain: 5 }))
 const everyone = [...masters, ...cluster.replicas.map((replica) => replica.client())]
 
@@ -22,14 +22,14 @@ const CLIENTS = {
 }
 
 for (const [name, options] of Object.entries(CLIENTS)) {
-  t.test(`the store in a Redis Cluster, through ${name}, keeps the contract:`, async (t) => {
+  t.test(`the store in a Redis Cluster, through ${name}, fulfills the contract:`, async (t) => {
     const store = createRedisStore(cluster.connect(options))
     testStoreContract(t, async () => () => store)
   })
 }
 
 t.test(
-  'many users at once are spread over all masters, each in one slot of one of them, and all keys have a TTL',
+  'many users at once are spread over all masters, the keys of each user are in one slot, and all keys have a TTL',
   async (t) => {
     const store = createRedisStore(cluster.connect({ enableAutoPipelining: true }))
     const users = Array.from({ length: 60 }, () => createUser(store))
@@ -41,13 +41,13 @@ t.test(
     const homes = new Map(users.map(({ tag }) => [tag, new Set<unknown>()]))
     for (const [i, master] of masters.entries()) {
       const keys = await master.keys('*fjs:*')
-      t.ok(keys.length > 0, `master ${i} has its share`)
+      t.ok(keys.length > 0, `master ${i} has keys`)
       for (const key of keys) {
         if ((await master.pttl(key)) === -1) eternal.push(key)
         homes.get(/\{(.*)\}/.exec(key)?.[1] ?? '')?.add(await master.cluster('KEYSLOT', key))
       }
     }
-    t.strictSame(eternal, [], 'no key without a TTL')
+    t.strictSame(eternal, [], 'every key has a TTL')
     for (const [tag, slots] of homes) t.equal(slots.size, 1, tag)
   }
 )
@@ -62,7 +62,7 @@ t.test('the script is sent again to masters that have forgotten it', async (t) =
 
 const { always, inCluster } = await readRights()
 
-t.test('a Redis user needs the rights of README, with those for a Cluster, and no others', async (t) => {
+t.test('a Redis user in a Cluster needs exactly the rights of README for a Cluster', async (t) => {
   const rights = [...always, ...inCluster]
   const user = { username: 'sessions', password: 'a password' }
   for (const missing of [...inCluster, null]) {
@@ -77,39 +77,41 @@ t.test('a Redis user needs the rights of README, with those for a Cluster, and n
     const using = openMany(2).then((sessions) => store.endAll(tag, 'revoked', sessions[0]?.id ?? null))
     if (missing === null) {
       await using
-      await t.test('with which the store keeps the contract:', async (t) =>
+      await t.test('the store with the rights of README fulfills the contract:', async (t) =>
         testStoreContract(t, async () => () => store)
       )
     } else await t.rejects(using, missing)
     const log = JSON.stringify(await Promise.all(everyone.map((node) => node.call('ACL', 'LOG'))))
     const denied = new Set([...log.matchAll(/"object","([^"]+)"/g)].map(([, object]) => `+${object}`))
-    // A name for itself, and replicas to read from, which the store does not want: ioredis does without.
+    // ioredis works without CLIENT, which names the connection, and without READONLY, which reads from replicas.
     for (const right of ['+client|setinfo', '+client|setname', '+client', '+readonly']) denied.delete(right)
     t.strictSame([...denied], missing === null ? [] : [missing])
   }
 })
 
-/** Which of a user's keys have arrived: the head, the index, if there is one, the first session, and the others. */
+/** Ranges of a user's keys that have moved: the head, the index of several sessions, the first session, the others. */
 const ARRIVED = {
   'nothing has arrived': [0, 0],
   'the head has arrived': [0, 1],
   'the head and the index have arrived': [0, 2],
-  'the head, the index and the first have arrived': [0, 3],
+  'the head, the index and the first session have arrived': [0, 3],
   'all but the head have arrived': [1, 9],
   'all but the head and the index have arrived': [2, 9],
-  'all but the head, the index and the first have arrived': [3, 9],
+  'all but the head, the index and the first session have arrived': [3, 9],
   'everything has arrived': [0, 9]
 } as const
 
-t.test('while a slot is on its way to another master nothing is said to be gone, or done that is not', async (t) => {
+t.test('while a slot moves to another master no live session is missing, and each reply is true', async (t) => {
   for (const count of [1, 3]) {
     for (const [moved, [from, to]] of Object.entries(ARRIVED)) {
-      await t.test(`${count} sessions, of which ${moved}`, (t) => testMove(t, count, (keys) => keys.slice(from, to)))
+      await t.test(`a moving slot keeps ${count} sessions: ${moved}`, (t) =>
+        testMove(t, count, (keys) => keys.slice(from, to))
+      )
     }
   }
 })
 
-/** What is refused may be done nevertheless; what is acknowledged must be done. */
+/** A rejected call may have taken effect; an acknowledged call must have taken effect. */
 async function testMove(t: Test, count: number, arrived: (keys: string[]) => string[]): Promise<void> {
   const { tag, newId, openMany } = createUser(store)
   const sessions = await openMany(count)
@@ -132,14 +134,14 @@ async function testMove(t: Test, count: number, arrived: (keys: string[]) => str
 
   await move.finish(keys)
   const found = await findAll(store, isOpen ? [...ids, opened] : ids)
-  t.notOk(found.includes(null), 'nothing is lost')
+  t.notOk(found.includes(null), 'no session is lost')
   if (hasEnded) t.strictSame(found[0], { ended: 'logged_out' })
   if (haveEnded) t.strictSame(found.filter(isOpenRecord), [])
   await store.endAll(tag, 'revoked', null)
-  t.strictSame((await findAll(store, ids)).filter(isOpenRecord), [], 'in the end everything can be ended')
+  t.strictSame((await findAll(store, ids)).filter(isOpenRecord), [], 'all sessions can be ended after the move')
 }
 
-/** Moves the slot of this key from its master to another one. */
+/** Moves the slot of a key to another master. */
 async function startMove(ofKey: string) {
   const slot = Number(await masters[0]?.cluster('KEYSLOT', ofKey))
   const owner = await findOwner(slot)
@@ -158,21 +160,21 @@ async function startMove(ofKey: string) {
     send,
     async finish(keys: string[]): Promise<void> {
       await send(keys)
-      // Some other test's user may have the same slot.
+      // A user of another test may have the same slot.
       await send(await from.cluster('GETKEYSINSLOT', slot, 1_000))
       for (const node of [to, from, ...masters]) await node.cluster('SETSLOT', slot, 'NODE', nextId)
     }
   }
 }
 
-/** The place in `masters` of the one that has the slot. */
+/** The index in `masters` of the master with the slot. */
 async function findOwner(slot: number): Promise<number> {
   const ranges = (await masters[0]?.cluster('SLOTS')) ?? []
   const owner = ranges.find(([first, last]) => first <= slot && slot <= last)
   return cluster.nodes.findIndex(({ port }) => port === owner?.[2]?.[1])
 }
 
-t.test('while a master is gone nothing is said to be absent, and its replica has all sessions', async (t) => {
+t.test('no session is missing while a master is down, and the replica has all sessions', async (t) => {
   const options = { slotsRefreshInterval: 200, retryDelayOnFailover: 20, redisOptions: { commandTimeout: 200 } }
   const store = createRedisStore(cluster.connect(options))
   const users = Array.from({ length: 20 }, () => createUser(store))
@@ -180,11 +182,11 @@ t.test('while a master is gone nothing is said to be absent, and its replica has
   await Promise.all(masters.map((master) => master.wait(1, 5_000)))
   await cluster.masters[0].kill()
   await until(async () => {
-    const found = await Promise.all(sessions.map(({ id }) => store.find(id).catch(() => 'could not ask')))
+    const found = await Promise.all(sessions.map(({ id }) => store.find(id).catch(() => 'unavailable')))
     for (const [i, each] of found.entries()) {
-      if (each !== 'could not ask') t.strictSame(each, { record: sessions[i]?.record })
+      if (each !== 'unavailable') t.strictSame(each, { record: sessions[i]?.record })
     }
-    return !found.includes('could not ask')
+    return !found.includes('unavailable')
   })
   for (const { tag } of users) {
     t.equal((await store.list(tag)).length, 2)

@@ -21,7 +21,7 @@ import { until } from '../../fixtures/until.js'
 
 const SHA_OF_READ = createHash('sha1').update(READ).digest('hex')
 
-t.test('connections that are cut cost no command an error', async (t) => {
+t.test('no command fails when connections are cut', async (t) => {
   const server = await startRedis(t)
   const operator = server.client()
   const { client, commands } = await openReadyClient(t, { path: server.socketPath })
@@ -38,7 +38,7 @@ t.test('connections that are cut cost no command an error', async (t) => {
       const before = readies
       await cutConnections(operator)
       await until(() => readies > before)
-      // Behind what was sent once more, which a second cut would fail.
+      // Wait until the repeated commands are answered: a second cut would make these commands fail.
       await commands.mget('key')
     }
   })()
@@ -48,7 +48,7 @@ t.test('connections that are cut cost no command an error', async (t) => {
   await cutting
 })
 
-t.test('a command without a reply when its connection was cut is sent once more, whichever it is', async (t) => {
+t.test('any command without a reply is sent once more when the connection was cut', async (t) => {
   const server = await startRedis(t)
   const proxy = await startProxy(t, server)
   const operator = server.client()
@@ -66,7 +66,7 @@ t.test('a command without a reply when its connection was cut is sent once more,
   t.strictSame(await Promise.all(pending), [['value'], 'OK', 'value'])
 })
 
-t.test('once only: a second cut is an error', async (t) => {
+t.test('a second cut connection makes a command fail', async (t) => {
   const server = await startRedis(t)
   const proxy = await startProxy(t, server)
   const { client, commands } = await openReadyClient(t, { path: proxy.socketPath })
@@ -81,7 +81,7 @@ t.test('once only: a second cut is an error', async (t) => {
   t.equal(sent, 2)
 })
 
-t.test('what Redis has replied is not asked again', async (t) => {
+t.test('a command that Redis has answered with an error is not sent again', async (t) => {
   const server = await startRedis(t)
   const { commands } = await openReadyClient(t, { path: server.socketPath })
   await t.rejects(commands.evalsha('0'.repeat(40), 1, 'key'), /^NOSCRIPT/)
@@ -89,24 +89,24 @@ t.test('what Redis has replied is not asked again', async (t) => {
   await t.rejects(commands.eval(WRITE, 1, 'key', 'value'), /^OOM/)
 })
 
-t.test('a Redis that is down is told at once, from the first failed attempt until it is back', async (t) => {
+t.test('commands to a Redis that is down fail at once, from the first failed attempt on', async (t) => {
   const server = await startRedis(t)
   const { client, commands } = await openReadyClient(t, { path: server.socketPath })
   server.stall()
-  const underWay = commands.mget('under way')
-  const cutOff = t.rejects(underWay, /Reached the max retries per request limit/)
+  const inFlight = commands.mget('in flight')
+  const cutOff = t.rejects(inFlight, /Reached the max retries per request limit/)
   await server.kill()
   const waiting = t.rejects(commands.mget('waits for the first attempt'), /isn't writeable|not connected/)
   await Promise.all([cutOff, waiting])
   for (let i = 0; i < 3; i++) {
-    let isTold = false
-    const told = commands.mget('key').catch((error) => {
-      isTold = true
+    let hasFailed = false
+    const failed = commands.mget('key').catch((error) => {
+      hasFailed = true
       return error
     })
     await new Promise(setImmediate)
-    t.ok(isTold, 'without waiting for an event of the client')
-    t.equal((await told).code, 'NOT_CONNECTED')
+    t.ok(hasFailed, 'the command does not wait for an event of the client')
+    t.equal((await failed).code, 'NOT_CONNECTED')
     await new Promise<void>((resolve) => void client.on('reconnecting', () => resolve()))
   }
   await server.restart()
@@ -114,7 +114,7 @@ t.test('a Redis that is down is told at once, from the first failed attempt unti
   t.strictSame(await commands.mget('key'), [null])
 })
 
-t.test('a client that has ended is not waited for', async (t) => {
+t.test('a command does not wait for a client that has ended', async (t) => {
   const server = await startRedis(t)
   const client = server.client()
   const commands = createReconnectingClient(client)
@@ -129,7 +129,7 @@ t.test('a client that has ended is not waited for', async (t) => {
   await t.rejects(createReconnectingClient(ended).mget('key'), { code: 'NOT_CONNECTED' })
 })
 
-t.test('an attempt has failed, too, when the connection is closed before it is ready', async (t) => {
+t.test('a connection that is closed before the client is ready is a failed attempt', async (t) => {
   const server = await startRedis(t)
   let isClosing = false
   const proxy = await startSocketProxy(t, server, { host: '127.0.0.1', port: 0 }, (socket, upstream) => {
@@ -146,7 +146,7 @@ t.test('an attempt has failed, too, when the connection is closed before it is r
   await t.rejects(neverReady.mget('key'), { code: 'NOT_CONNECTED' })
 })
 
-t.test('a client that is not connected yet: the first attempt is waited for', async (t) => {
+t.test('a command waits for the first connection attempt of a client', async (t) => {
   const server = await startRedis(t)
   const settings = { enableOfflineQueue: false, commandTimeout: 2_000 }
   t.strictSame(await createReconnectingClient(server.client(settings)).mget('key'), [null])
@@ -158,7 +158,7 @@ t.test('a client that is not connected yet: the first attempt is waited for', as
   })
 })
 
-t.test('however many commands wait, and stores share the client, it has one set of listeners', async (t) => {
+t.test('a client has one set of listeners, with any number of waiting commands and of stores', async (t) => {
   const server = await startRedis(t)
   const client = server.client({ enableOfflineQueue: false })
   const commands = createReconnectingClient(client)
@@ -178,13 +178,13 @@ t.test('a client that is not ioredis is used as it is', async (t) => {
   t.equal(createReconnectingClient(client), client)
 })
 
-t.test('sentinels that do not answer are no reason to wait', async (t) => {
+t.test('commands fail at once while no sentinel answers', async (t) => {
   const { commands } = await openClient(t, { sentinels: [{ host: '127.0.0.1', port: 1 }], name: 'main' })
   await t.rejects(commands.mget('key'), { code: 'NOT_CONNECTED' })
   await t.rejects(commands.mget('key'), { code: 'NOT_CONNECTED' })
 })
 
-t.test('in a Cluster a cut connection of a master costs at most commands that were under way', async (t) => {
+t.test('in a Cluster a cut connection to a master fails at most the commands in flight', async (t) => {
   const { masters, connect } = await startCluster(t)
   const operators = masters.map((master) => master.client())
   for (const settings of [
@@ -211,13 +211,13 @@ t.test('in a Cluster a cut connection of a master costs at most commands that we
       )
     )
     const failures = (await Promise.all(callers)).flat()
-    // A command that is sent once more when the next connection is cut has had its second time.
+    // A repeated command fails when the next connection is cut.
     t.ok(failures.length < callers.length, failures.map(String).join(', '))
     await cutting
   }
 })
 
-t.test('a command is sent once more also when its client is ready again by then', async (t) => {
+t.test('a command is sent once more when the client is already ready again', async (t) => {
   const server = await startRedis(t)
   const { client } = await openReadyClient(t, { path: server.socketPath })
   let times = 0
@@ -232,7 +232,7 @@ t.test('a command is sent once more also when its client is ready again by then'
   t.equal(result, 'sent again')
 })
 
-t.test('a rejection with nothing is passed on', async (t) => {
+t.test('a rejection with null is passed on', async (t) => {
   const server = await startRedis(t)
   const { client } = await openReadyClient(t, { path: server.socketPath })
   const outcome = await Promise.allSettled([Connection.of(client).run(() => Promise.reject(null))])

@@ -6,7 +6,7 @@ import { startRedis } from '../../fixtures/redis/start-redis.js'
 import { until } from '../../fixtures/until.js'
 import { createWatchedFastify } from '../../fixtures/watched-fastify.js'
 
-t.test('a database that is refused is not left for database 0:', async (t) => {
+t.test('a client with a refused database never uses database 0:', async (t) => {
   const server = await startRedis(t)
   const operator = server.client()
   await operator.set('key', 'of database 0')
@@ -15,7 +15,7 @@ t.test('a database that is refused is not left for database 0:', async (t) => {
   const allow = (right: string) => operator.call('ACL', 'SETUSER', 'default', right)
 
   for (const options of [{ url: `${server.socketPath}?db=3` }, { path: server.socketPath, db: 3 }]) {
-    await t.test('by a later connection', async (t) => {
+    await t.test('commands fail while a later connection may not select the database', async (t) => {
       const { commands } = await openReadyClient(t, options)
       t.strictSame(await commands.mget('key'), ['of database 3'])
       await allow('-select')
@@ -26,10 +26,10 @@ t.test('a database that is refused is not left for database 0:', async (t) => {
       }
       t.equal(await operator.get('key'), 'of database 0')
       await allow('+select')
-      t.strictSame(await commands.mget('key'), ['of database 3'], 'it is asked for again')
+      t.strictSame(await commands.mget('key'), ['of database 3'], 'the database is selected again')
     })
 
-    await t.test('by the first connection', async (t) => {
+    await t.test('commands fail while the first connection may not select the database', async (t) => {
       await allow('-select')
       const { refusal, client } = await openRedis(createWatchedFastify(t), options, 2_000)
       await t.rejects(createReconnectingClient(client).mget('key'), /^NOPERM/)
@@ -38,7 +38,7 @@ t.test('a database that is refused is not left for database 0:', async (t) => {
     })
   }
 
-  await t.test('by a connection that was there before', async (t) => {
+  await t.test('commands of a client that connected before the store fail while SELECT is denied', async (t) => {
     await allow('-select')
     const client = server.client({ db: 3 })
     await until(() => client.status === 'ready')
@@ -48,7 +48,7 @@ t.test('a database that is refused is not left for database 0:', async (t) => {
     t.strictSame(await commands.mget('key'), ['of database 3'])
   })
 
-  await t.test('by a transaction that is open on the client', async (t) => {
+  await t.test('commands fail while a transaction of other code on the client is open', async (t) => {
     const client = server.client({ db: 3 })
     await client.ping()
     await client.multi({ pipeline: false })
@@ -58,7 +58,7 @@ t.test('a database that is refused is not left for database 0:', async (t) => {
     t.strictSame(await commands.mget('key'), ['of database 3'])
   })
 
-  await t.test('and one that the application has selected since is kept', async (t) => {
+  await t.test('a database that the application has selected later is selected again after a reconnect', async (t) => {
     const client = server.client({ db: 3 })
     const commands = createReconnectingClient(client)
     await commands.mget('key')
@@ -71,7 +71,7 @@ t.test('a database that is refused is not left for database 0:', async (t) => {
   })
 })
 
-t.test('what a server refuses while a connection is set up is known as what it said', async (t) => {
+t.test('the error reply of a server to the setup of a connection is reported', async (t) => {
   const server = await startRedis(t, { args: ['--requirepass', 'a password'], tcp: true })
   const { port } = new URL(server.url ?? '')
   const operator = server.client({ password: 'a password' })
@@ -97,7 +97,7 @@ t.test('what a server refuses while a connection is set up is known as what it s
   }
   t.capture(console, 'warn')
   const { commands } = await openClient(t, { path, username: 'poor', password, connectionName: 'sessions' })
-  t.strictSame(await commands.mget('key'), [null], 'a name and INFO are not needed')
+  t.strictSame(await commands.mget('key'), [null], 'the client works without CLIENT SETNAME and INFO')
 })
 
 t.test('a URL whose query names no database is refused', async (t) => {

@@ -11,7 +11,7 @@ const TAG = '0123456789abcdef'
 const INTERVAL_MS = 50
 const DURATIONS = { intervalMs: INTERVAL_MS, rememberMs: 60_000, timeoutMs: 250 }
 
-/** What a process with a client of its own knows. */
+/** A downtime watch with a client of its own, like another process. */
 function watch(t: Test, client: Redis, durations = DURATIONS): DowntimeWatch {
   const watched = createRedisStore(client).watchDowntime?.(durations)
   if (watched === undefined) throw new Error('The store does not measure downtime')
@@ -24,7 +24,7 @@ const replyNow = () => ({ isWritten: true, text: `${now()}`, serverTime: now() }
 const totalOf = (periods: readonly Downtime[] | null) =>
   (periods ?? []).reduce((sum, { from, to }) => sum + to - from, 0)
 
-/** A client as an app has one. */
+/** A client with the settings of an app. */
 const connect = (redis: StartedRedis) =>
   redis.client({ enableOfflineQueue: false, commandTimeout: 200, maxRetriesPerRequest: 0, retryStrategy: () => 20 })
 
@@ -32,7 +32,7 @@ async function untilKnown(watched: DowntimeWatch): Promise<void> {
   await until(() => watched.of(TAG, now()) !== null)
 }
 
-t.test('while Redis can be written there is no downtime, and none is known before the first beat', async (t) => {
+t.test('a writable Redis has no downtime, and downtime is unknown before the first heartbeat', async (t) => {
   const redis = await startRedis(t)
   // A busy machine may pause this process for longer than three short intervals.
   const watched = watch(t, redis.client(), { ...DURATIONS, intervalMs: 2_000 })
@@ -48,7 +48,7 @@ t.test('while Redis can be written there is no downtime, and none is known befor
 interface Way {
   start(redis: StartedRedis, admin: Redis): unknown
   end(redis: StartedRedis, admin: Redis): unknown
-  /** Whether the script can run meanwhile, so that a process learns what is known. Default true. */
+  /** Whether the script can run during the fault, so that a process can read the downtime. Default true. */
   canBeRead?: false
 }
 
@@ -74,7 +74,7 @@ const WAYS: Record<string, Way> = {
 }
 
 for (const [name, { start, end, canBeRead = true }] of Object.entries(WAYS)) {
-  t.test(`time in which Redis ${name} is downtime, also for a process that starts meanwhile or later`, async (t) => {
+  t.test(`downtime is the time in which Redis ${name}, also for processes that start later`, async (t) => {
     const redis = await startRedis(t)
     const admin = redis.client()
     const before = watch(t, connect(redis))
@@ -84,27 +84,27 @@ for (const [name, { start, end, canBeRead = true }] of Object.entries(WAYS)) {
     await until(() => (before.of(TAG, now())?.length ?? 0) > 0)
     await delay(500)
     const open = before.of(TAG, now())?.at(-1)
-    t.ok(open !== undefined && now() - open.to < 100, 'the period that is not over ends now')
+    t.ok(open !== undefined && now() - open.to < 100, 'the open period lasts until now')
     t.ok(totalOf(before.of(TAG, now())) >= 400)
-    const meanwhile = watch(t, connect(redis))
-    await meanwhile.attempted
+    const during = watch(t, connect(redis))
+    await during.attempted
     if (canBeRead) {
-      t.ok(totalOf(meanwhile.of(TAG, now())) >= 400, 'a process that could read it knows')
-    } else t.equal(meanwhile.of(TAG, now()), null, 'a process that could not read it does not know')
+      t.ok(totalOf(during.of(TAG, now())) >= 400, 'a process that can read Redis knows the downtime')
+    } else t.equal(during.of(TAG, now()), null, 'a process that cannot read Redis does not know the downtime')
     const lastedMs = now() - startedAt
     await end(redis, admin)
     await until(() => (before.of(TAG, now())?.at(-1)?.to ?? 0) < now() - 3 * INTERVAL_MS)
-    await untilKnown(meanwhile)
+    await untilKnown(during)
     const later = watch(t, connect(redis))
     await untilKnown(later)
-    for (const [who, watched] of Object.entries({ before, meanwhile, later })) {
+    for (const [who, watched] of Object.entries({ before, during, later })) {
       const total = totalOf(watched.of(TAG, now()))
       t.ok(total > lastedMs - 100 && total < lastedMs + 2_000, `${who}: ${total} ms of ${lastedMs}`)
     }
   })
 }
 
-t.test('time in which no process ran is downtime too', async (t) => {
+t.test('time without any process is downtime', async (t) => {
   const redis = await startRedis(t)
   const first = watch(t, redis.client())
   await untilKnown(first)
@@ -115,7 +115,7 @@ t.test('time in which no process ran is downtime too', async (t) => {
   t.ok(totalOf(next.of(TAG, now())) >= 7 * INTERVAL_MS)
 })
 
-t.test('a process that alone cannot write tells the others when it can again', async (t) => {
+t.test('a process that could not write reports the downtime to other processes later', async (t) => {
   const redis = await startRedis(t)
   const admin = redis.client()
   await admin.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '+@all')
@@ -124,14 +124,14 @@ t.test('a process that alone cannot write tells the others when it can again', a
   await untilKnown(cut)
   await untilKnown(healthy)
   await admin.call('ACL', 'SETUSER', 'app', '-@write')
-  // A pause of the machine is a downtime of both.
+  // A pause of the machine is a downtime for both processes.
   await until(() => totalOf(cut.of(TAG, now())) > totalOf(healthy.of(TAG, now())) + 300)
   const cutMs = totalOf(cut.of(TAG, now()))
   await admin.call('ACL', 'SETUSER', 'app', '+@all')
   await until(() => totalOf(healthy.of(TAG, now())) >= cutMs)
 })
 
-t.test('two periods that touch are one, and of many the oldest become one', async (t) => {
+t.test('adjoining periods are merged, and the oldest of too many periods are merged', async (t) => {
   const redis = await startRedis(t)
   const admin = redis.client()
   const at = now()
@@ -147,7 +147,7 @@ t.test('two periods that touch are one, and of many the oldest become one', asyn
   }
 })
 
-t.test('what is older than the longest life of a session is forgotten', async (t) => {
+t.test('periods older than the longest life of a session are dropped', async (t) => {
   const redis = await startRedis(t)
   const at = now()
   await redis
@@ -174,10 +174,10 @@ t.test('each server has a downtime of its own', async (t) => {
   failing.add('a')
   await until(() => totalOf(watched.of('a', now())) > 100)
   t.strictSame(watched.of('b', now()), [])
-  t.equal(watched.of('c', now()), null, 'and of a server that the client does not know none is known')
+  t.equal(watched.of('c', now()), null, 'the downtime of a server that the client does not know is unknown')
 })
 
-t.test('a server that has refused writes from the first beat on has been down since then', async (t) => {
+t.test('downtime starts with the first heartbeat if the server refuses this write', async (t) => {
   const servers = { serverOf: () => 'a', all: () => [{ name: 'a', tag: 'a', share: 1 }] }
   const beat = async () => ({ isWritten: false, text: '', serverTime: now() })
   const watched = watchDowntime({ ...DURATIONS, servers, beat })
@@ -187,7 +187,7 @@ t.test('a server that has refused writes from the first beat on has been down si
   t.ok(total < 10_000, `${total} ms`)
 })
 
-t.test('a server that has left the Cluster is forgotten', async (t) => {
+t.test('the downtime of a server that has left the Cluster is dropped', async (t) => {
   let names = ['a', 'b']
   const servers = { serverOf: (tag: string) => tag, all: () => names.map((name) => ({ name, tag: name, share: 1 })) }
   const watched = watchDowntime({ ...DURATIONS, servers, beat: async () => replyNow() })
@@ -198,7 +198,7 @@ t.test('a server that has left the Cluster is forgotten', async (t) => {
   await until(() => watched.of('b', now()) === null)
 })
 
-t.test('an open period joins the period that ended just before it', async (t) => {
+t.test('an open period is merged with a period that ended just before', async (t) => {
   let isDown = false
   const servers = { serverOf: () => 'a', all: () => [{ name: 'a', tag: 'a', share: 1 }] }
   const beat = async () => {
@@ -216,7 +216,7 @@ t.test('an open period joins the period that ended just before it', async (t) =>
   t.ok(totalOf(periods) > 5_000, `${totalOf(periods)} ms, the earlier period included`)
 })
 
-t.test('a process that was suspended does not know until its next beat', async (t) => {
+t.test('downtime is unknown in a suspended process until the next heartbeat', async (t) => {
   let hangs = false
   const servers = { serverOf: () => 'a', all: () => [{ name: 'a', tag: 'a', share: 1 }] }
   const beat = () => (hangs ? new Promise<never>(() => {}) : Promise.resolve(replyNow()))
@@ -230,7 +230,7 @@ t.test('a process that was suspended does not know until its next beat', async (
   t.equal(watched.of('x', now()), null)
 })
 
-t.test('after close() nothing is written any more', async (t) => {
+t.test('no heartbeat is written after close()', async (t) => {
   const redis = await startRedis(t)
   const admin = redis.client()
   const watched = watch(t, redis.client())

@@ -7,7 +7,7 @@ import { until } from '../../fixtures/until.js'
 
 const INTERVAL_MS = 50
 
-t.test('another connection to a Cluster refreshes the slots like the client, until disconnect()', async (t) => {
+t.test('a duplicate of a Cluster client refreshes the slots until disconnect()', async (t) => {
   const { connect } = await startCluster(t)
   const client = connect({ slotsRefreshInterval: INTERVAL_MS })
   const connection = duplicateClient(client, 1_000) as RedisCluster

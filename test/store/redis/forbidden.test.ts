@@ -5,16 +5,16 @@ import { startRedis } from '../../fixtures/redis/start-redis.js'
 import { upstream } from '../../fixtures/tokens.js'
 import { createWatchedFastify } from '../../fixtures/watched-fastify.js'
 
-t.test('a server on which scripts are forbidden is not ready, and fails a start that needs it', async (t) => {
+t.test('a server that denies scripts is not ready, and fails a start that needs the store', async (t) => {
   const redis = await startRedis(t)
   const operator = redis.client()
   const clients = [{ url: redis.socketPath }, redis.client()]
   const apps = await Promise.all(clients.map((client) => createApp(t, { redis: client })))
   for (const app of apps) t.ok(await app.sessions.isReady())
   for (const right of ['-evalsha', '-eval', '-mget']) {
-    // A server that knows the script needs no EVAL.
+    // EVAL is sent only to a server that has forgotten the script.
     await operator.call('ACL', 'SETUSER', 'default', right)
-    // In this order: before, a process might load the script again.
+    // After the change of rights: otherwise a process might load the script again.
     await operator.script('FLUSH')
     for (const app of apps) t.notOk(await app.sessions.isReady(), right)
     for (const client of clients) {

@@ -4,7 +4,7 @@ import { openClient } from '../../fixtures/redis/own-client.js'
 import { startSentinel } from '../../fixtures/redis/start-sentinel.js'
 import { until } from '../../fixtures/until.js'
 
-t.test('a client that is cut off while it asks the sentinels for the master connects again', async (t) => {
+t.test('a client that is disconnected during the lookup of the master connects again', async (t) => {
   const { sentinels, name } = await startSentinel(t)
   const { client } = await openClient(t, { sentinels, name })
   const writer = duplicateClient(client, 1_000)
@@ -17,7 +17,7 @@ t.test('a client that is cut off while it asks the sentinels for the master conn
     })
     const interrupt = () => {
       each.off('connecting', interrupt)
-      // What the failover detector does.
+      // The failover detector makes the same call.
       each.disconnect(true)
     }
     each.on('connecting', interrupt)
@@ -28,5 +28,5 @@ t.test('a client that is cut off while it asks the sentinels for the master conn
   writer.disconnect()
   await until(() => writer.status === 'end')
   await new Promise((resolve) => setTimeout(resolve, 600))
-  t.equal(writer.status, 'end', 'a client that was closed stays closed')
+  t.equal(writer.status, 'end', 'a closed client stays closed')
 })

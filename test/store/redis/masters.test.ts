@@ -10,7 +10,7 @@ import { startSentinel } from '../../fixtures/redis/start-sentinel.js'
 import { upstream } from '../../fixtures/tokens.js'
 import { until } from '../../fixtures/until.js'
 
-t.test('a server that is read-only verifies, though the client leaves it once a second', async (t) => {
+t.test('a read-only server serves reads, although the client reconnects once a second', async (t) => {
   const server = await startRedis(t)
   const operator = server.client()
   await operator.set('key', 'value')
@@ -31,7 +31,7 @@ t.test('a server that is read-only verifies, though the client leaves it once a 
   t.ok(seconds >= 2, `3 reconnects took ${seconds} s`)
 })
 
-t.test('a login on a master that has become a replica is 503, and all connections are made again', async (t) => {
+t.test('a login on a master that has become a replica is answered 503, and all connections reconnect', async (t) => {
   const server = await startRedis(t)
   const operator = server.client()
   const app = await createApp(t, { upstream, redis: { url: server.socketPath } })
@@ -46,7 +46,7 @@ t.test('a login on a master that has become a replica is 503, and all connection
   await until(async () => (await login()).statusCode === 200)
 })
 
-t.test('behind one name, a master that has become a replica is left for its successor', async (t) => {
+t.test('a client follows a name from a master that has become a replica to the new master', async (t) => {
   const [old, successor] = [await startRedis(t), await startRedis(t)]
   const name = await startName(t, old)
   const { commands } = await openReadyClient(t, { host: '127.0.0.1', port: name.port })
@@ -58,7 +58,7 @@ t.test('behind one name, a master that has become a replica is left for its succ
   t.equal(await successor.client().get('key'), 'new')
 })
 
-t.test('a master that the sentinels have lost is left, though this process still reaches it', async (t) => {
+t.test('a client leaves a master that is down for the sentinels, although the master still responds', async (t) => {
   let isLost = false
   let dropAll = () => {}
   const { sentinels, name, master, replica, watched } = await startSentinel(t, async (server) => {
@@ -86,10 +86,10 @@ t.test('a master that the sentinels have lost is left, though this process still
     await write()
     return (await newMaster.get('key')) === 'value'
   })
-  t.equal((await oldMaster.role())[0], 'master', 'which has not been told')
+  t.equal((await oldMaster.role())[0], 'master', 'the old master still has the role of a master')
 })
 
-/** A name of a server that can be given to another one: connections that are open stay where they are. */
+/** A name of a server that can be moved to another server; open connections stay with the first server. */
 async function startName(t: Test, first: StartedRedis) {
   let target = first
   const name = createServer((socket) => {

@@ -24,7 +24,7 @@ interface Pair {
   replica: StartedRedis
   /** An app that waits for the replica. */
   start(options?: Partial<JwtSessionOptions>, server?: FastifyServerOptions): Promise<FastifyInstance>
-  /** What the replica keeps under this id. */
+  /** The session that the replica has stored under this id. */
   onReplica(id: string): Promise<FoundRecord | null>
 }
 
@@ -47,7 +47,7 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
   return (await Promise.race([promise, 'pending'])) === 'pending'
 }
 
-t.test('what ends a session is acknowledged when the replica knows it, and not before', async (t) => {
+t.test('the end of a session is acknowledged only after the replica has stored the end', async (t) => {
   const { replica, start, onReplica } = await startPair(t)
   const { baseUrl } = await startUpstream(t)
   const app = await start({ upstream: { baseUrl }, storeTimeoutMs: 10_000, routes: { sessions: {} } })
@@ -55,11 +55,11 @@ t.test('what ends a session is acknowledged when the replica knows it, and not b
 
   const endings: Record<string, (token: string, id: string) => Promise<unknown>> = {
     logged_out: (token) => app.inject(logout(token)),
-    'revoked, by id': (_token, id) => app.sessions.revoke(id),
-    'revoked, with all others': () => app.sessions.revokeAll('ada'),
-    'revoked, in the list': async (_token, id) =>
+    'revoked, with revoke()': (_token, id) => app.sessions.revoke(id),
+    'revoked, with revokeAll()': () => app.sessions.revokeAll('ada'),
+    'revoked, with DELETE of the session': async (_token, id) =>
       app.inject(withToken(await logIn(app), { ...del, url: `${del.url}/${id}` })),
-    'revoked, as one of the others': async () => app.inject(withToken(await logIn(app), del))
+    'revoked, with DELETE of all other sessions': async () => app.inject(withToken(await logIn(app), del))
   }
   for (const [reason, end] of Object.entries(endings)) {
     const token = await logIn(app)
@@ -67,14 +67,14 @@ t.test('what ends a session is acknowledged when the replica knows it, and not b
     replica.stall()
     const ending = end(token, id)
     await until(async () => (await app.sessions.find(id)) === null)
-    t.ok(await isPending(ending), `${reason}: it has ended, and that is not acknowledged yet`)
+    t.ok(await isPending(ending), `${reason}: the session has ended, without an acknowledgement so far`)
     replica.resume()
     await ending
     t.strictSame(await onReplica(id), { ended: reason.split(',')[0] })
   }
 })
 
-t.test('a login does not wait for the replica: the session that it replaces ends in the same step', async (t) => {
+t.test('a login does not wait for the replica: the replaced session ends in the same step', async (t) => {
   const { replica, start, onReplica } = await startPair(t)
   const { baseUrl } = await startUpstream(t)
   const app = await start({ upstream: { baseUrl }, storeTimeoutMs: 10_000 })
@@ -91,12 +91,12 @@ t.test('a login does not wait for the replica: the session that it replaces ends
   })
 })
 
-t.test('two replicas are more than one', async (t) => {
+t.test('minReplicas: 2 needs two replicas', async (t) => {
   const { master, start, onReplica } = await startPair(t)
   const app = await start({ minReplicas: 2 })
   const { token, session } = await app.sessions.create({ id: 'ada' })
   await t.rejects(app.sessions.revoke(session.id), NO_REPLICAS)
-  t.strictSame(await onReplica(session.id), { ended: 'revoked' }, 'the one replica knows')
+  t.strictSame(await onReplica(session.id), { ended: 'revoked' }, 'the only replica has stored the end')
   t.equal((await app.inject(logout(token))).statusCode, 503)
   await t.rejects(app.sessions.revokeAll('ada'), NO_REPLICAS)
   const { port } = new URL(master.url ?? '')
@@ -104,12 +104,12 @@ t.test('two replicas are more than one', async (t) => {
   await until(async () => (await app.inject(logout(token))).statusCode === 204)
 })
 
-t.test('logins that were abandoned are undone within seconds while the replica is away', async (t) => {
+t.test('abandoned logins are undone within seconds while the replica is down', async (t) => {
   const { master, replica, start } = await startPair(t)
   const app = await start({ session: { maxPerUser: 1_000 }, breaker: { store: { failures: 1_000 } } })
   const { session } = await app.sessions.create({ id: 'ada' })
   replica.stall()
-  // One at a time waits for the replica: with a wait for each session this would take minutes.
+  // At most one call waits for the replica: a wait for each session would take minutes.
   await t.rejects(app.sessions.revoke(session.id), NO_REPLICAS)
   master.stall()
   const opening = Array.from({ length: 200 }, () => app.sessions.create({ id: 'ada' }))
@@ -130,7 +130,7 @@ t.test('without enough replicas a logout is a 503 in time, although the session 
   const app = await start({ storeTimeoutMs: 1_000 })
   const [{ token }, { session }] = [await app.sessions.create({ id: 'ada' }), await app.sessions.create({ id: 'ada' })]
   replica.stall()
-  // What Redis said, and not the deadline of the store.
+  // The error of Redis comes before the deadline of the store.
   await t.rejects(app.sessions.revoke(createSessionId('ada')), NO_REPLICAS)
   const refused = await app.inject(logout(token))
   t.equal(refused.statusCode, 503)
@@ -141,7 +141,7 @@ t.test('without enough replicas a logout is a 503 in time, although the session 
   t.equal(await app.sessions.find(session.id), null)
 
   await t.test(
-    'and a second attempt is no better, nor one on another instance: nothing is acknowledged by chance',
+    'without enough replicas a second logout on the same or another instance is not acknowledged either',
     async (t) => {
       const other = await start()
       for (const instance of [app, other]) t.equal((await instance.inject(logout(token))).statusCode, 503)
@@ -149,31 +149,31 @@ t.test('without enough replicas a logout is a 503 in time, although the session 
     }
   )
 
-  await t.test('and leaves something to wait for, where everything had ended before', async (t) => {
-    // WAIT is for what its connection has written: of Redis 7.0 for all writes, which one must not rely on.
-    const countTraces = async () =>
+  await t.test('ending ended sessions writes a key for WAIT to wait for', async (t) => {
+    // WAIT covers the writes of the same connection. Redis 7.0 covers all writes of all connections, which is no guarantee.
+    const countTouches = async () =>
       Number(/cmdstat_zadd:calls=(\d+)/.exec(await master.client().info('commandstats'))?.[1] ?? 0)
     for (const end of [() => app.sessions.revoke(session.id), () => app.sessions.revokeAll('ada')]) {
-      const before = await countTraces()
+      const before = await countTouches()
       await until(async () => {
         await t.rejects(end(), NO_REPLICAS)
-        return (await countTraces()) > before
+        return (await countTouches()) > before
       })
     }
   })
 
   replica.resume()
   await until(async () => (await app.inject(logout(token))).statusCode === 204)
-  t.strictSame(await master.client().keys('*}i'), [], 'the trace is gone')
+  t.strictSame(await master.client().keys('*}i'), [], 'the key for WAIT is gone')
 })
 
-t.test('while the replica is missing one call at a time waits for it, and no other request is held up', async (t) => {
+t.test('while the replica is down one call at a time waits, and no other request is delayed', async (t) => {
   const { master, replica, start } = await startPair(t)
   const admin = master.client()
   const countWaits = async () => Number(/cmdstat_wait:calls=(\d+)/.exec(await admin.info('commandstats'))?.[1] ?? 0)
   const { lines, logger } = createLog()
   const app = await start({}, { logger })
-  const said = (text: string) => lines.filter((line) => line.includes(text)).length
+  const countLines = (text: string) => lines.filter((line) => line.includes(text)).length
   const sessions = await Promise.all(Array.from({ length: 101 }, (_, i) => app.sessions.create({ id: `user-${i}` })))
   const [{ session: first }, ...others] = sessions as [(typeof sessions)[0], ...typeof sessions]
 
@@ -181,13 +181,14 @@ t.test('while the replica is missing one call at a time waits for it, and no oth
   await t.rejects(app.sessions.revoke(first.id), NO_REPLICAS)
   const waitedBefore = await countWaits()
   const refusals = await Promise.allSettled(others.map(({ session }) => app.sessions.revoke(session.id)))
-  t.ok((await countWaits()) - waitedBefore < 10, 'they were refused at once, but for one in a quarter of a second')
+  t.ok((await countWaits()) - waitedBefore < 10, 'all but one call in a quarter of a second were rejected at once')
   for (const refusal of refusals) t.match(refusal, { status: 'rejected', reason: NO_REPLICAS })
-  for (const { token } of others) t.equal((await app.inject(withToken(token))).statusCode, 401, 'each has ended')
-  t.equal(said('The replica of the session store does not respond'), 1)
-  t.equal(said('The session store does not respond'), 0)
+  for (const { token } of others)
+    t.equal((await app.inject(withToken(token))).statusCode, 401, 'each session has ended')
+  t.equal(countLines('The replica of the session store does not respond'), 1)
+  t.equal(countLines('The session store does not respond'), 0)
 
-  // Until the next call is a probe, which waits.
+  // The next call is a probe, which waits.
   await delay(300)
   const ending = t.rejects(app.sessions.revoke(first.id), NO_REPLICAS)
   const { token } = await app.sessions.create({ id: 'ada' })
@@ -196,10 +197,10 @@ t.test('while the replica is missing one call at a time waits for it, and no oth
 
   replica.resume()
   await until(async () => (await app.inject(logout(token))).statusCode === 204)
-  t.equal(said('The replica of the session store responds again'), 1)
+  t.equal(countLines('The replica of the session store responds again'), 1)
 })
 
-t.test('a master that has forgotten the script is sent the script again', async (t) => {
+t.test('a master that has forgotten the script gets the script again', async (t) => {
   const { master, start, onReplica } = await startPair(t)
   const app = await start()
   const { session } = await app.sessions.create({ id: 'ada' })
@@ -208,7 +209,7 @@ t.test('a master that has forgotten the script is sent the script again', async 
   await app.sessions.revokeAll('ada')
   t.strictSame(await onReplica(session.id), { ended: 'revoked' })
 
-  await t.test('also between the two times that it is sent', async (t) => {
+  await t.test('a master that forgets the script between the commands of one call gets the script again', async (t) => {
     const breaker = createBreaker({ failures: 1, probeAfterMs: 1, maxInFlight: 1 }, () => {})
     const client = master.client()
     const replicated = openReplicaAcks(client as never, { minReplicas: 1, timeoutMs: 5_000, breaker })
@@ -219,13 +220,13 @@ t.test('a master that has forgotten the script is sent the script again', async 
     t.strictSame(
       await replicated.eval('return ARGV', 1, 'key', 'x'),
       ['x', WAIT_FOLLOWS],
-      'whichever command it is sent with'
+      'eval() waits like evalsha()'
     )
     await t.rejects(replicated.evalsha('0'.repeat(40), 1, 'key'), /^NOSCRIPT/, 'an error of the master is passed on')
     t.strictSame(await onReplica(session.id), { ended: 'revoked' })
   })
 
-  await t.test('so is a master that was gone, as soon as its replica is connected to it again', async (t) => {
+  await t.test('a restarted master acknowledges ends as soon as the replica is connected again', async (t) => {
     await master.kill()
     await t.rejects(app.sessions.revokeAll('ada'), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
     let attempts = 0
@@ -244,7 +245,7 @@ t.test('a master that has forgotten the script is sent the script again', async 
   })
 })
 
-t.test('it takes one more connection, which is closed with the app, in time', async (t) => {
+t.test('minReplicas opens one more connection, which is closed in time with the app', async (t) => {
   const { master, start } = await startPair(t)
   const admin = master.client()
   const count = async () =>
@@ -253,7 +254,7 @@ t.test('it takes one more connection, which is closed with the app, in time', as
       .split('\n').length
   const before = await count()
   const plain = await createApp(t, { upstream, redis: { url: master.socketPath } })
-  t.equal(await count(), before + 2, 'one to read and one to write')
+  t.equal(await count(), before + 2, 'one connection to read and one connection to write')
   await plain.close()
 
   const redis = master.client()
@@ -272,7 +273,7 @@ t.test('it takes one more connection, which is closed with the app, in time', as
 })
 
 t.test(
-  'in a Redis Cluster the replica of the user’s master is waited for, also when that is another one now',
+  'in a Redis Cluster the replica of the user’s master acknowledges the end of a session, also after a failover',
   async (t) => {
     const cluster = await startCluster(t)
     const [app, other] = await Promise.all(
@@ -283,7 +284,7 @@ t.test(
     const users = Array.from({ length: 30 }, (_, i) => ({ id: `user-${i}` }))
     const copies = [...cluster.masters, ...cluster.replicas].map((node) => node.client({ readOnly: true }))
 
-    /** How many of all servers' copies of a session say that it was revoked. */
+    /** Number of copies of sessions, on all servers, with the reason `revoked`. */
     async function countRevoked(): Promise<number> {
       const found = await Promise.all(
         copies.map(async (node) => {

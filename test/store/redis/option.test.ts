@@ -11,7 +11,7 @@ import { createWatchedFastify } from '../../fixtures/watched-fastify.js'
 
 const required = { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } }
 
-t.test('an injected client is used as it is, with its keyPrefix, and never closed', async (t) => {
+t.test('an injected client is used unchanged, with the keyPrefix of the client, and never closed', async (t) => {
   const redis = await connectRedis(t)
   const app = await createApp(t, { redis })
   const token = await logIn(app)
@@ -21,7 +21,7 @@ t.test('an injected client is used as it is, with its keyPrefix, and never close
   t.equal(await redis.ping(), 'PONG')
 })
 
-t.test('options open a client of the plugin that the host does not see, and that is closed with the app', async (t) => {
+t.test('options open a client that is hidden from the host and is closed with the app', async (t) => {
   const server = await startRedis(t)
   const clients = server.client()
   const before = count(await clients.client('LIST'))
@@ -35,14 +35,14 @@ t.test('options open a client of the plugin that the host does not see, and that
   await until(async () => count(await clients.client('LIST')) === before)
 })
 
-t.test('the host may have a @fastify/redis of its own, before or after', async (t) => {
+t.test('the host may register @fastify/redis before or after the plugin', async (t) => {
   const server = await startRedis(t)
   const app = createWatchedFastify(t)
   await app.register(fastifyRedis, { url: server.socketPath })
   const hostClient = app.redis
   await app.register(fastifyJwtSession, { ...required, redis: { url: server.socketPath } })
   t.equal(app.redis, hostClient)
-  t.notOk('session' in app.redis, 'nothing is added to it')
+  t.notOk('session' in app.redis, 'the plugin adds no client to @fastify/redis')
 
   const second = createWatchedFastify(t)
   await second.register(fastifyJwtSession, { ...required, redis: { url: server.socketPath } })
@@ -51,8 +51,8 @@ t.test('the host may have a @fastify/redis of its own, before or after', async (
   t.equal(await second.redis.ping(), 'PONG')
 })
 
-t.test('a wrong password fails the start and is not repeated', async (t) => {
-  const server = await startRedis(t, { args: ['--requirepass', 'the right one'] })
+t.test('a wrong password fails the start, and the error does not contain the password', async (t) => {
+  const server = await startRedis(t, { args: ['--requirepass', 'the right password'] })
   const app = createWatchedFastify(t)
   const redis = { url: server.socketPath, password: 'hunter2 hunter2' }
   const error = await app.register(fastifyJwtSession, { ...required, redis }).then(
@@ -63,7 +63,7 @@ t.test('a wrong password fails the start and is not repeated', async (t) => {
   t.notMatch(JSON.stringify([error, error.cause, error.stack, Object.keys(error)]), /hunter2/)
 })
 
-t.test('a database that Redis refuses fails the start, wherever it is named', async (t) => {
+t.test('a database that Redis refuses fails the start, with a URL and with the option `db`', async (t) => {
   const server = await startRedis(t, { args: ['--databases', '2'], tcp: true })
   const operator = server.client()
   const places = [{ url: `${server.url}/3` }, { url: `${server.socketPath}?db=3` }, { path: server.socketPath, db: 3 }]
@@ -86,7 +86,7 @@ t.test('a database that Redis refuses fails the start, wherever it is named', as
   t.equal(await operator.dbsize(), 0, 'nothing was written to database 0')
 })
 
-t.test('a Redis that cannot be reached fails the start within the plugin timeout, and says why', async (t) => {
+t.test('a Redis that cannot be reached fails the start within the plugin timeout, with the cause', async (t) => {
   const app = createWatchedFastify(t, { pluginTimeout: 300 })
   const redis = { url: 'redis://user:hunter2@127.0.0.1:1' }
   await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis }), {
@@ -95,14 +95,14 @@ t.test('a Redis that cannot be reached fails the start within the plugin timeout
   })
 })
 
-t.test('however long Redis was gone, a client of the plugin looks for it four times a second', async (t) => {
+t.test('a client of the plugin reconnects four times a second after any outage', async (t) => {
   const seen: { retryStrategy?: (attempts: number) => number }[] = []
   class Connector {
     constructor(options: object) {
       seen.push(options)
     }
     async connect(): Promise<never> {
-      throw new Error('There is none')
+      throw new Error('No connection')
     }
     disconnect(): void {}
   }
@@ -151,19 +151,19 @@ t.test('a client that would lose sessions or end the process is refused', async 
   for (const redis of good) t.ok(await createApp(t, { redis: redis as never }))
 })
 
-t.test('options that ioredis itself refuses fail the start', async (t) => {
+t.test('options that ioredis refuses fail the start', async (t) => {
   const app = createWatchedFastify(t)
   await t.rejects(async () => await app.register(fastifyJwtSession, { ...required, redis: { sentinels: [] } }), {
     code: 'FST_JWT_SESSION_STORE_UNAVAILABLE'
   })
 })
 
-t.test('a client of the plugin answers 503 in time, comes back by itself, and closes in time', async (t) => {
+t.test('a client of the plugin answers 503 in time, reconnects, and closes in time', async (t) => {
   const server = await startRedis(t)
   const app = await createApp(t, { redis: { url: server.socketPath }, storeTimeoutMs: 200 })
   const token = await logIn(app)
 
-  await t.test('while the server is stalled', async (t) => {
+  await t.test('requests are answered 503 while the server is stalled, and 200 afterwards', async (t) => {
     server.stall()
     t.equal((await app.inject(withToken(token))).statusCode, 503)
     server.resume()
@@ -171,7 +171,7 @@ t.test('a client of the plugin answers 503 in time, comes back by itself, and cl
     t.equal((await app.inject(withToken(token))).statusCode, 200)
   })
 
-  await t.test('while the server is gone', async (t) => {
+  await t.test('commands fail at once while the server is down, until the client has reconnected', async (t) => {
     server.stall()
     const cutOff = t.rejects(app.sessions.find('x'.repeat(38)), { cause: { code: 'CONNECTION_CLOSED' } })
     await server.kill()
@@ -188,7 +188,7 @@ t.test('a client of the plugin answers 503 in time, comes back by itself, and cl
   t.ok(Date.now() - startedAt < 1_000)
 })
 
-t.test('it tries to connect again and again without a long pause, however long Redis has been away', async (t) => {
+t.test('a client of the plugin reconnects without long pauses while Redis is down', async (t) => {
   const attempts: number[] = []
   const server = createServer((socket) => {
     attempts.push(performance.now())
@@ -203,7 +203,7 @@ t.test('it tries to connect again and again without a long pause, however long R
   t.ok(Math.max(...pauses) < 1_000, `${pauses.map(Math.round)} ms`)
 })
 
-/** What the keys behind a `keyPrefix` are for. */
+/** The kinds of the keys, such as `head`, without a `keyPrefix`. */
 function kindsOf(keys: string[]): string[] {
   return keys.map((key) => (/fjs:\{[^}]+\}(.*)$/.exec(key)?.[1] ?? key) || 'head').toSorted()
 }

@@ -12,7 +12,7 @@ const client = await connectRedis(t)
 const store = createRedisStore(client)
 const ONE = { max: 1, onFull: 'evict' } as const
 
-/** The keys of a user, without the client's prefix. */
+/** The keys of a user, without the prefix of the client. */
 async function keysOf(tag: string): Promise<string[]> {
   const { keyPrefix = '' } = client.options
   return (await client.keys(`${keyPrefix}fjs:{${tag}}*`)).map((key) => key.slice(keyPrefix.length)).sort()
@@ -22,7 +22,7 @@ const headOf = (tag: string) => `fjs:{${tag}}`
 const indexOf = (tag: string) => `fjs:{${tag}}i`
 const keyOf = (id: string) => `fjs:{${splitSessionId(id)[0]}}${splitSessionId(id)[1]}`
 
-t.test('the only session of a user is one key; beside others each has a key, in the same slot', async (t) => {
+t.test('the only session of a user is one key; several sessions have a key each, in the same slot', async (t) => {
   const { tag, open } = createUser(store)
   const first = await open()
   t.strictSame(await keysOf(tag), [headOf(tag)])
@@ -38,12 +38,12 @@ t.test('the only session of a user is one key; beside others each has a key, in 
   t.equal(await client.get(headOf(tag)), generation)
   await store.end(first.id, 'revoked')
   await store.end(second.id, 'revoked')
-  t.strictSame(await keysOf(tag), [headOf(tag), keyOf(first.id), keyOf(second.id)].sort(), 'no index of nothing')
+  t.strictSame(await keysOf(tag), [headOf(tag), keyOf(first.id), keyOf(second.id)].sort(), 'there is no empty index')
   const third = await open()
-  t.match(await client.get(headOf(tag)), third.record, 'who is alone again is one key again')
+  t.match(await client.get(headOf(tag)), third.record, 'the only session is stored in the head again')
 })
 
-t.test('users share no key, whatever characters their ids have', async (t) => {
+t.test('users share no key, whatever characters the user ids have', async (t) => {
   const ids = [' ', '', '\0', '0', '*', ':', '{', '}', '{}', 'a\r\nDEL b', '😀', '__proto__', 'é', 'e\u0301']
   const sessions = ids.map((userId) => ({ id: createSessionId(userId), record: recordOf(JSON.stringify(userId)) }))
   for (const { id, record } of sessions) await store.create(id, record, optionsOf({ limit: ONE }))
@@ -53,7 +53,7 @@ t.test('users share no key, whatever characters their ids have', async (t) => {
   }
 })
 
-t.test('every operation is one command once script and clock are known; what is not there is two', async (t) => {
+t.test('each operation is one command once script and clock are known; find() of no session is two', async (t) => {
   const { tag, newId, open } = createUser(store)
   const { id, record } = await open()
   const monitor = await client.monitor()
@@ -73,7 +73,7 @@ t.test('every operation is one command once script and clock are known; what is 
   t.strictSame(commands, ['evalsha', 'mget', 'evalsha', 'evalsha', 'evalsha', 'evalsha', 'mget', 'evalsha'])
 })
 
-t.test('a server that has lost the script gets it again, by each operation', async (t) => {
+t.test('a server that has lost the script gets the script again with each operation', async (t) => {
   const { tag, newId, openMany } = createUser(store)
   const [one, two] = (await openMany(2)) as [StoredSession, StoredSession]
   const limit = { max: 2, onFull: 'reject' } as const
@@ -92,16 +92,16 @@ t.test('a server that has lost the script gets it again, by each operation', asy
   t.strictSame(await findAll(store, [one.id, two.id]), [{ ended: 'logged_out' }, { ended: 'revoked' }])
 })
 
-t.test('a record and its reason live until the absolute expiry, and the head as long as any of them', async (t) => {
+t.test('a record and a reason live until the absolute expiry, the head as long as the longest session', async (t) => {
   const { tag, open } = createUser(store)
   const nears = async (key: string, ms: number) => Math.abs((await client.pttl(key)) - ms) < 10_000
   const long = await open({ lifeMs: 2 * HOUR_MS })
   t.ok(await nears(headOf(tag), 2 * HOUR_MS))
   await store.replace(long.id, long.record, recordOf('used'))
-  t.ok(await nears(headOf(tag), 2 * HOUR_MS), 'activity does not extend it')
+  t.ok(await nears(headOf(tag), 2 * HOUR_MS), 'activity does not extend the life of the head')
   const brief = await open({ lifeMs: HOUR_MS / 2 })
   t.ok(await nears(keyOf(brief.id), HOUR_MS / 2))
-  t.ok(await nears(keyOf(long.id), 2 * HOUR_MS), 'also when it has got a key of its own')
+  t.ok(await nears(keyOf(long.id), 2 * HOUR_MS), 'the new key has the same expiry')
   await store.replace(brief.id, brief.record, recordOf('used'))
   t.ok(await nears(keyOf(brief.id), HOUR_MS / 2))
   const longest = await open({ lifeMs: 5 * HOUR_MS })
@@ -110,10 +110,10 @@ t.test('a record and its reason live until the absolute expiry, and the head as 
   t.ok(await nears(keyOf(longest.id), 5 * HOUR_MS))
   t.ok(await nears(headOf(tag), 5 * HOUR_MS))
   const next = await open({ lifeMs: HOUR_MS })
-  t.ok(await nears(keyOf(next.id), HOUR_MS), 'one that ends before the head has a key of its own')
+  t.ok(await nears(keyOf(next.id), HOUR_MS), 'a session that expires before the head has another key')
 })
 
-t.test('revoking all does not need the index, which Redis may have evicted', async (t) => {
+t.test('endAll() does not need the index, which Redis may have evicted', async (t) => {
   const { tag, openMany } = createUser(store)
   const sessions = await openMany(4)
   await client.del(indexOf(tag))
@@ -126,10 +126,10 @@ t.test('revoking all does not need the index, which Redis may have evicted', asy
     ),
     others.map(() => ({ ended: 'revoked' }))
   )
-  t.strictSame(await store.list(tag), [spared], 'which it makes anew')
+  t.strictSame(await store.list(tag), [spared], 'endAll() writes a new index')
 })
 
-t.test('the time of the last endAll() is never ahead of the clock, also when the generation is', async (t) => {
+t.test('the time of the last endAll() is never ahead of the clock, even if the generation is ahead', async (t) => {
   const { tag, newId, open } = createUser(store)
   const before = await serverTime()
   await Promise.all(Array.from({ length: 60 }, () => store.endAll(tag, 'revoked', null)))
@@ -161,7 +161,7 @@ t.test('activity brings a session back into an index that was evicted', async (t
   t.ok((await client.pttl(indexOf(tag))) > HOUR_MS / 2)
 })
 
-t.test('a head that was evicted has ended the sessions of its user, and no later login brings one back', async (t) => {
+t.test('the eviction of a head ends the sessions of the user, and no later login reopens a session', async (t) => {
   const { tag, open, openMany } = createUser(store)
   const sessions = await openMany(3)
   const ids = sessions.map(({ id }) => id)
@@ -176,7 +176,7 @@ t.test('a head that was evicted has ended the sessions of its user, and no later
   t.strictSame(await findAll(store, [...ids, next.id]), Array(4).fill({ ended: 'revoked' }))
 })
 
-t.test('a key of another type is no answer about a session, and nothing overwrites it', async (t) => {
+t.test('a key of another type is an error, and is never overwritten', async (t) => {
   for (const spoil of [headOf, (_tag: string, id: string) => keyOf(id)]) {
     const { tag, newId, openMany } = createUser(store)
     const [{ id, record }] = (await openMany(2)) as [StoredSession, StoredSession]
@@ -199,7 +199,7 @@ t.test('a key of another type is no answer about a session, and nothing overwrit
   await t.rejects(store.list(tag), /WRONGTYPE/)
 })
 
-t.test('a key that no release has written is a record that cannot be used, until a logout or a login', async (t) => {
+t.test('a key in an unknown format is an invalid record, until a logout or a login', async (t) => {
   for (const text of ['?', 'no generation', '0123456', '0123456789 x', 'REVOKED']) {
     const { tag, newId, open, openMany } = createUser(store)
     const alone = await open()
@@ -220,10 +220,10 @@ t.test('a key that no release has written is a record that cannot be used, until
   const { tag, open } = createUser(store)
   const { id } = await open()
   await client.set(headOf(tag), '', 'KEEPTTL')
-  await t.rejects(store.find(id), { code: 'UNEXPECTED_REPLY' }, 'an empty text says nothing')
+  await t.rejects(store.find(id), { code: 'UNEXPECTED_REPLY' }, 'an empty head is an error')
 })
 
-t.test('an only session without a record cannot be used', async (t) => {
+t.test('a head whose session has no record is an invalid record', async (t) => {
   const { tag, open } = createUser(store)
   const { id } = await open()
   const text = String(await client.get(headOf(tag)))
@@ -232,7 +232,7 @@ t.test('an only session without a record cannot be used', async (t) => {
   t.strictSame(await store.find(id), { record: cut })
 })
 
-t.test('a session does not replace itself', async (t) => {
+t.test('create() ignores `replaces` with the new id', async (t) => {
   const { newId, open } = createUser(store)
   await open({ lifeMs: 2 * HOUR_MS })
   const id = newId()
@@ -240,7 +240,7 @@ t.test('a session does not replace itself', async (t) => {
   t.strictSame(await store.find(id), { record: recordOf('x') })
 })
 
-t.test('a change that Redis meets after its time does nothing', async (t) => {
+t.test('a write that Redis runs after the deadline has no effect', async (t) => {
   const redis = await startRedis(t)
   const { methods } = new RedisStore({ client: redis.client(), timeoutMs: 100 })
   const { tag, open } = createUser(methods)
@@ -253,7 +253,7 @@ t.test('a change that Redis meets after its time does nothing', async (t) => {
   t.strictSame(await methods.find(id), { record })
 })
 
-t.test('out of memory a session can be ended, with its reason, and a login changes nothing', async (t) => {
+t.test('without free memory a session can be ended with a reason, and a login changes nothing', async (t) => {
   const server = await startRedis(t)
   const admin = server.client()
   const store = createRedisStore(server.client())
@@ -282,7 +282,7 @@ t.test('out of memory a session can be ended, with its reason, and a login chang
   t.strictSame(await store.list(user.tag), [])
 })
 
-t.test('a server that may only be read from lists what is live nevertheless', async (t) => {
+t.test('a read-only server lists the live sessions', async (t) => {
   const server = await startRedis(t)
   const admin = server.client()
   const store = createRedisStore(server.client())
@@ -294,7 +294,7 @@ t.test('a server that may only be read from lists what is live nevertheless', as
   t.equal(await admin.zcard(indexOf(tag)), 3)
 })
 
-t.test('members of the index whose sessions have expired do not count, and do not stay', async (t) => {
+t.test('members of the index whose sessions have expired do not count and are removed', async (t) => {
   const { tag, newId, openMany, open } = createUser(store)
   const sessions = (await openMany(5)) as [StoredSession, StoredSession, ...StoredSession[]]
   for (const { id } of sessions.slice(2)) await client.del(keyOf(id))
@@ -305,7 +305,7 @@ t.test('members of the index whose sessions have expired do not count, and do no
   t.equal(await store.create(newId(), recordOf('fourth'), optionsOf({ limit })), 'full')
   await client.del(keyOf(third))
   t.strictSame(await store.list(tag), sessions.slice(0, 2))
-  t.equal(await client.zcard(indexOf(tag)), 2, 'a list removes them too')
+  t.equal(await client.zcard(indexOf(tag)), 2, 'list() removes expired members')
   t.ok(await open())
 })
 
@@ -323,7 +323,7 @@ t.test('a TTL that an operator has removed comes back with the next write', asyn
   for (const key of keys) t.ok((await client.pttl(key)) > HOUR_MS / 2, key)
 })
 
-t.test('a client that answers numbers as strings is understood', async (t) => {
+t.test('a client that returns numbers as strings works', async (t) => {
   const other = client.duplicate({ stringNumbers: true })
   t.teardown(() => other.disconnect())
   const store = createRedisStore(other)
@@ -333,7 +333,7 @@ t.test('a client that answers numbers as strings is understood', async (t) => {
   t.equal(await store.find(newId()), null)
 })
 
-t.test('everything rejects when Redis cannot be reached', async (t) => {
+t.test('every operation rejects when Redis is unreachable', async (t) => {
   const closed = client.duplicate()
   closed.disconnect()
   const store = createRedisStore(closed)
@@ -355,5 +355,5 @@ t.test('only a record of an earlier generation than the head has been revoked', 
     return store.find(id)
   }
   t.strictSame(await found('00000000'), { ended: 'revoked' })
-  t.strictSame(await found('zzzzzzzz'), null, 'the head was lost, and made again by a later login')
+  t.strictSame(await found('zzzzzzzz'), null, 'the head was lost, and a later login has written a new head')
 })

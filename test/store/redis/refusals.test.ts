@@ -20,10 +20,10 @@ const refusing: Record<string, { start: string[]; end: string[] }> = {
 }
 
 for (const [code, { start, end }] of Object.entries(refusing)) {
-  t.test(`logins that Redis has refused (${code}) leave nothing behind, so nothing is to be undone`, async (t) => {
+  t.test(`logins that Redis has refused (${code}) write no key, and are not undone`, async (t) => {
     const redis = await startRedis(t)
     const admin = redis.client()
-    // Not a client of the plugin's own: it leaves a server that is read-only, and may send a command once more.
+    // An injected client: a client of the plugin leaves a read-only server, and may repeat a command.
     const app = await createApp(t, { upstream, redis: redis.client() })
     await until(() => app.sessions.isReady())
     await app.sessions.create({ id: 'ada' })
@@ -39,7 +39,7 @@ for (const [code, { start, end }] of Object.entries(refusing)) {
   })
 }
 
-t.test('a login that has failed in the middle is undone', async (t) => {
+t.test('a login that fails between two writes is undone', async (t) => {
   const redis = await startRedis(t)
   const admin = redis.client()
   const app = await createApp(t, { upstream, redis: { url: redis.socketPath } })
@@ -57,7 +57,7 @@ t.test('a login that has failed in the middle is undone', async (t) => {
   await until(async () => (await countRevoked()) === 1)
 })
 
-t.test('only replies after which nothing can have happened are refusals', async (t) => {
+t.test('only error replies to commands without any effect are refusals', async (t) => {
   const redis = await startRedis(t)
   const { client } = await openReadyClient(t, { path: redis.socketPath })
   const words = ['OOM', 'READONLY', 'NOREPLICAS', 'MISCONF', 'LOADING', 'MASTERDOWN', 'BUSY', 'NOAUTH']
@@ -72,7 +72,7 @@ t.test('only replies after which nothing can have happened are refusals', async 
   }
 })
 
-t.test('nor is the reply to a command that was sent before, on a connection that was cut', async (t) => {
+t.test('an error reply to a repeated command is no refusal: the first command may have had an effect', async (t) => {
   const redis = await startRedis(t)
   const { client, commands } = await openReadyClient(t, { path: redis.socketPath })
   const errors = ['Connection is closed.', 'OOM command not allowed', 'OOM command not allowed']
@@ -83,5 +83,5 @@ t.test('nor is the reply to a command that was sent before, on a connection that
   t.match(second, { message: /^OOM/ })
   t.notOk(isRefusal(second, client))
   await until(() => client.status === 'ready')
-  t.ok(isRefusal(await commands.eval('', 0).catch((error: unknown) => error), client), 'else it is one')
+  t.ok(isRefusal(await commands.eval('', 0).catch((error: unknown) => error), client), 'the first attempt is a refusal')
 })

@@ -8,7 +8,7 @@ import { ScriptRunner } from '../../../lib/store/redis/script-runner.js'
 import { startRedis } from '../../fixtures/redis/start-redis.js'
 import { createUser, findAll, optionsOf, recordOf } from '../../fixtures/store-user.js'
 
-t.test('while other code has a transaction open on the client, nothing is taken for an answer', async (t) => {
+t.test('every call rejects while other code has a transaction open on the client', async (t) => {
   const client = (await startRedis(t)).client()
   const store = createRedisStore(client)
   const user = createUser(store)
@@ -27,7 +27,7 @@ t.test('while other code has a transaction open on the client, nothing is taken 
   t.strictSame(await store.find(id), { record })
 })
 
-t.test('a reply that is not of the command is no answer', async (t) => {
+t.test('a reply that does not fit the command is an error', async (t) => {
   const replies: unknown[] = [
     'QUEUED',
     'OK',
@@ -62,7 +62,7 @@ t.test('a reply that is not of the command is no answer', async (t) => {
   }
 })
 
-t.test('a result of another operation is no answer', async (t) => {
+t.test('a result of another operation is an error', async (t) => {
   const client: RedisClient = {
     mget: async () => [null, null],
     evalsha: async () => ['1.000', 'replaced'],
@@ -75,7 +75,7 @@ t.test('a result of another operation is no answer', async (t) => {
   await t.rejects(store.find(newId()), { code: 'UNEXPECTED_REPLY' })
 })
 
-t.test('a command that Redis meets after its deadline does nothing', async (t) => {
+t.test('a login that Redis runs after the deadline has no effect', async (t) => {
   const redis = await startRedis(t)
   const store = createRedisStore(redis.client())
   const user = createUser(store)
@@ -97,7 +97,7 @@ t.test('a command that Redis meets after its deadline does nothing', async (t) =
   ])
 })
 
-/** A server whose clock is so many milliseconds ahead of this process's. */
+/** A server whose clock is ahead of the clock of the process. */
 function createServer(aheadMs: () => number, connectionNumber = () => 1) {
   const calls: string[][] = []
   const evalsha: RedisClient['evalsha'] = async (_sha, _count, _key, ...args) => {
@@ -112,20 +112,20 @@ function createServer(aheadMs: () => number, connectionNumber = () => 1) {
 
 const PLACE = { key: 'fjs:{x}', server: 'a', call: ['list'] as ['list'] }
 
-t.test('a deadline is handed to Redis by the clock of Redis', async (t) => {
+t.test('a deadline is sent to Redis in the time of the Redis clock', async (t) => {
   for (const aheadMs of [0, -3_600_000, 86_400_000]) {
     const { calls, runner } = createServer(() => 1e12 + aheadMs)
     const notAfter = performance.now() + 500
     t.strictSame(await runner.run({ ...PLACE, notAfter }), ['done'])
     t.strictSame(await runner.run({ ...PLACE, notAfter: performance.now() - 1 }), ['too_late'])
     const operations = calls.map(([operation]) => operation)
-    // Once more when the first reply was slow.
-    t.match(operations.join(' '), /^ping (?:ping )?list list$/, 'whose time is asked for at first')
+    // A slow first reply is measured once more.
+    t.match(operations.join(' '), /^ping (?:ping )?list list$/, 'the server time is read first')
     t.ok(Math.abs(Number(calls.at(-2)?.[1]) - (notAfter + 1e12 + aheadMs)) < 100)
   }
 })
 
-t.test('a clock of Redis that was set costs one more call, and no answer', async (t) => {
+t.test('setting the clock of Redis costs one more call, and no wrong result', async (t) => {
   let aheadMs = 1e12
   const { calls, runner } = createServer(() => aheadMs)
   await runner.run({ ...PLACE, notAfter: performance.now() + 500 })
@@ -137,11 +137,11 @@ t.test('a clock of Redis that was set costs one more call, and no answer', async
   t.strictSame(
     await runner.run({ ...PLACE, notAfter: performance.now() - 1_000 }),
     ['too_late'],
-    'nor does one set back'
+    'a clock that was set back costs no wrong result'
   )
 })
 
-t.test('another connection may lead to another server, whose clock is asked for anew', async (t) => {
+t.test('the clock is read again after a reconnect, which may lead to another server', async (t) => {
   let connection = 1
   let aheadMs = 2e12
   const { calls, runner } = createServer(
@@ -149,14 +149,14 @@ t.test('another connection may lead to another server, whose clock is asked for 
     () => connection
   )
   await runner.run({ ...PLACE, notAfter: performance.now() + 500 })
-  // Without a new time the deadline would be half an hour late.
+  // Without a new reading the deadline would be half an hour late.
   aheadMs -= 1_800_000
   connection = 2
   t.strictSame(await runner.run({ ...PLACE, notAfter: performance.now() - 1_000 }), ['too_late'])
   t.equal(calls.at(-2)?.[0], 'ping')
 })
 
-t.test('the clocks of two servers are told apart', async (t) => {
+t.test('the clocks of two servers are stored separately', async (t) => {
   const { runner } = createServer(() => 1e12)
   await runner.run({ ...PLACE, notAfter: performance.now() + 500 })
   t.equal(Math.round((await runner.toServerTime(0, PLACE)) / 1e6), 1e6)
@@ -174,14 +174,14 @@ t.test('the clocks of two servers are told apart', async (t) => {
   t.ok(other)
 })
 
-t.test('a client that knows no slots of a master knows no user of the master', async (t) => {
+t.test('a client without slots for a master has no tag on this master', async (t) => {
   const client = { slots: [] } as unknown as RedisCluster
   t.equal(tagOnServer(client, '127.0.0.1:7000'), '')
   t.equal(masterOf(client, 'x'), '')
   t.equal(nodeKeyOf({ options: {} }), '127.0.0.1:6379')
 })
 
-t.test('a reply without its last text is no acknowledgement of an end', async (t) => {
+t.test('a reply without the last text is no acknowledgement of an end', async (t) => {
   t.throws(() => parseReply('endOne', ['ended']), { code: 'UNEXPECTED_REPLY' })
   t.throws(() => parseReply('endAll', ['ended']), { code: 'UNEXPECTED_REPLY' })
 })

@@ -17,7 +17,7 @@ const GOOD_CLUSTER = {
 const OF_NODES = GOOD_CLUSTER.redisOptions
 const WITHOUT_PIPELINES = { enableAutoPipelining: false, maxRedirections: 16, retryDelayOnTryAgain: 100 }
 
-/** What is warned of when a client is used, each time with this code. */
+/** Returns the new warnings with this code at each call. */
 function watch(t: Test, code: string) {
   const warnings = captureWarnings(t, code)
   let seen = 0
@@ -29,7 +29,7 @@ function watch(t: Test, code: string) {
   }
 }
 
-t.test('settings of an injected client for one server, or for Sentinel, that do not suit requests', async (t) => {
+t.test('unsuitable settings of an injected client for one server or for Sentinel cause a warning', async (t) => {
   const redis = await startRedis(t)
   const newWarnings = watch(t, 'FST_JWT_SESSION_REDIS_SETTINGS')
   const sentinels = [{ host: '127.0.0.1', port: 1 }]
@@ -47,7 +47,7 @@ t.test('settings of an injected client for one server, or for Sentinel, that do 
     checkSettings(Object.assign(client, { options: { ...client.options, ...options } }))
     t.match(newWarnings(), pattern)
     checkSettings(client)
-    t.equal(newWarnings(), '', 'once')
+    t.equal(newWarnings(), '', 'a client is reported once')
   }
   const good: object[] = [{}, { maxRetriesPerRequest: 3 }, { sentinels, name: 'main', failoverDetector: true }]
   for (const options of good) checkSettings(redis.client({ ...GOOD, lazyConnect: true, ...options }))
@@ -55,7 +55,7 @@ t.test('settings of an injected client for one server, or for Sentinel, that do 
   t.equal(newWarnings(), '')
 })
 
-t.test('settings of an injected client for a Cluster that do not suit requests', async (t) => {
+t.test('unsuitable settings of an injected client for a Cluster cause a warning', async (t) => {
   const newWarnings = watch(t, 'FST_JWT_SESSION_REDIS_SETTINGS')
   const use = (options: object, maxStaleMs?: number) => {
     const client = new Cluster(['redis://127.0.0.1:1'], { lazyConnect: true, ...GOOD_CLUSTER, ...options })
@@ -76,11 +76,11 @@ t.test('settings of an injected client for a Cluster that do not suit requests',
 
   t.equal(use({}), '')
   t.equal(use({}, 1_000), '')
-  t.equal(use({ slotsRefreshInterval: 60_000 }), '', 'without the cache')
+  t.equal(use({ slotsRefreshInterval: 60_000 }), '', 'without the cache a long refresh interval is allowed')
   t.equal(use(WITHOUT_PIPELINES), '')
 })
 
-t.test('a Redis that evicts is warned of with what it breaks, where it shows its policy', async (t) => {
+t.test('an eviction policy causes a warning with the consequence, if the policy can be read', async (t) => {
   const redis = await startRedis(t)
   const operator = redis.client()
   const newWarnings = watch(t, 'FST_JWT_SESSION_REDIS_EVICTION')
@@ -95,13 +95,13 @@ t.test('a Redis that evicts is warned of with what it breaks, where it shows its
   t.match(await check(), /`maxmemory-policy` is volatile-ttl, not noeviction, and every key of a session has a TTL\./)
   await operator.call('ACL', 'SETUSER', 'default', '-info')
   t.equal(await check(), '')
-  t.equal(await check({ mget: async () => [] }), '', 'of what is not ioredis nothing is known')
+  t.equal(await check({ mget: async () => [] }), '', 'a client other than ioredis is not checked')
   const gone = redis.client({ enableOfflineQueue: false })
   gone.disconnect()
   t.equal(await check(gone), '')
 })
 
-t.test('a Cluster that lets its masters be read from when they are replaced is warned of', async (t) => {
+t.test('a Cluster that allows reads while the Cluster is down causes a warning', async (t) => {
   const { masters, connect } = await startCluster(t)
   const [operator] = masters.map((master) => master.client())
   const newWarnings = watch(t, 'FST_JWT_SESSION_REDIS_CLUSTER')
@@ -115,5 +115,5 @@ t.test('a Cluster that lets its masters be read from when they are replaced is w
   await operator?.config('SET', 'cluster-allow-reads-when-down', 'yes')
   t.equal((await check()).match(/`cluster-allow-reads-when-down` is yes/g)?.length, 2)
   await operator?.call('ACL', 'SETUSER', 'default', '-config')
-  t.equal(await check(), '', 'where CONFIG is not allowed, nothing is known')
+  t.equal(await check(), '', 'without the right to CONFIG there is no warning')
 })
