@@ -18,7 +18,7 @@ function createCachedApp(t: Test, options: Partial<JwtSessionOptions> = {}): Pro
   return createApp(t, { upstream, redis: redis.client(), cache: true, ...options })
 }
 
-/** The reason for which the token is refused, or null when it is let in. */
+/** The reason or the status of a rejected request; null for an accepted request. */
 async function refusal(app: FastifyInstance, token: string): Promise<string | null> {
   const answer = await app.inject(withToken(token))
   return answer.statusCode === 200 ? null : (answer.json().reason ?? answer.statusCode)
@@ -28,7 +28,7 @@ async function use(t: Test, app: FastifyInstance, token: string, times = 1): Pro
   for (let i = 0; i < times; i++) t.equal((await app.inject(withToken(token))).statusCode, 200)
 }
 
-t.test('a session is read once, however often it is used', async (t) => {
+t.test('many requests of a session read the session once', async (t) => {
   const app = await createCachedApp(t)
   const { token } = await app.sessions.create({ id: 'ada' })
   await countReads()
@@ -36,11 +36,11 @@ t.test('a session is read once, however often it is used', async (t) => {
   t.equal(await countReads(), 1)
 })
 
-t.test('a hundred first uses at once are answered, and kept', async (t) => {
+t.test('a hundred simultaneous first requests are answered, and the session is cached', async (t) => {
   const app = await createCachedApp(t)
   const { token } = await app.sessions.create({ id: 'ada' })
   await Promise.all(Array.from({ length: 100 }, () => use(t, app, token)))
-  // Redis may notify of the opening of the session behind the first reads.
+  // Redis may notify of the new session after the first reads.
   await until(async () => {
     await countReads()
     await use(t, app, token)
@@ -48,20 +48,20 @@ t.test('a hundred first uses at once are answered, and kept', async (t) => {
   })
 })
 
-t.test('a session is read anew after every change in Redis, by any client and any command', async (t) => {
+t.test('a session is read again after every change in Redis, by any client and any command', async (t) => {
   const other = await createCachedApp(t, { cache: false })
   const keys = async () => (await operator.keys('fjs:*')).filter((key) => !key.endsWith('beat')) as [string]
   const changes: Record<string, (id: string) => Promise<unknown>> = {
-    'another instance revokes it': (id) => other.sessions.revoke(id),
-    'another instance revokes all': () => other.sessions.revokeAll('ada'),
-    'another instance updates it': (id) => other.sessions.update(id, { a: 1 }),
-    'an operator deletes it': async () => operator.del(...(await keys())),
-    'an operator overwrites it': async () => operator.set((await keys())[0], 'x', 'PX', 1_000),
-    'an operator renames it': async () => operator.rename((await keys())[0], 'elsewhere'),
-    'it expires': async () => operator.pexpire((await keys())[0], 1),
-    'Redis is emptied': () => operator.flushall(),
-    'its database is emptied': () => operator.flushdb(),
-    'it is evicted': async () => {
+    'another instance revokes the session': (id) => other.sessions.revoke(id),
+    'another instance revokes all sessions': () => other.sessions.revokeAll('ada'),
+    'another instance updates the session': (id) => other.sessions.update(id, { a: 1 }),
+    'an operator deletes the key': async () => operator.del(...(await keys())),
+    'an operator overwrites the key': async () => operator.set((await keys())[0], 'x', 'PX', 1_000),
+    'an operator renames the key': async () => operator.rename((await keys())[0], 'elsewhere'),
+    'the key expires': async () => operator.pexpire((await keys())[0], 1),
+    'an operator flushes Redis': () => operator.flushall(),
+    'an operator flushes the database': () => operator.flushdb(),
+    'the key is evicted': async () => {
       await operator.config('SET', 'maxmemory', '1')
       await operator.config('SET', 'maxmemory-policy', 'allkeys-lru')
       await operator.set('x', '').catch(() => {})
@@ -75,20 +75,20 @@ t.test('a session is read anew after every change in Redis, by any client and an
     await use(t, app, token, 2)
     await change(session.id)
     const changedAt = performance.now()
-    let isReadAnew = false
-    // Expiry and eviction happen when Redis gets round to them.
+    let isReadAgain = false
+    // Redis expires and evicts keys with a delay.
     await until(async () => {
       await countReads()
       const answered = await refusal(app, token)
-      isReadAnew ||= (await countReads()) > 0
-      return isReadAnew && answered === (await refusal(other, token))
+      isReadAgain ||= (await countReads()) > 0
+      return isReadAgain && answered === (await refusal(other, token))
     })
     t.ok(performance.now() - changedAt < 500, name)
     await app.close()
   }
 })
 
-t.test('an instance that ends or updates a session knows it as soon as it has said so', async (t) => {
+t.test('an instance never serves a cached session after its own update or revocation', async (t) => {
   const app = await createCachedApp(t, { session: { maxPerUser: 2 } })
   const open = async () => {
     const { token, session } = await app.sessions.create({ id: 'ada' })
@@ -103,14 +103,14 @@ t.test('an instance that ends or updates a session knows it as soon as it has sa
   await app.sessions.update(third.id, { page: 7 })
   t.strictSame((await app.inject(withToken(third.token))).json().data, { page: 7 })
   const revoking = app.sessions.revokeAll('ada')
-  t.equal(await refusal(app, third.token), 'revoked', 'also before it was said')
+  t.equal(await refusal(app, third.token), 'revoked', 'also before the acknowledgement')
   await revoking
 })
 
-t.test('a change to one user costs the others nothing', async (t) => {
+t.test('a change to one user keeps the cached sessions of other users', async (t) => {
   const app = await createCachedApp(t)
   const { token } = await app.sessions.create({ id: 'ada' })
-  // Redis has told of its creation.
+  // The session is cached once Redis has notified of the creation.
   await until(async () => {
     await countReads()
     await use(t, app, token)
@@ -125,18 +125,18 @@ t.test('a change to one user costs the others nothing', async (t) => {
   t.equal(await countReads(), 0)
 })
 
-t.test('a session ends on time by the clock of this process, and says why', async (t) => {
+t.test('a cached session ends on time by the clock of the process, with the reason', async (t) => {
   const clock = freezeClock(t)
   const app = await createCachedApp(t, { session: { ttlSeconds: 1_000, idleTimeoutSeconds: 600 } })
   const { token } = await app.sessions.create({ id: 'ada' })
-  // As if Redis had forgotten to let it expire.
+  // Redis must not end the session.
   for (const key of await operator.keys('fjs:*')) await operator.persist(key)
   await delay(20)
   await use(t, app, token, 2)
   clock.now = NOW + 599.999
   await countReads()
   t.equal((await app.inject(withToken(token, { url: '/user/session' }))).statusCode, 200)
-  t.equal(await countReads(), 0, 'it is cached')
+  t.equal(await countReads(), 0, 'the session is cached')
   clock.now = NOW + 600
   t.equal(await refusal(app, token), 'expired')
   await operator.flushall()
@@ -164,16 +164,16 @@ t.test('a session that is used through the cache does not expire in Redis', asyn
   }
   t.ok(await app.sessions.find(session.id))
   const reads = await countReads()
-  t.ok(reads < uses / 2, `${reads} of ${uses} uses have asked`)
+  t.ok(reads < uses / 2, `${reads} of ${uses} uses have read Redis`)
 })
 
-t.test('what a handler does to its session, no other request sees', async (t) => {
+t.test('changes of a handler to the session object are invisible to other requests', async (t) => {
   const userSchema = Type.Object({ id: Type.String(), tags: Type.Array(Type.Object({ name: Type.String() })) })
   const { app } = await createHost(t, {
     options: { redis: redis.client(), cache: true, userSchema },
     after(app) {
       app.get('/me', { preHandler: app.verifySession }, async ({ session }) => session)
-      app.get('/vandal', { preHandler: app.verifySession }, async ({ session }) => vandalise(session))
+      app.get('/vandal', { preHandler: app.verifySession }, async ({ session }) => vandalize(session))
     }
   })
   const { token, session } = await app.sessions.create({ id: 'ada', tags: [{ name: 'a' }] } as { id: string })
@@ -184,12 +184,12 @@ t.test('what a handler does to its session, no other request sees', async (t) =>
   t.equal((await app.inject(withToken(token, { url: '/vandal' }))).statusCode, 200)
   t.equal(await see(), before)
 
-  /** Changes everything that can be reached, and takes it away. */
-  function vandalise(thing: unknown): void {
+  /** Changes and removes everything that can be reached. */
+  function vandalize(thing: unknown): void {
     if (typeof thing !== 'object' || thing === null) return
     const fields = thing as Record<string, unknown>
     for (const key of Object.keys(fields)) {
-      vandalise(fields[key])
+      vandalize(fields[key])
       fields[key] = 'spoilt'
       delete fields[key]
     }
@@ -197,7 +197,7 @@ t.test('what a handler does to its session, no other request sees', async (t) =>
   }
 })
 
-t.test('beyond maxEntries the least recently used session is read anew', async (t) => {
+t.test('beyond maxEntries the least recently used session is read again', async (t) => {
   const app = await createCachedApp(t, { cache: { maxEntries: 2 } })
   const tokens = []
   for (const id of ['a', 'b', 'c']) tokens.push((await app.sessions.create({ id })).token)
@@ -212,7 +212,7 @@ t.test('beyond maxEntries the least recently used session is read anew', async (
   t.strictSame([await readsOf(c), await readsOf(a)], [0, 1])
 })
 
-t.test('a store of the user keeps its cache as long as it can tell of changes', async (t) => {
+t.test('a store of the application is cached if the store has track()', async (t) => {
   const store = createRedisStore(redis.client())
   const app = await createApp(t, { upstream, cache: true, store: { ...store } })
   const { token } = await app.sessions.create({ id: 'ada' })
@@ -221,7 +221,7 @@ t.test('a store of the user keeps its cache as long as it can tell of changes', 
   t.equal(await countReads(), 1)
 })
 
-t.test('the in-memory store needs no cache, and takes the option', async (t) => {
+t.test('the in-memory store needs no cache, and accepts the option', async (t) => {
   const app = await createApp(t, { upstream, cache: true })
   const { token, session } = await app.sessions.create({ id: 'ada' })
   await use(t, app, token)

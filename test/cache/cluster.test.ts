@@ -8,14 +8,14 @@ const cluster = await startCluster(t)
 const masters = cluster.masters.map((master) => master.client())
 const MAX_STALE_MS = 400
 
-/** An app with the cache, another one without, and a session of each of many users, on all masters. */
+/** An app with the cache, an app without the cache, and sessions of many users on all masters. */
 const redis = cluster.connect({
   slotsRefreshInterval: 200,
   retryDelayOnFailover: 20,
   redisOptions: { commandTimeout: 200 }
 })
 const cached = await createApp(t, { upstream, redis, cache: { maxStaleMs: MAX_STALE_MS } })
-// With time for the first connections, on a busy machine too.
+// The timeout is long enough for the first connections on a busy machine.
 const other = await createApp(t, { upstream, redis: cluster.connect(), cache: false, storeTimeoutMs: 10_000 })
 const users = Array.from({ length: 30 }, (_, i) => `user-${i}`)
 const openAll = () => Promise.all(users.map((id) => other.sessions.create({ id })))
@@ -24,7 +24,7 @@ async function visit(token: string): Promise<number> {
   return (await cached.inject(withToken(token))).statusCode
 }
 
-/** How often sessions have been read, by master, while this was done. */
+/** Reads of sessions per master during the work. */
 async function readsDuring(work: () => Promise<unknown>): Promise<number[]> {
   const count = async () => {
     const stats = await Promise.all(masters.map((master) => master.info('commandstats')))
@@ -44,16 +44,16 @@ async function untilCached(tokens: string[]): Promise<void> {
   })
 }
 
-t.test('in a Redis Cluster each master tells of its changes', async (t) => {
+t.test('in a Redis Cluster each master notifies of changes', async (t) => {
   const sessions = await openAll()
   const tokens = sessions.map(({ token }) => token)
   const reads = await readsDuring(() => untilCached(tokens))
-  for (const [i, count] of reads.entries()) t.ok(count > 0, `master ${i} has its share`)
+  for (const [i, count] of reads.entries()) t.ok(count > 0, `master ${i} has sessions`)
   for (const { session } of sessions) await other.sessions.revoke(session.id)
   await until(async () => (await Promise.all(tokens.map(visit))).every((status) => status === 401))
 })
 
-t.test('when a master fails no ended session is let in for longer than maxStaleMs', async (t) => {
+t.test('when a master fails an ended session is accepted for maxStaleMs at most', async (t) => {
   const sessions = await openAll()
   const tokens = sessions.map(({ token }) => token)
   await untilCached(tokens)
@@ -70,7 +70,7 @@ t.test('when a master fails no ended session is let in for longer than maxStaleM
       const status = await visit(token)
       const endedAt = ended.get(token)
       if (endedAt === undefined) {
-        // A revocation that was not acknowledged may have happened.
+        // A revocation without an acknowledgement may have taken effect.
         t.ok([200, 503].includes(status) || (status === 401 && tried.has(token)), 'an outage ends no session')
         tried.add(token)
         if (await revoke(session.id)) ended.set(token, performance.now())

@@ -6,7 +6,7 @@ import { createApp, withToken } from '../fixtures/app.js'
 import { connectRedis } from '../fixtures/redis/start-redis.js'
 import { upstream } from '../fixtures/tokens.js'
 
-/** A reading that settles when the test says so. */
+/** A reading that the test settles. */
 function createReading<Value>() {
   let settle = { resolve: (_value: Value) => {}, reject: (_error: Error) => {} }
   const promise = new Promise<Value>((resolve, reject) => {
@@ -18,7 +18,7 @@ function createReading<Value>() {
 const isCurrent = () => true
 const read = (value: string) => async () => value
 
-t.test('what was read is stored until something of its user changes', async (t) => {
+t.test('a session is cached until a change of the user', async (t) => {
   const cache = new SessionCache<string>(10, isCurrent)
   t.equal(await cache.load('token a', 'ada', read('A')), 'A')
   t.equal(await cache.load('token b', 'bob', read('B')), 'B')
@@ -30,23 +30,23 @@ t.test('what was read is stored until something of its user changes', async (t) 
   t.strictSame([cache.get('token a'), cache.get('token b')], [undefined, undefined])
 })
 
-t.test('a reading that began before a change is not stored, also with a newer one of the same user', async (t) => {
+t.test('a reading that began before a change is not stored, even beside a newer session of the user', async (t) => {
   for (const changed of ['ada', null]) {
     const cache = new SessionCache<string>(10, isCurrent)
     const slow = createReading<string>()
     const loading = cache.load('ended session', 'ada', slow.read)
     cache.forget(changed)
     await cache.load('live session', 'ada', read('live'))
-    slow.resolve('as it was')
-    t.equal(await loading, 'as it was')
+    slow.resolve('the old record')
+    t.equal(await loading, 'the old record')
     t.equal(cache.get('ended session'), undefined)
     t.equal(cache.get('live session'), 'live')
     cache.forget(changed)
-    t.equal(cache.get('live session'), undefined, 'the end of the slow reading has lost no entry')
+    t.equal(cache.get('live session'), undefined, 'the slow reading has removed no entry')
   }
 })
 
-t.test('each user is asked for by the own tag, before a reading and for what is stored', async (t) => {
+t.test('readings and entries count only while the tag of the user is tracked', async (t) => {
   let current = ['ada', 'bob']
   const cache = new SessionCache<string>(10, (tag) => current.includes(tag))
   await cache.load('token a', 'ada', read('A'))
@@ -58,7 +58,7 @@ t.test('each user is asked for by the own tag, before a reading and for what is 
   t.equal(cache.get('token a2'), undefined, 'a reading without tracking is not stored')
 })
 
-t.test('over maxEntries the token that was not used for the longest time is dropped', async (t) => {
+t.test('beyond maxEntries the least recently used token is dropped', async (t) => {
   const cache = new SessionCache<string>(2, isCurrent)
   for (const name of ['a', 'b']) await cache.load(`token ${name}`, 'ada', read(name))
   cache.get('token a')
@@ -80,13 +80,13 @@ t.test('a rejection is passed on, and the next reading is stored', async (t) => 
   t.equal(cache.get('token'), 'A')
 })
 
-t.test('nothing grows: not with users', async (t) => {
+t.test('the cache does not grow with the number of users', async (t) => {
   const cache = new SessionCache<string>(1, isCurrent)
   for (let i = 0; i < 100_000; i++) await cache.load(`signature-${i}`.padStart(20), `user-${i}`, read('x'))
   t.strictSame(cache.size, { users: 1, tokens: 1 })
 })
 
-t.test('nothing grows: not with readings that fail, nor with those that a change has overtaken', async (t) => {
+t.test('the cache does not grow with failed readings, or with readings that a change has overtaken', async (t) => {
   const cache = new SessionCache<string>(10, isCurrent)
   for (let i = 0; i < 1_000; i++) {
     const { read, reject, resolve } = createReading<string>()
@@ -101,7 +101,7 @@ t.test('nothing grows: not with readings that fail, nor with those that a change
   t.strictSame(cache.size, { users: 0, tokens: 0 })
 })
 
-t.test('nothing grows: not with one token that is read again and again', async (t) => {
+t.test('the cache does not grow with many readings of the same token', async (t) => {
   const cache = new SessionCache<string>(10, isCurrent)
   for (let i = 0; i < 1_000; i++) await Promise.all([1, 2].map(() => cache.load('the token', 'ada', read(`${i}`))))
   t.strictSame([cache.get('the token'), cache.size], ['999', { users: 1, tokens: 1 }])
@@ -109,7 +109,7 @@ t.test('nothing grows: not with one token that is read again and again', async (
   t.strictSame([cache.get('the token'), cache.size], [undefined, { users: 0, tokens: 0 }])
 })
 
-t.test('two tokens with the same end share a place, and neither gets what is stored for the other', async (t) => {
+t.test('two tokens with the same signature share an entry, and never get the other session', async (t) => {
   const cache = new SessionCache<string>(10, isCurrent)
   await cache.load('a.same-signature', 'ada', read('A'))
   t.equal(cache.get('b.same-signature'), undefined)
@@ -120,7 +120,7 @@ t.test('two tokens with the same end share a place, and neither gets what is sto
   t.equal(cache.get('b.same-signature'), 'B')
 })
 
-t.test('without a cache every request reads', async (t) => {
+t.test('without a cache every request reads the store', async (t) => {
   t.equal(NO_CACHE.get('token'), undefined)
   let reads = 0
   const count = async () => ++reads as never
@@ -144,7 +144,7 @@ t.test('an update in the handler of a cached session reaches the store', async (
   t.strictSame((await app.sessions.find(session.id))?.data, { count: 1 })
 })
 
-t.test('a token that leaves the middle of the order of use does not disturb the order', async (t) => {
+t.test('removing a token from the middle of the order of use does not disturb the order', async (t) => {
   const cache = new SessionCache<string>(3, isCurrent)
   const names = ['a', 'b', 'c', 'd', 'e', 'f']
   const load = (name: string) => cache.load(`token ${name}`, `user ${name}`, read(name))

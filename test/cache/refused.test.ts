@@ -12,7 +12,7 @@ const CODE = 'FST_JWT_SESSION_CACHE_UNAVAILABLE'
 
 const user = { username: 'sessions', password: 'a password' }
 
-/** An app with the cache, whose warnings are caught, and how often it reads a session that is used three times. */
+/** An app with the cache, the warnings of the app, and a counter of the reads of three requests. */
 async function createCachedApp(t: Test, redis: StartedRedis, credentials: object) {
   const warnings = captureWarnings(t, CODE)
   const app = await createApp(t, { upstream, redis: redis.client(credentials), cache: true })
@@ -38,7 +38,7 @@ async function allow(redis: StartedRedis, rights: string[]): Promise<void> {
   await admin.call('ACL', 'LOG', 'RESET')
 }
 
-t.test('a Redis user with the rights of README has the cache, and needs each of them', async (t) => {
+t.test('a Redis user with the rights of README has the cache, and needs each right', async (t) => {
   const redis = await startRedis(t)
   const { always, forCache } = await readRights()
   await allow(redis, [...always, ...forCache])
@@ -52,7 +52,7 @@ t.test('a Redis user with the rights of README has the cache, and needs each of 
   }
 })
 
-t.test('without tracking sessions work as without a cache', async (t) => {
+t.test('an app on a Redis without tracking verifies sessions without a cache', async (t) => {
   const redis = await startRedis(t, { args: ['--rename-command', 'CLIENT', ''] })
   await testRefused(t, redis, {}, 'ERR')
 })
@@ -67,7 +67,7 @@ async function testRefused(t: Test, redis: StartedRedis, credentials: object, co
   t.strictSame(more, [])
 }
 
-t.test('it is said once, however many servers refuse, and however often', async (t) => {
+t.test('the warning about refused tracking appears once, for any number of refusals', async (t) => {
   const warnings = captureWarnings(t, CODE)
   const track: SessionStore['track'] = ({ onRefused }) => {
     for (let i = 0; i < 3; i++) onRefused(new Error('NOPERM to another caller'))
@@ -77,7 +77,7 @@ t.test('it is said once, however many servers refuse, and however often', async 
   t.equal(warnings().length, 1)
 })
 
-t.test('a Redis that is down at the start is no refusal: the cache is there when it is', async (t) => {
+t.test('a Redis that is down at the start is no refusal, and sessions are cached later', async (t) => {
   const redis = await startRedis(t)
   await redis.kill()
   const warnings = captureWarnings(t, CODE)

@@ -24,7 +24,7 @@ function track(t: Test, client: IoRedis, maxStaleMs = 1_000) {
   return { tracking, changes, refusals }
 }
 
-/** Lets the test see the connections that are made from a client, and change them before they are used. */
+/** The connections that are duplicated from a client, each after `prepare`. */
 function watchDuplicates(client: Redis, prepare: (connection: Redis) => void = () => {}): Redis[] {
   const connections: Redis[] = []
   client.duplicate = (options) => {
@@ -42,7 +42,7 @@ async function countConnections(client: Redis): Promise<number> {
     .split('\n').length
 }
 
-t.test('every change of a key below the prefix is notified, by the tag of its user', async (t) => {
+t.test('every change of a key below the prefix is notified, with the tag of the user', async (t) => {
   const redis = await startRedis(t)
   const client = redis.client({ keyPrefix: 'app:' })
   const { tracking, changes } = track(t, client)
@@ -62,10 +62,10 @@ t.test('every change of a key below the prefix is notified, by the tag of its us
   )
   const [beat, ...more] = changes.filter((changed) => changed !== null && changed !== tag)
   t.strictSame(more, [])
-  t.notMatch(beat, /^[\w-]{16}$/, 'the key of a beat is of no user')
+  t.notMatch(beat, /^[\w-]{16}$/, 'the key of a heartbeat belongs to no user')
 })
 
-t.test('the heartbeat counts from when it was sent', async (t) => {
+t.test('the age of a heartbeat counts from the time of sending', async (t) => {
   const client = (await startRedis(t)).client()
   const maxStaleMs = 400
   let lastSentAt = 0
@@ -100,7 +100,7 @@ t.test('close() leaves no connection and no interval', async (t) => {
   tracking.close()
   t.notOk(tracking.isCurrent(tag))
   await until(async () => (await countConnections(client)) === before)
-  // After the pause before the next attempt to track.
+  // The time for the next attempt to track has come.
   const { now } = performance
   t.intercept(performance, 'now', { value: () => now.call(performance) + 3_600_000 })
   await delay(200)
@@ -108,7 +108,7 @@ t.test('close() leaves no connection and no interval', async (t) => {
   t.strictSame([client.listenerCount('close'), client.listenerCount('ready')], [0, 0])
 })
 
-t.test('nor does close() while connections are being made', async (t) => {
+t.test('close() during the first connection leaves no connection', async (t) => {
   const redis = await startRedis(t)
   const operator = redis.client()
   await operator.ping()
@@ -123,7 +123,7 @@ t.test('nor does close() while connections are being made', async (t) => {
   t.strictSame([client.listenerCount('close'), client.listenerCount('ready')], [0, 0])
 })
 
-t.test('when the store has lost its connection nothing is current until the server is followed anew', async (t) => {
+t.test('nothing is current after a lost connection of the store until the server is tracked again', async (t) => {
   const redis = await startRedis(t)
   const client = redis.client({ retryStrategy: () => 10 })
   const { tracking, changes } = track(t, client, 100)
@@ -137,7 +137,7 @@ t.test('when the store has lost its connection nothing is current until the serv
   await until(() => changes.includes(tag))
 })
 
-t.test('a server that the store reaches later than the tracking is followed once more', async (t) => {
+t.test('a server is tracked again when the store reconnects later than the tracking', async (t) => {
   const client = (await startRedis(t)).client({ retryStrategy: () => 2_000 })
   const connections = watchDuplicates(client)
   const { tracking } = track(t, client, 100)
@@ -153,7 +153,7 @@ t.test('a server that the store reaches later than the tracking is followed once
   )
 })
 
-t.test('a server that stays away is forgotten once, however often it is tried', async (t) => {
+t.test('a server that stays down causes one notification, for any number of attempts', async (t) => {
   const redis = await startRedis(t)
   const client = redis.client({ retryStrategy: () => 10_000 })
   const connections = watchDuplicates(client)
@@ -164,7 +164,7 @@ t.test('a server that stays away is forgotten once, however often it is tried', 
   t.strictSame(changes, [null])
 })
 
-t.test('a refusal is told by what Redis wrote, and what will pass is none', async (t) => {
+t.test('the reply of Redis decides what is a refusal, and temporary errors are none', async (t) => {
   const client = (await startRedis(t)).client()
   const refused: Record<string, boolean> = {
     'NOPERM this user has no permissions': true,
@@ -185,7 +185,7 @@ t.test('a refusal is told by what Redis wrote, and what will pass is none', asyn
   }
 })
 
-t.test('a store tracks changes only when its client can', async (t) => {
+t.test('a store has track() only when the client can track', async (t) => {
   const client = (await startRedis(t)).client()
   const { mget, evalsha, eval: run } = client
   t.equal(typeof createRedisStore(client).track, 'function')
@@ -200,7 +200,7 @@ t.test('a Cluster without known nodes is not current', async (t) => {
   t.strictSame([masterOf(client, tag), tagOnServer(client, '127.0.0.1:1')], ['', ''])
 })
 
-t.test('on a Cluster', async (t) => {
+t.test('on a Cluster changes of all masters are tracked', async (t) => {
   const cluster = await startCluster(t, { args: ['--cluster-require-full-coverage', 'no'] })
   const tags = [0, 1, 2].map((i) => tagOf(i))
   const [ada = '', bob = '', eve = ''] = tags
@@ -212,7 +212,7 @@ t.test('on a Cluster', async (t) => {
   await tracking.attempted
   await until(() => tags.every((tag) => tracking.isCurrent(tag)))
 
-  t.test('each master has its users, and a key to be read with', async (t) => {
+  t.test('each master of a Cluster has users, and a key for the heartbeat', async (t) => {
     t.strictSame(
       tags.map((tag) => masterOf(client, tag)),
       keys
@@ -226,13 +226,13 @@ t.test('on a Cluster', async (t) => {
     t.strictSame(client.nodes('master').map(nodeKeyOf).toSorted(), keys.toSorted())
   })
 
-  t.test('each master notifies of its own changes', async (t) => {
+  t.test('each master of a Cluster notifies of changes', async (t) => {
     for (const tag of tags) await client.set(`fjs:{${tag}}`, 'x', 'PX', 60_000)
     await until(() => tags.every((tag) => changes.includes(tag)))
     t.pass()
   })
 
-  t.test('a slot that is moved without its keys: what was read from the former master is forgotten', async (t) => {
+  t.test('a slot that moves without the keys drops the sessions of the former master', async (t) => {
     t.ok(tracking.isCurrent(ada))
     const former = cluster.masters[0].client()
     const next = cluster.masters[1].client()
@@ -240,7 +240,7 @@ t.test('on a Cluster', async (t) => {
     await next.cluster('SETSLOT', slotOf(ada), 'IMPORTING', await former.cluster('MYID'))
     await next.cluster('SETSLOT', slotOf(ada), 'NODE', await next.cluster('MYID'))
     await until(() => {
-      // The cache asks with each request.
+      // As the cache does for each request.
       tracking.isCurrent(ada)
       return changes.includes(null)
     })
@@ -248,7 +248,7 @@ t.test('on a Cluster', async (t) => {
     t.equal(masterOf(client, ada), keys[1])
   })
 
-  t.test('the connections of a master that the client does not know any more are closed', async (t) => {
+  t.test('the connections of a master that the client has dropped are closed', async (t) => {
     const removed = cluster.masters[2].client()
     t.ok(await trackers(removed))
     client.nodes = (role) => Cluster.prototype.nodes.call(client, role).filter((node) => nodeKeyOf(node) !== keys[2])
@@ -259,7 +259,7 @@ t.test('on a Cluster', async (t) => {
     await until(() => tracking.isCurrent(eve))
   })
 
-  t.test('a master that stalls costs its own users only', async (t) => {
+  t.test('a master that stalls affects only the users on that master', async (t) => {
     cluster.masters[2].stall()
     await until(() => !tracking.isCurrent(eve))
     t.ok(tracking.isCurrent(bob))
@@ -279,12 +279,12 @@ t.test('on a Cluster', async (t) => {
   })
 })
 
-/** Whether a connection is tracked by the server, or has read the key of a heartbeat last. */
+/** Whether the server tracks a connection, or the last command of a connection was a heartbeat. */
 async function trackers(client: Redis): Promise<boolean> {
   return / flags=\w*t\w* |cmd=mget/.test(String(await client.client('LIST')))
 }
 
-/** Of a user whose slot belongs to this master at the start. */
+/** The tag of a user whose slot is on the given master at the start. */
 function tagOf(i: number): string {
   for (let n = 0; ; n++) {
     const tag = userTag(`user-${n}`)

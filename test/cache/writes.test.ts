@@ -13,7 +13,7 @@ const CREATE = {
   replaces: null
 }
 
-/** Every way to change a session, as it is called through the cache. */
+/** Every change of a session. */
 const changes: Record<string, (store: GuardedStore, id: string) => Promise<unknown>> = {
   create: (store, id) => store.create(id, 'a record', CREATE),
   replace: (store, id) => store.replace(id, 'a record', 'the next'),
@@ -21,7 +21,7 @@ const changes: Record<string, (store: GuardedStore, id: string) => Promise<unkno
   endAll: (store, id) => store.endAll(splitSessionId(id)[0], 'revoked', null)
 }
 
-/** A store that waits before and after each change, and a cache over it that is never notified of anything. */
+/** A store that waits before and after each change, and a cache over this store that gets no notifications. */
 function createSlowStore() {
   const before = createGate()
   const after = createGate()
@@ -69,7 +69,7 @@ function createSlowStore() {
     fail() {
       fails = true
     },
-    /** What a request meets. */
+    /** The value that a request gets. */
     async read(id: string) {
       return cache.get(id) ?? cache.load(id, splitSessionId(id)[0], async () => value)
     }
@@ -79,18 +79,18 @@ function createSlowStore() {
 const turn = () => new Promise(setImmediate)
 
 for (const [name, change] of Object.entries(changes)) {
-  t.test(`${name}: no request meets what was before, once the store has acted`, async (t) => {
+  t.test(`${name}(): no request gets the old session after the store has made the change`, async (t) => {
     const { cache, store, read, before } = createSlowStore()
     const id = createSessionId('ada')
     t.equal(await read(id), 'before')
     void change(store, id)
-    t.equal(cache.get(id), undefined, 'already while the change is on its way')
+    t.equal(cache.get(id), undefined, 'no entry during the change')
     before.open()
     await turn()
-    t.equal(await read(id), 'after', 'although the store has not acknowledged it')
+    t.equal(await read(id), 'after', 'the store has not acknowledged the change')
   })
 
-  t.test(`${name}: nor what was read while the change was on its way, once it is acknowledged`, async (t) => {
+  t.test(`${name}(): a read during the change is dropped when the change settles`, async (t) => {
     for (const isLost of [false, true]) {
       const { store, read, before, after, fail, cache } = createSlowStore()
       const [id, other] = [createSessionId('ada'), createSessionId('bob')]
@@ -100,15 +100,15 @@ for (const [name, change] of Object.entries(changes)) {
       t.equal(await read(other), 'before')
       before.open()
       after.open()
-      if (isLost) await t.rejects(changing, { message: 'no answer' }, 'it may have happened all the same')
+      if (isLost) await t.rejects(changing, { message: 'no answer' }, 'the change may have taken effect')
       else await changing
       t.equal(await read(id), 'after')
-      t.equal(cache.get(other), 'before', 'the other users are not concerned')
+      t.equal(cache.get(other), 'before', 'other users are not affected')
     }
   })
 }
 
-t.test('an end in the background is forgotten at once', async (t) => {
+t.test('endLater() drops the cached session at once', async (t) => {
   const { store, read, cache, calls } = createSlowStore()
   const id = createSessionId('ada')
   await read(id)
@@ -117,7 +117,7 @@ t.test('an end in the background is forgotten at once', async (t) => {
   t.strictSame(calls(), [['endLater', id, 'logged_out', 5]])
 })
 
-t.test('the store gets what it was called with, and its results are passed on', async (t) => {
+t.test('arguments and results of the store are passed on', async (t) => {
   const { store, before, after, calls } = createSlowStore()
   before.open()
   after.open()
