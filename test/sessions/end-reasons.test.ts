@@ -1,14 +1,14 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { createMemoryStore, createRedisStore, type Session } from '../../lib/index.js'
-import { createApp, logIn, logout, onceTold, withToken } from '../fixtures/app.js'
+import { createApp, logIn, logout, onceNotified, withToken } from '../fixtures/app.js'
 import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
 import { STORES } from '../fixtures/stores.js'
 import { assertEnded, readPayload } from '../fixtures/tokens.js'
 
 interface Ending {
-  /** What ends the session of the token. */
+  /** Ends the session of the token. */
   end(app: FastifyInstance, token: string): Promise<unknown>
   reason: string
 }
@@ -16,15 +16,15 @@ interface Ending {
 const ENDINGS: Record<string, Ending> = {
   'a logout': { end: (app, token) => app.inject(logout(token)), reason: 'logged_out' },
   'a revocation': { end: (app, token) => app.sessions.revoke(idOf(token)), reason: 'revoked' },
-  'a revocation of all': { end: (app, token) => app.sessions.revokeAll(userOf(token)), reason: 'revoked' },
-  'its user, from the list': { end: removeFromList, reason: 'revoked' },
-  'its user, with all the others': { end: removeOthers, reason: 'revoked' },
-  'a newer login, when there are too many': { end: evict, reason: 'replaced' },
-  'the login that it came with': {
+  'a revocation of all sessions': { end: (app, token) => app.sessions.revokeAll(userOf(token)), reason: 'revoked' },
+  'a DELETE of the session': { end: removeFromList, reason: 'revoked' },
+  'a DELETE of all other sessions': { end: removeOthers, reason: 'revoked' },
+  'a login beyond the limit': { end: evict, reason: 'replaced' },
+  'a login with the token': {
     end: (app, token) => logIn(app, userOf(token), bearer(token)),
     reason: 'logged_in_again'
   },
-  'the login of another user that it came with': {
+  'a login of another user with the token': {
     end: (app, token) => logIn(app, 'mallory', bearer(token)),
     reason: 'logged_in_again'
   }
@@ -59,66 +59,66 @@ async function evict(app: FastifyInstance, token: string): Promise<void> {
 const MAX_PER_USER = 3
 
 for (const [name, createStore] of Object.entries(STORES)) {
-  t.test(`why a session has ended, in the ${name} store`, async (t) => {
+  t.test(`the reason of an ended session is the same everywhere with the ${name} store:`, async (t) => {
     const store = await createStore(t)
     const options = { store, session: { maxPerUser: MAX_PER_USER }, routes: { sessions: {} } }
     const [app, other] = [await createApp(t, options), await createApp(t, options)]
-    const ask = async (token: string, at = other) => ({
+    const visit = async (token: string, at = other) => ({
       answer: await at.inject(withToken(token)),
       handlerRuns: 0,
       storeCalls: []
     })
 
     for (const [how, { end, reason }] of Object.entries(ENDINGS)) {
-      t.test(`${how}: every instance says ${reason}, each time, in the body and with the clear signal`, async (t) => {
+      t.test(`after ${how} every instance answers ${reason}, in the body and with the clear signal`, async (t) => {
         const token = await logIn(app, how)
-        t.equal((await ask(token)).answer.statusCode, 200)
+        t.equal((await visit(token)).answer.statusCode, 200)
         await end(app, token)
-        assertEnded(t, await ask(token, app), reason)
-        await onceTold(() => other.inject(withToken(token)))
-        for (const at of [other, app]) assertEnded(t, await ask(token, at), reason)
+        assertEnded(t, await visit(token, app), reason)
+        await onceNotified(() => other.inject(withToken(token)))
+        for (const at of [other, app]) assertEnded(t, await visit(token, at), reason)
       })
     }
 
-    t.test('is the first reason, when a session is ended twice', async (t) => {
+    t.test('the first reason is kept when a session is ended twice', async (t) => {
       for (const [first, { end, reason }] of Object.entries(ENDINGS)) {
         for (const [second, again] of Object.entries(ENDINGS)) {
           const token = await logIn(app, `${first}, then ${second}`)
           await end(app, token)
           await again.end(other, token)
-          t.equal((await ask(token)).answer.json().reason, reason, `${first}, then ${second}`)
+          t.equal((await visit(token)).answer.json().reason, reason, `${first}, then ${second}`)
         }
       }
     })
 
-    t.test('its time is over: expired, be it the absolute expiry or the idle expiry', async (t) => {
+    t.test('the absolute expiry and the idle expiry have the reason "expired"', async (t) => {
       const now = Date.now
       for (const session of [{ ttlSeconds: 60 }, { idleTimeoutSeconds: 60 }]) {
         const brief = await createApp(t, { store, session })
         const token = await logIn(brief)
         const restore = t.intercept(Date, 'now', { value: () => now() + 61_500 })
-        assertEnded(t, await ask(token, brief), 'expired')
+        assertEnded(t, await visit(token, brief), 'expired')
         restore.restore()
-        t.equal((await ask(token, brief)).answer.statusCode, 200, 'the clock has ended it, not the question')
+        t.equal((await visit(token, brief)).answer.statusCode, 200, 'the clock has ended the session, not the request')
       }
     })
 
-    t.test('nothing is known of it: unknown', async (t) => {
+    t.test('a session without a record has the reason "unknown"', async (t) => {
       const token = await logIn(app)
       const stranger = await createApp(t, { store: await createStore(t) })
-      assertEnded(t, await ask(token, stranger), 'unknown')
+      assertEnded(t, await visit(token, stranger), 'unknown')
     })
 
-    t.test('a login that the upstream refuses ends nothing', async (t) => {
+    t.test('a login that the upstream rejects ends no session', async (t) => {
       const token = await logIn(app, 'dan')
       const login = postJson('/user/login', { ...CREDENTIALS, password: 'wrong' }, bearer(token))
       t.equal((await app.inject(login)).statusCode, 401)
-      t.equal((await ask(token)).answer.statusCode, 200)
+      t.equal((await visit(token)).answer.statusCode, 200)
     })
   })
 }
 
-t.test('the reason is kept in memory until the session would have ended, and no longer', async (t) => {
+t.test('the reason is stored in memory until the expiry of the session, and no longer', async (t) => {
   const store = createMemoryStore()
   const app = await createApp(t, { store, session: { maxPerUser: MAX_PER_USER }, routes: { sessions: {} } })
   const now = Date.now
@@ -129,7 +129,7 @@ t.test('the reason is kept in memory until the session would have ended, and no 
     const clock = t.intercept(Date, 'now', { value: () => expiresAt - 1 })
     t.strictSame(await store.find(idOf(token)), { ended: reason })
     clock.restore()
-    // That is the end of its token, a whole second.
+    // The token expires at a whole second.
     const later = t.intercept(Date, 'now', { value: () => Math.ceil(expiresAt / 1_000) * 1_000 })
     t.equal(await store.find(idOf(token)), null)
     later.restore()
@@ -137,7 +137,7 @@ t.test('the reason is kept in memory until the session would have ended, and no 
   t.equal(Date.now, now)
 })
 
-t.test('the reason is kept in Redis until the session would have ended, and no longer', async (t) => {
+t.test('the reason is stored in Redis until the expiry of the session, and no longer', async (t) => {
   const redis = await startRedis(t)
   const client = redis.client()
   const store = createRedisStore(client)

@@ -6,33 +6,33 @@ import { createApp, IS_CACHED, withToken } from '../fixtures/app.js'
 import { connectRedis, startRedis } from '../fixtures/redis/start-redis.js'
 import { freezeClock, NOW } from '../fixtures/tokens.js'
 
-/** `test/long/expiry.test.ts` has ten times as many. */
+/** `test/long/expiry.test.ts` checks ten times more sessions. */
 const COUNT = Number(process.env.EXPIRING_SESSIONS ?? 1_000)
 const AT_ONCE = 250
 const TTL_MS = 2_000
-/** This early a session may be refused: clocks and timers are no more exact. */
+/** Tolerance for an early end: clocks and timers are not exact. */
 const TOLERANCE_MS = 50
 
 interface Opened {
   number: number
   token: string
   session: Session
-  /** What was answered last. */
+  /** The last result. */
   isLive?: boolean
 }
 
 /**
- * How the answers to one way of asking were. Each is judged by when it was asked and when it was answered, between which
- * the store has looked at its clock: so a slow machine makes this test say less, and nothing wrong.
+ * Counts the results of a check. Each result is compared with the times before and after the check, between which the
+ * store reads the clock: a slow machine only weakens the test.
  */
-function createJudge(ask: (opened: Opened) => Promise<boolean>) {
+function createJudge(check: (opened: Opened) => Promise<boolean>) {
   const counts = { accepted: 0, refused: 0, tooLate: 0, tooEarly: 0 }
   async function judge(opened: Opened): Promise<void> {
-    const askedAt = Date.now()
-    opened.isLive = await ask(opened)
+    const startedAt = Date.now()
+    opened.isLive = await check(opened)
     const { expiresAt } = opened.session
     counts[opened.isLive ? 'accepted' : 'refused']++
-    if (opened.isLive && askedAt >= expiresAt) counts.tooLate++
+    if (opened.isLive && startedAt >= expiresAt) counts.tooLate++
     if (!opened.isLive && Date.now() < expiresAt - TOLERANCE_MS) counts.tooEarly++
   }
   return { counts, judge }
@@ -53,7 +53,7 @@ async function assertExpireInTime(t: Test, app: FastifyInstance): Promise<void> 
     return statusCode === 200
   })
   const all: Opened[] = []
-  /** Both ways; the one that is slow for one in twenty. */
+  /** Checks each session with find(), and every twentieth session with a request, which is slow. */
   async function judgeAll(matches: (opened: Opened) => unknown): Promise<void> {
     const matching = all.filter(matches)
     await inBatches(matching, found.judge)
@@ -64,7 +64,7 @@ async function assertExpireInTime(t: Test, app: FastifyInstance): Promise<void> 
   }
   const isNearItsEnd = ({ isLive, session }: Opened) => isLive && session.expiresAt - Date.now() < 120
 
-  // Meanwhile the first ones end, if the machine is slow.
+  // On a slow machine the first sessions end during this loop.
   while (all.length < COUNT) {
     const numbers = Array.from({ length: AT_ONCE }, (_, index) => all.length + index)
     const open = async (number: number) => ({ number, ...(await app.sessions.create({ id: `user ${number}` })) })
@@ -80,7 +80,7 @@ async function assertExpireInTime(t: Test, app: FastifyInstance): Promise<void> 
   for (const [way, { counts }] of Object.entries({ found, verified })) {
     t.comment(way, counts)
     t.match(counts, { tooLate: 0, tooEarly: 0 })
-    t.ok(counts.accepted >= COUNT / 40 && counts.refused >= COUNT / 20, 'they had been live')
+    t.ok(counts.accepted >= COUNT / 40 && counts.refused >= COUNT / 20, 'the sessions had been live')
   }
   t.ok(all.every(({ isLive }) => isLive === false))
 }
@@ -90,23 +90,23 @@ async function inMemory(t: Test): Promise<void> {
   await assertExpireInTime(t, app)
 }
 
-// What is in memory has no cache.
-if (!IS_CACHED) t.test(`${COUNT} sessions in memory end in time`, inMemory)
+// The memory store has no cache.
+if (!IS_CACHED) t.test(`${COUNT} sessions in memory end on time`, inMemory)
 
-t.test(`${COUNT} sessions in Redis end in time`, async (t) => {
+t.test(`${COUNT} sessions in Redis end on time`, async (t) => {
   const redis = (await startRedis(t)).client({ enableAutoPipelining: true })
   const app = await createApp(t, { redis, session: { ttlSeconds: TTL_MS / 1_000 }, storeTimeoutMs: 30_000 })
   await assertExpireInTime(t, app)
   const ttls = await Promise.all((await redis.keys('*')).map((key) => redis.pttl(key)))
-  // -2 is a key that has gone since it was listed.
+  // -2: the key has expired after KEYS.
   t.ok(ttls.every((ttl) => ttl === -2 || (ttl > 0 && ttl <= TTL_MS + 1_000)))
 })
 
 for (const hours of [1, -1]) {
-  t.test(`a Redis whose clock is ${-hours} h off makes no difference`, async (t) => {
+  t.test(`sessions end on time although the clock of Redis is ${-hours} h off`, async (t) => {
     const redis = await connectRedis(t)
     const { now } = Date
-    // Not t.intercept(): it keeps the stack of each call.
+    // Not t.intercept(), which records the stack of each call.
     Date.now = () => now() + hours * 3_600_000
     t.teardown(() => {
       Date.now = now
@@ -120,24 +120,24 @@ for (const hours of [1, -1]) {
     await app.sessions.revokeAll('ada', { exceptId: session.id })
     t.equal(await reasonOf(opened[1]?.token), 'revoked')
 
-    const answers: { askedAt: number; answeredAt: number; lastSeenAt: number | undefined }[] = []
+    const answers: { startedAt: number; answeredAt: number; lastSeenAt: number | undefined }[] = []
     let isLive = true
     while (isLive) {
-      const askedAt = Date.now()
+      const startedAt = Date.now()
       const found = await app.sessions.find(session.id)
-      answers.push({ askedAt, answeredAt: Date.now(), lastSeenAt: found?.lastSeenAt })
-      if (found && askedAt < session.createdAt + 500) await reasonOf(token)
+      answers.push({ startedAt, answeredAt: Date.now(), lastSeenAt: found?.lastSeenAt })
+      if (found && startedAt < session.createdAt + 500) await reasonOf(token)
       isLive = found !== null
       await delay(10)
     }
     const lastSeenAt = answers.at(-2)?.lastSeenAt ?? Number.NaN
-    t.ok(answers.every(({ askedAt, lastSeenAt }) => lastSeenAt === undefined || askedAt < lastSeenAt + 1_000))
+    t.ok(answers.every(({ startedAt, lastSeenAt }) => lastSeenAt === undefined || startedAt < lastSeenAt + 1_000))
     t.ok((answers.at(-1)?.answeredAt ?? 0) >= lastSeenAt + 1_000)
     t.equal(await reasonOf(token), 'expired')
   })
 }
 
-/** The store in memory, and the records that activity has written. */
+/** A memory store, and the records that activity has written. */
 function createWatchedStore(t: Test) {
   const memory = createMemoryStore()
   t.teardown(() => memory.close())
@@ -149,7 +149,7 @@ function createWatchedStore(t: Test) {
   return { store: { ...memory, replace }, written }
 }
 
-t.test('a clock that is set back, or of an instance that is behind, does not set activity back', async (t) => {
+t.test('a clock that was set back, or is behind on an instance, does not set activity back', async (t) => {
   const { store, written } = createWatchedStore(t)
   const clock = freezeClock(t)
   const app = await createApp(t, { store })
@@ -164,13 +164,13 @@ t.test('a clock that is set back, or of an instance that is behind, does not set
   t.equal(await visitAt(4_400), (NOW + 4_500) * 1_000)
   t.equal(written.length, 3, 'a little behind: the record is recent')
   t.equal(await visitAt(1_500), (NOW + 4_500) * 1_000)
-  t.equal(written.length, 4, 'far behind: written, so that the store knows that the session is in use')
-  t.equal(written[3], written[2], 'as the same record')
+  t.equal(written.length, 4, 'far behind: a write tells the store that the session is in use')
+  t.equal(written[3], written[2], 'the record is the same')
   t.equal(await visitAt(1_501), (NOW + 4_500) * 1_000)
-  t.equal(written.length, 4, 'once in a tenth of the idle timeout')
+  t.equal(written.length, 4, 'at most one write in a tenth of the idle timeout')
 })
 
-t.test('nor does a clock that is behind end a session for those whose clock is right', async (t) => {
+t.test('an instance whose clock is behind ends no session for other instances', async (t) => {
   const redis = await connectRedis(t)
   const clock = freezeClock(t)
   const app = await createApp(t, { redis })
@@ -182,15 +182,15 @@ t.test('nor does a clock that is behind end a session for those whose clock is r
   }
 })
 
-/** What the guard says to this token: 200, or why not. */
+/** The status, or the reason of a 401. */
 async function visit(app: FastifyInstance, token: string): Promise<unknown> {
   const answer = await app.inject(withToken(token))
-  // Behind the write of the use: the clock of a test moves faster than the event loop turns.
+  // Wait for the write of activity: the test clock moves faster than the event loop.
   await turn()
   return answer.statusCode === 401 ? answer.json().reason : answer.statusCode
 }
 
-// Activity is written once in a tenth of the longer one, so it must not become shorter by more than a factor of ten at once.
+// Activity is written once in a tenth of the longer timeout, so a release may shorten the timeout at most tenfold.
 const DEPLOYS: [before: number | false, after: number | false][] = [
   [1_800, 600],
   [5_400, 600],
@@ -200,7 +200,7 @@ const DEPLOYS: [before: number | false, after: number | false][] = [
 ]
 
 for (const [before, after] of DEPLOYS) {
-  t.test(`a session in use outlives a release that changes the idle time from ${before} to ${after}`, async (t) => {
+  t.test(`a session in use outlives a release that changes the timeout from ${before} to ${after}`, async (t) => {
     const store = createMemoryStore()
     const clock = freezeClock(t)
     const [old, young] = [before, after].map((idleTimeoutSeconds) =>
@@ -221,11 +221,15 @@ for (const [before, after] of DEPLOYS) {
     for (let second = 2_000; second < 10_000; second += 100) await useOn('young', await young, second)
     t.equal(refused[0], undefined)
     clock.now += after || 21_600
-    t.equal((await (await young).sessions.find(session.id)) !== null, after === false, 'and ends as the release has it')
+    t.equal(
+      (await (await young).sessions.find(session.id)) !== null,
+      after === false,
+      'the session ends by the new timeout'
+    )
   })
 }
 
-t.test('another idle timeout holds for all sessions at once', async (t) => {
+t.test('a new idle timeout applies to all sessions at once', async (t) => {
   const store = createMemoryStore()
   const clock = freezeClock(t)
   const [short, long] = [

@@ -16,32 +16,32 @@ import { until } from '../fixtures/until.js'
 const IDLE = 600
 const TENTH = IDLE / 10
 const session = { ttlSeconds: 43_200, idleTimeoutSeconds: IDLE }
-/** After a timeout no activity is written for a second, and a busy machine may stall for the default of 500 ms. */
+/** Longer than a busy machine may stall: after a timeout no activity is written for a second. */
 const STORE_TIMEOUT_MS = 10_000
 
-/** The store, and what came of each of its `replace`. */
+/** A store that records the result of each replace(). */
 function watchReplace(store: SessionStore) {
   const outcomes: boolean[] = []
-  let asked = 0
+  let calls = 0
   const watched: SessionStore = {
     ...store,
     async replace(...args) {
-      asked++
+      calls++
       const isWritten = await store.replace(...args)
       outcomes.push(isWritten)
       return isWritten
     }
   }
-  /** How many were written, now that nothing is on its way. */
+  /** Number of written records, once all calls have settled. */
   async function writes(): Promise<number> {
-    await until(() => outcomes.length === asked)
+    await until(() => outcomes.length === calls)
     await turn()
     return outcomes.filter(Boolean).length
   }
   return { watched, writes }
 }
 
-/** Sends so many requests at once; each must be let through. */
+/** Sends `times` requests to each app at once, and expects 200. */
 async function use(t: Test, apps: FastifyInstance[], token: string, times = 1): Promise<void> {
   const requests = Array.from({ length: times }, () => apps.map((app) => app.inject(withToken(token))))
   const answers = await Promise.all(requests.flat())
@@ -49,8 +49,8 @@ async function use(t: Test, apps: FastifyInstance[], token: string, times = 1): 
 }
 
 for (const [name, createStore] of Object.entries(STORES)) {
-  t.test(`in the ${name} store`, async (t) => {
-    t.test('a session in use is written once in a tenth of the idle time, however many requests', async (t) => {
+  t.test(`activity is written rarely in the ${name} store:`, async (t) => {
+    t.test('activity is written once in a tenth of the idle timeout, for any number of requests', async (t) => {
       const { watched, writes } = watchReplace(await createStore(t))
       const clock = freezeClock(t)
       const app = await createApp(t, { store: watched, session, storeTimeoutMs: STORE_TIMEOUT_MS })
@@ -62,7 +62,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       }
     })
 
-    t.test('the first use at the tenth is written, and none before it', async (t) => {
+    t.test('activity is written after a tenth of the idle timeout, and not before', async (t) => {
       const { watched, writes } = watchReplace(await createStore(t))
       const clock = freezeClock(t)
       const app = await createApp(t, { store: watched, session, storeTimeoutMs: STORE_TIMEOUT_MS })
@@ -78,7 +78,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       }
     })
 
-    t.test('a hundred requests at once, on two instances, are one write', async (t) => {
+    t.test('a hundred simultaneous requests on two instances cause one write', async (t) => {
       const { watched, writes } = watchReplace(await createStore(t))
       const clock = freezeClock(t)
       const apps = [
@@ -95,7 +95,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
   })
 }
 
-/** Every command that the server has run since the last call, those of scripts too, with its arguments. */
+/** Every command of the server since the last call, including commands of scripts. */
 async function watchCommands(t: Test, redis: StartedRedis): Promise<() => Promise<string[][]>> {
   const client = redis.client()
   const monitor = await client.monitor()
@@ -110,7 +110,7 @@ async function watchCommands(t: Test, redis: StartedRedis): Promise<() => Promis
   }
 }
 
-t.test('a request whose read was overtaken by the write of another request writes nothing', async (t) => {
+t.test('a request whose read was overtaken by a write of activity writes no activity', async (t) => {
   const store = createMemoryStore()
   t.teardown(() => store.close())
   const [reading, read] = [createGate(), createGate()]
@@ -148,7 +148,7 @@ t.test('a request whose read was overtaken by the write of another request write
   t.equal(replaces, 1)
 })
 
-t.test('two instances with a Redis client each make one SET of it, in one script', async (t) => {
+t.test('two instances with Redis write activity with one SET in one script', async (t) => {
   const redis = await startRedis(t)
   const clock = freezeClock(t)
   const apps = [
@@ -158,7 +158,7 @@ t.test('two instances with a Redis client each make one SET of it, in one script
   const { token, session: opened } = await (apps[0] as FastifyInstance).sessions.create({ id: 'ada' })
   await use(t, apps, token)
   const watched = await watchCommands(t, redis)
-  /** The names of the commands on the keys of the user. */
+  /** Names of the commands with keys of the user. */
   const commandsSince = async () => {
     const commands = await watched()
     const [tag] = splitSessionId(opened.id)
@@ -167,20 +167,20 @@ t.test('two instances with a Redis client each make one SET of it, in one script
   for (let round = 1; round <= 10; round++) {
     clock.now = NOW + round * TENTH
     await use(t, apps, token, 100)
-    // On each connection behind whatever the uses have sent.
+    // The reply comes after the replies to all earlier commands of the connection.
     for (const app of apps) await app.sessions.isReady()
     const commands = await commandsSince()
     t.equal(commands.filter((name) => name === 'SET').length, 1)
-    t.ok(commands.filter((name) => name.startsWith('EVAL')).length <= 2, 'an instance asks once')
+    t.ok(commands.filter((name) => name.startsWith('EVAL')).length <= 2, 'at most one script call per instance')
 
     await use(t, apps, token, 10)
     for (const app of apps) await app.sessions.isReady()
     const reads = await commandsSince()
-    t.strictSame([...new Set(reads)], ['MGET'], 'then nothing is written until the next tenth')
+    t.strictSame([...new Set(reads)], ['MGET'], 'no activity is written until the next tenth')
   }
 })
 
-/** A store whose writes of a use wait until they are let go, and then happen. */
+/** A store whose writes of activity wait for `open()`. */
 function holdReplace(store: SessionStore) {
   const gate = new EventEmitter()
   let waiting = 0
@@ -196,8 +196,8 @@ function holdReplace(store: SessionStore) {
 }
 
 for (const [name, createStore] of Object.entries(STORES)) {
-  t.test(`the write of a use in the ${name} store`, async (t) => {
-    /** A session at its second tenth, and an app whose writes are held. */
+  t.test(`a slow write of activity does no harm in the ${name} store:`, async (t) => {
+    /** A session after a tenth of the idle timeout, and an app whose writes are held. */
     async function open(t: Test) {
       const store = await createStore(t)
       const { held, ...gate } = holdReplace(store)
@@ -214,7 +214,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       const startedAt = performance.now()
       for (const times of [100, 10]) await use(t, [app], token, times)
       t.ok(performance.now() - startedAt < 5_000)
-      t.equal(waiting(), 1, 'and is asked for once, however long it takes')
+      t.equal(waiting(), 1, 'the write is started only once')
     })
 
     const ends: Record<string, (app: FastifyInstance, token: string) => Promise<unknown>> = {
@@ -223,7 +223,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       replaced: (app) => app.sessions.create({ id: 'ada' })
     }
     for (const [reason, end] of Object.entries(ends)) {
-      t.test(`does not bring back a session that is ${reason} meanwhile`, async (t) => {
+      t.test(`a late write of activity does not reopen a session that is ${reason}`, async (t) => {
         const { app, token, id, store, ...gate } = await open(t)
         await use(t, [app], token)
         await end(app, token)
@@ -235,7 +235,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       })
     }
 
-    t.test('does not undo an update of the data meanwhile', async (t) => {
+    t.test('a late write of activity does not undo an update of the data', async (t) => {
       const { app, token, id, store, ...gate } = await open(t)
       await use(t, [app], token)
       const other = await createApp(t, { store, session })
@@ -247,15 +247,15 @@ for (const [name, createStore] of Object.entries(STORES)) {
   })
 }
 
-t.test('the write of a use that fails fails nothing else, and the next use makes up for it', async (t) => {
+t.test('a failed write of activity fails no request, and the next request writes the activity', async (t) => {
   const failures: Record<string, () => unknown> = {
-    'rejects with an error': () => Promise.reject(new Error('hunter2')),
-    'rejects with nothing': () => Promise.reject(),
-    'throws at once': () => {
+    'requests succeed when replace() rejects with an error': () => Promise.reject(new Error('hunter2')),
+    'requests succeed when replace() rejects with undefined': () => Promise.reject(),
+    'requests succeed when replace() throws': () => {
       throw new Error('hunter2')
     },
-    'is no promise': () => undefined,
-    'says that it lost': async () => false
+    'requests succeed when replace() returns no promise': () => undefined,
+    'requests succeed when replace() reports a conflict': async () => false
   }
   const unhandled: unknown[] = []
   const listener = (reason: unknown) => unhandled.push(reason)
@@ -281,7 +281,7 @@ t.test('the write of a use that fails fails nothing else, and the next use makes
   }
 })
 
-t.test('while it fails it is tried once in a second, however many requests', async (t) => {
+t.test('a failing write of activity is tried once per second, for any number of requests', async (t) => {
   const triedAt: number[] = []
   const replace = async () => {
     triedAt.push(performance.now())
@@ -299,7 +299,7 @@ t.test('while it fails it is tried once in a second, however many requests', asy
   for (const pause of [second - first, third - second]) t.ok(pause > 990, `${pause} ms`)
 })
 
-t.test('the write of a use does not bring back what Redis has lost', async (t) => {
+t.test('a late write of activity does not restore a session that Redis has lost', async (t) => {
   const client = (await startRedis(t)).client()
   const { held, open } = holdReplace(createRedisStore(client))
   const clock = freezeClock(t)

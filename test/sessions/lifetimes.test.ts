@@ -12,24 +12,24 @@ const TTL = 3_600
 const IDLE = 600
 const session = { ttlSeconds: TTL, idleTimeoutSeconds: IDLE }
 
-/** What the guard says to this token: 200, or why not. */
+/** The status, or the reason of a 401. */
 async function visit(app: FastifyInstance, token: string): Promise<unknown> {
   const answer = await app.inject(withToken(token))
-  // Behind the write of the use: the clock of a test moves faster than any store.
+  // Wait for the write of activity: the test clock moves faster than any store.
   await app.sessions.isReady()
   await turn()
   if (answer.statusCode === 401) return answer.json().reason
   return answer.statusCode
 }
 
-/** A good token of the session, made now. */
+/** A new, valid token of the session. */
 function freshToken(session: Session): string {
   const now = Math.floor(Date.now() / 1_000)
   return seal(HEADER, payloadOf(session, { iat: `${now}`, exp: `${Math.ceil(session.expiresAt / 1_000)}` }))
 }
 
 for (const [name, createStore] of Object.entries(STORES)) {
-  t.test(`a session in the ${name} store`, async (t) => {
+  t.test(`the lifetimes of a session hold in the ${name} store:`, async (t) => {
     async function open(t: Test, options: SessionOptions = session) {
       const store = await createStore(t)
       const clock = freezeClock(t)
@@ -37,7 +37,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       return { store, clock, app, ...(await app.sessions.create({ id: 'ada' })) }
     }
 
-    t.test('ends when it was not used for the idle time, to the millisecond', async (t) => {
+    t.test('a session ends at the idle expiry, to the millisecond', async (t) => {
       const { app, clock, token, session } = await open(t)
       clock.now = NOW + IDLE - 0.001
       t.ok(await app.sessions.find(session.id))
@@ -51,7 +51,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal(await visit(app, token), 'expired')
     })
 
-    t.test('lives on when it is used, each time for the idle time', async (t) => {
+    t.test('each activity extends the idle expiry by the whole idle timeout', async (t) => {
       const { app, clock, token, session } = await open(t)
       for (const use of [IDLE - 0.001, IDLE + 400, IDLE + 900]) {
         clock.now = NOW + use
@@ -64,13 +64,17 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal(await visit(app, token), 'expired')
     })
 
-    t.test('ends at the absolute end, however much it is used', async (t) => {
+    t.test('a session ends at the absolute expiry despite activity', async (t) => {
       const { app, clock, token, session } = await open(t)
       for (let second = 0; second < TTL; second += 55) {
         clock.now = NOW + second
         t.equal(await visit(app, token), 200)
       }
-      t.equal((await app.sessions.find(session.id))?.expiresAt, session.expiresAt, 'a use does not move it')
+      t.equal(
+        (await app.sessions.find(session.id))?.expiresAt,
+        session.expiresAt,
+        'activity does not move the absolute expiry'
+      )
       clock.now = NOW + TTL - 0.001
       t.equal(await visit(app, token), 200)
       for (const late of [0, 0.001, 60, TTL]) {
@@ -80,7 +84,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       }
     })
 
-    t.test('is not extended by a token that claims more', async (t) => {
+    t.test('a token with a later expiry does not extend a session', async (t) => {
       const { app, clock, session } = await open(t, { ttlSeconds: TTL, idleTimeoutSeconds: false })
       const longer = seal(HEADER, payloadOf(session, { exp: `${NOW + 2 * TTL}` }))
       t.equal(await visit(app, longer), 'invalid_token')
@@ -89,7 +93,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal(await app.sessions.find(session.id), null)
     })
 
-    t.test('is not extended by update()', async (t) => {
+    t.test('update() does not extend a session', async (t) => {
       const { app, clock, token, session } = await open(t)
       clock.now = NOW + IDLE - 1
       t.equal((await app.sessions.update(session.id, { a: 1 }))?.lastSeenAt, session.lastSeenAt)
@@ -98,22 +102,22 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal(await visit(app, token), 'expired')
     })
 
-    t.test('and its token end in the same second', async (t) => {
+    t.test('a session and its token end in the same second', async (t) => {
       const { token, session } = await open(t)
       t.match(readPayload(token), { iat: NOW, exp: NOW + TTL })
       t.equal(session.expiresAt, (NOW + TTL) * 1_000)
     })
 
-    t.test('has no idle expiry when it is switched off', async (t) => {
+    t.test('a session without an idle timeout ends at the absolute expiry', async (t) => {
       const { app, clock, token, session } = await open(t, { ttlSeconds: TTL, idleTimeoutSeconds: false })
       clock.now = NOW + TTL - 0.001
       t.equal(await visit(app, token), 200)
-      t.equal((await app.sessions.find(session.id))?.lastSeenAt, session.createdAt, 'nothing is written')
+      t.equal((await app.sessions.find(session.id))?.lastSeenAt, session.createdAt, 'no activity is written')
       clock.now = NOW + TTL
       t.equal(await visit(app, token), 'expired')
     })
 
-    t.test('is extended by activity and by nothing else', async (t) => {
+    t.test('only activity extends a session', async (t) => {
       const { app, clock, token, session } = await open(t)
       const { token: other } = await app.sessions.create({ id: 'bob' })
       clock.now = NOW + IDLE - 0.001
@@ -145,7 +149,7 @@ const FAULTS = {
 }
 
 for (const [fault, commands] of Object.entries(FAULTS)) {
-  t.test(`a Redis that is ${fault} lets sessions be used, and they are extended when it is well again`, async (t) => {
+  t.test(`a Redis that is ${fault} serves sessions, and activity is written after the recovery`, async (t) => {
     const redis = await startRedis(t)
     const [start, end] = commands.map(
       ([name = '', ...args]) =>

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createMemoryStore } from '../../lib/index.js'
 import { createApp, logIn, logout, SECRET, withToken } from '../fixtures/app.js'
 
-t.test('a logout ends the session also on an instance that would refuse its token', async (t) => {
+t.test('a logout ends the session even on an instance that rejects the token', async (t) => {
   const store = createMemoryStore()
   const app = await createApp(t, { store })
   const stricter = {
@@ -10,13 +10,13 @@ t.test('a logout ends the session also on an instance that would refuse its toke
   }
   for (const [option, other] of Object.entries(stricter)) {
     const token = await logIn(app)
-    t.equal((await other.inject(withToken(token))).statusCode, 401, `${option}: it is refused there`)
+    t.equal((await other.inject(withToken(token))).statusCode, 401, `${option}: the other instance rejects the token`)
     t.equal((await other.inject(logout(token))).statusCode, 204)
-    t.equal((await app.inject(withToken(token))).statusCode, 401, `${option}: and has ended here too`)
+    t.equal((await app.inject(withToken(token))).statusCode, 401, `${option}: the session has ended on both instances`)
   }
 })
 
-t.test('a login ends the session it came with also when it would refuse its token', async (t) => {
+t.test('a login ends the session of the request’s token even if the instance rejects the token', async (t) => {
   const store = createMemoryStore()
   const app = await createApp(t, { store })
   const other = await createApp(t, { store, jwt: { secret: SECRET, issuer: 'another' } })
@@ -25,7 +25,7 @@ t.test('a login ends the session it came with also when it would refuse its toke
   t.equal((await app.inject(withToken(token))).statusCode, 401)
 })
 
-t.test('a logout whose upstream is notified keeps to one deadline of the store', async (t) => {
+t.test('a logout that notifies the upstream waits for the store at most storeTimeoutMs in total', async (t) => {
   const never = () => new Promise<never>(() => {})
   const slow = () => new Promise<null>((resolve) => setTimeout(resolve, 90, null))
   const store = { ...createMemoryStore(), find: slow, end: never }

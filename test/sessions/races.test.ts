@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { createRedisStore, type JwtSessionOptions, type Session, type SessionStore } from '../../lib/index.js'
-import { createApp, logout, onceTold, withToken } from '../fixtures/app.js'
+import { createApp, logout, onceNotified, withToken } from '../fixtures/app.js'
 import { keysWithoutTtl, startRedis } from '../fixtures/redis/start-redis.js'
 import { upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
@@ -13,13 +13,13 @@ const AT_ONCE = 50
 
 interface Twins {
   apps: [FastifyInstance, FastifyInstance]
-  /** Holds the writes of uses and updates of this session back until they are released. */
+  /** Holds activity and updates of a session back until `release()`. */
   hold(id: string): { reached: Promise<unknown>; release: () => void }
-  /** How many of those writes have found the record as they knew it, and how many have not. */
+  /** Counts of writes that found the expected record, found another record, or have not settled. */
   writes: { done: number; late: number; pending: number }
 }
 
-/** Two instances over one Redis, each with a connection of its own. */
+/** Two instances over one Redis, with a connection each. */
 async function createTwins(t: Test, session: JwtSessionOptions['session'] = {}): Promise<Twins> {
   const redis = await startRedis(t)
   const client = redis.client()
@@ -68,7 +68,7 @@ async function inRounds(round: (n: number) => Promise<unknown>): Promise<void> {
   }
 }
 
-/** Starts all of them, in an order of the round's own, and waits for all. */
+/** Starts all works at once, with another first work in each round, and waits for all works. */
 function atOnce(n: number, ...works: (() => Promise<unknown>)[]): Promise<unknown[]> {
   const first = n % works.length
   return Promise.all([...works.slice(first), ...works.slice(0, first)].map((work) => work()))
@@ -79,14 +79,14 @@ interface Opened {
   session: Session
 }
 
-/** So that each of them, when used, is due to be written down. */
+/** Opens sessions and moves the clock, so that the next request of each session writes activity. */
 async function openThenLetTimePass(t: Test, { apps: [app] }: Twins): Promise<Opened[]> {
   const opened: Opened[] = []
   await inRounds(async (n) => {
     opened[n] = await app.sessions.create({ id: `user ${n}` })
   })
   const { now } = Date
-  // Not t.intercept(): it keeps the stack of each call.
+  // Not t.intercept(), which records the stack of each call.
   Date.now = () => now() + 10_000
   t.teardown(() => {
     Date.now = now
@@ -96,7 +96,7 @@ async function openThenLetTimePass(t: Test, { apps: [app] }: Twins): Promise<Ope
 
 const IDLE = { idleTimeoutSeconds: 60 }
 
-t.test('use and logout: after the logout was answered every use is 401', async (t) => {
+t.test('activity and logout: every request after the logout is answered 401', async (t) => {
   const twins = await createTwins(t, IDLE)
   const opened = await openThenLetTimePass(t, twins)
   let alive = 0
@@ -109,14 +109,14 @@ t.test('use and logout: after the logout was answered every use is 401', async (
       if (statusCode !== 204) t.fail(`A logout was answered ${statusCode}`)
       if ((await (one as FastifyInstance).inject(withToken(token))).statusCode !== 401) alive++
       for (const use of uses) {
-        const answer = await onceTold(use)
+        const answer = await onceNotified(use)
         if (answer.statusCode !== 401 || answer.json().reason !== 'logged_out') alive++
       }
     }
     if (n % 4 === 0) {
-      // The worst order: used in time, logged out, and only then is the use written down.
+      // The worst order: the write of activity reaches the store after the logout.
       const { release } = twins.hold(session.id)
-      for (const use of uses) if ((await use()).statusCode !== 200) t.fail('It was live')
+      for (const use of uses) if ((await use()).statusCode !== 200) t.fail('The session was live')
       await leave()
       release()
     } else {
@@ -129,11 +129,11 @@ t.test('use and logout: after the logout was answered every use is 401', async (
     if ((await twins.apps[0].sessions.find(opened[n]?.session.id as string)) !== null) alive++
   })
   t.equal(alive, 0)
-  t.ok(twins.writes.done > 0, 'uses were written down')
-  t.ok(twins.writes.late >= ROUNDS / 4, 'and some came too late')
+  t.ok(twins.writes.done > 0, 'some activity was written')
+  t.ok(twins.writes.late >= ROUNDS / 4, 'some activity came too late')
 })
 
-t.test('use and update: no use undoes an update', async (t) => {
+t.test('activity and update: activity never undoes an update', async (t) => {
   const twins = await createTwins(t, IDLE)
   const opened = await openThenLetTimePass(t, twins)
   const [one, two] = twins.apps
@@ -153,11 +153,11 @@ t.test('use and update: no use undoes an update', async (t) => {
     if ((await one.sessions.find(opened[n]?.session.id as string))?.data.n !== n) lost++
   })
   t.equal(lost, 0)
-  t.ok(twins.writes.done > ROUNDS, 'uses were written down, too')
+  t.ok(twins.writes.done > ROUNDS, 'activity was written')
 })
 
 for (const session of [{}, { maxPerUser: 3 }]) {
-  t.test(`login and revoke-all: no older session survives (${JSON.stringify(session)})`, async (t) => {
+  t.test(`login and revokeAll(): no older session survives (${JSON.stringify(session)})`, async (t) => {
     const { apps } = await createTwins(t, session)
     const [one, two] = apps
     let [survivors, unlisted] = [0, 0]
@@ -166,7 +166,7 @@ for (const session of [{}, { maxPerUser: 3 }]) {
       const open = async (app: FastifyInstance) => (await app.sessions.create({ id })).session
       const older = [await open(one), await open(two)]
       const newer: Session[] = []
-      // A login that was under way is refused.
+      // A login that started before revokeAll() is rejected.
       const login = (app: FastifyInstance) => async () => {
         const session = await open(app).catch((error) => error.code)
         if (session !== 'FST_JWT_SESSION_CREDENTIALS_REJECTED') newer.push(session)
@@ -181,11 +181,11 @@ for (const session of [{}, { maxPerUser: 3 }]) {
       for (const session of newer) if (await isLive(session)) survivors++
     })
     t.equal(survivors, 0)
-    t.equal(unlisted, 0, 'and what lives is in the list')
+    t.equal(unlisted, 0, 'every live session is in the list')
   })
 }
 
-t.test('update and revocation: an update never brings a session back', async (t) => {
+t.test('update and revocation: an update never reopens a session', async (t) => {
   const { apps, hold, writes } = await createTwins(t)
   const [one, two] = apps
   const ids: string[] = []
@@ -210,7 +210,7 @@ t.test('update and revocation: an update never brings a session back', async (t)
       const updated = atOnce(n, ...updates)
       await reached
       await end()
-      // Its updates take their turn behind the one that is held.
+      // These updates wait for the held update.
       const counted = countAlive(n)
       release()
       await counted
@@ -222,11 +222,11 @@ t.test('update and revocation: an update never brings a session back', async (t)
   })
   await inRounds(countAlive)
   t.equal(alive, 0)
-  t.ok(writes.done > 0, 'some came in time')
-  t.ok(writes.late >= ROUNDS / 4, 'and some too late')
+  t.ok(writes.done > 0, 'some updates came in time')
+  t.ok(writes.late >= ROUNDS / 4, 'some updates came too late')
 })
 
-t.test('two logouts at once, and one afterwards: all are good', async (t) => {
+t.test('two simultaneous logouts and a later logout are all answered 204', async (t) => {
   const { apps } = await createTwins(t)
   const answers: string[] = []
   await inRounds(async (n) => {

@@ -8,7 +8,7 @@ import {
   type Session,
   type SessionStore
 } from '../../lib/index.js'
-import { onceTold, withToken } from '../fixtures/app.js'
+import { onceNotified, withToken } from '../fixtures/app.js'
 import { createHost } from '../fixtures/host.js'
 import { STORES } from '../fixtures/stores.js'
 
@@ -17,7 +17,7 @@ type Patch = Record<string, unknown>
 const MAX_BYTES = 4_096
 const INVALID = { name: 'InvalidDataError', code: 'FST_JWT_SESSION_INVALID_DATA', statusCode: 500 }
 
-/** `GET /data` answers the data, `POST /data` updates it by the body and answers what the handler then sees. */
+/** `GET /data` returns the data. `POST /data` updates the data and returns the result, and the data in the handler. */
 async function createDataApp(t: Test, options: Partial<JwtSessionOptions>): Promise<FastifyInstance> {
   const { app } = await createHost(t, {
     options,
@@ -39,16 +39,16 @@ class Cart {
 const circular: Record<string, unknown> = {}
 circular.self = circular
 
-/** What is no JSON object, or holds what JSON cannot. */
+/** Values that are no JSON object, or contain values that JSON cannot represent. */
 const HOSTILE: Record<string, unknown> = {
   ...{ nothing: undefined, null: null, number: 1, text: 'x', bigint: 1n, symbol: Symbol('x'), function: () => ({}) },
   ...{ array: [1], 'empty array': [], map: new Map([['a', 1]]), date: new Date(), instance: new Cart() },
   ...{ promise: Promise.resolve({ a: 1 }), 'a text object': Object('x'), 'an error': new Error('x') },
-  ...{ circular, 'a bigint inside': { a: { b: 1n } }, 'a circle inside': { a: [circular] } },
-  'of an inherited prototype': Object.create({ a: 1 }),
-  'a toJSON() that gives text': { toJSON: () => 'x' },
-  'a toJSON() that gives an array': { toJSON: () => [1] },
-  'a toJSON() that gives nothing': { toJSON: () => undefined },
+  ...{ circular, 'a bigint inside': { a: { b: 1n } }, 'a cycle inside': { a: [circular] } },
+  'an object with a prototype': Object.create({ a: 1 }),
+  'a toJSON() that returns a text': { toJSON: () => 'x' },
+  'a toJSON() that returns an array': { toJSON: () => [1] },
+  'a toJSON() that returns undefined': { toJSON: () => undefined },
   'a toJSON() that throws': {
     toJSON() {
       throw new Error('x')
@@ -58,31 +58,31 @@ const HOSTILE: Record<string, unknown> = {
 }
 
 for (const [name, createStore] of Object.entries(STORES)) {
-  t.test(`the data of a session, in the ${name} store`, async (t) => {
+  t.test(`the data of a session is stored in the ${name} store:`, async (t) => {
     const store = await createStore(t)
-    // What two instances write at once one of them tries again: on a busy machine that takes its time.
+    // Conflicts between two instances are retried, which takes time on a busy machine.
     const options = { store, storeTimeoutMs: 10_000 }
     const [app, other] = [await createDataApp(t, options), await createDataApp(t, options)]
     const open = async () => app.sessions.create({ id: 'ada' }, { ip: '::1', userAgent: 'x' })
-    /** What a request on the other instance has, once that is told. */
-    const seen = async (token: string, isTold: (data: Patch) => boolean): Promise<Patch> => {
-      const ask = () => other.inject(withToken(token, { url: '/data' }))
-      return (await onceTold(ask, (answer) => isTold(answer.json()))).json()
+    /** The data on the other instance, once the instance is notified of the change. */
+    const seen = async (token: string, isExpected: (data: Patch) => boolean): Promise<Patch> => {
+      const read = () => other.inject(withToken(token, { url: '/data' }))
+      return (await onceNotified(read, (answer) => isExpected(answer.json()))).json()
     }
     const assertSeen = async (t: Test, token: string, data: Patch) =>
       t.strictSame(await seen(token, (seen) => isDeepStrictEqual(seen, data)), data)
 
-    t.test('is empty at first, and what update() has made of it on every instance', async (t) => {
+    t.test('data is empty at first, and every instance sees the result of update()', async (t) => {
       const { token, session } = await open()
       t.strictSame(session.data, {})
       await assertSeen(t, token, {})
       const updated = await app.sessions.update(session.id, { cart: ['a'], step: 1 })
-      t.strictSame(updated, { ...session, data: { cart: ['a'], step: 1 } }, 'and nothing else has changed')
+      t.strictSame(updated, { ...session, data: { cart: ['a'], step: 1 } }, 'no other field has changed')
       await assertSeen(t, token, { cart: ['a'], step: 1 })
       t.strictSame(await other.sessions.find(session.id), updated)
     })
 
-    t.test('has the fields of the patch in place of its own, and keeps the others', async (t) => {
+    t.test('update() replaces the fields of the patch and keeps all other fields', async (t) => {
       const { session } = await open()
       const update = async (patch: Patch) => (await app.sessions.update(session.id, patch))?.data
       t.strictSame(await update({ a: 1, b: { c: 1 } }), { a: 1, b: { c: 1 } })
@@ -96,7 +96,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await update({}), {})
     })
 
-    t.test('is given back as it will be read', async (t) => {
+    t.test('update() returns the data as later reads do', async (t) => {
       const { token, session } = await open()
       const patch = {
         date: new Date(0),
@@ -110,7 +110,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       await assertSeen(t, token, expected)
     })
 
-    t.test('has no more than 4 096 bytes of JSON in UTF-8, to the byte', async (t) => {
+    t.test('data has at most 4 096 bytes of JSON in UTF-8', async (t) => {
       for (const character of ['x', 'é', '€', '😀', '"']) {
         const { session } = await open()
         const perCharacter = Buffer.byteLength(JSON.stringify(character)) - 2
@@ -119,13 +119,17 @@ for (const [name, createStore] of Object.entries(STORES)) {
         t.equal(Buffer.byteLength(JSON.stringify({ a: text })), MAX_BYTES)
         await t.rejects(app.sessions.update(session.id, { a: `${text}x` }), INVALID)
         t.strictSame((await app.sessions.update(session.id, { a: text }))?.data, { a: text })
-        await t.rejects(app.sessions.update(session.id, { b: 1 }), INVALID, 'all of it counts, not only the patch')
-        t.strictSame((await other.sessions.find(session.id))?.data, { a: text }, 'what was refused changes nothing')
+        await t.rejects(
+          app.sessions.update(session.id, { b: 1 }),
+          INVALID,
+          'the limit counts all data, not only the patch'
+        )
+        t.strictSame((await other.sessions.find(session.id))?.data, { a: text }, 'a rejected update changes nothing')
         t.strictSame((await app.sessions.update(session.id, { a: undefined, b: text }))?.data, { b: text })
       }
     })
 
-    t.test('is never what JSON cannot hold', async (t) => {
+    t.test('update() rejects values that JSON cannot represent', async (t) => {
       const { session } = await open()
       await app.sessions.update(session.id, { a: 1 })
       for (const [what, patch] of Object.entries(HOSTILE)) {
@@ -135,14 +139,14 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame((await other.sessions.find(session.id))?.data, { a: 1 })
     })
 
-    t.test('is no other for a toJSON() of the patch', async (t) => {
+    t.test('toJSON() in a patch does not replace other fields', async (t) => {
       const { session } = await open()
       await app.sessions.update(session.id, { a: 1 })
       await app.sessions.update(session.id, { b: 2, toJSON: () => ({ c: 3 }) }).catch(() => {})
-      t.equal((await other.sessions.find(session.id))?.data.a, 1, 'a field that the patch does not name stays')
+      t.equal((await other.sessions.find(session.id))?.data.a, 1, 'a field outside the patch is unchanged')
     })
 
-    t.test('pollutes no prototype, and is itself again from an object without one', async (t) => {
+    t.test('data pollutes no prototype, and a patch may be an object without a prototype', async (t) => {
       const { token, session } = await open()
       const poison = '{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}},"toString":"x","a":1}'
       await app.sessions.update(session.id, JSON.parse(poison))
@@ -156,7 +160,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal((await other.sessions.find(session.id))?.data.b, 2)
     })
 
-    t.test('has each field of 200 updates at once, on two instances', async (t) => {
+    t.test('200 simultaneous updates on two instances are all stored', async (t) => {
       const { token, session } = await open()
       const updates = Array.from({ length: 200 }, (_, n) => {
         if (n % 3 > 0) return (n % 2 ? app : other).sessions.update(session.id, { [n]: n })
@@ -166,27 +170,27 @@ for (const [name, createStore] of Object.entries(STORES)) {
       await assertSeen(t, token, Object.fromEntries(updates.map((_, n) => [n, n])))
     })
 
-    t.test('is gone with the session: an update finds none', async (t) => {
+    t.test('the data ends with the session, and update() returns null', async (t) => {
       const { token, session } = await open()
       await app.sessions.update(session.id, { a: 1 })
       await other.sessions.revoke(session.id)
       t.equal(await app.sessions.update(session.id, { b: 1 }), null)
       t.strictSame(await store.find(session.id), { ended: 'revoked' })
       t.equal((await app.inject(withToken(token, { url: '/data' }))).json().reason, 'revoked')
-      t.strictSame((await open()).session.data, {}, 'a new login has none of it')
+      t.strictSame((await open()).session.data, {}, 'a new session has no data')
     })
   })
 }
 
 t.test(
-  'updates of a session take turns in an instance: each asks the store twice, however many there are',
+  'updates of a session are queued in an instance: each update calls the store twice, for any number of updates',
   async (t) => {
     const memory = createMemoryStore()
-    let asked = 0
+    let calls = 0
     const counted =
       <Args extends unknown[], Result>(operation: (...args: Args) => Result) =>
       (...args: Args) => {
-        asked++
+        calls++
         return operation(...args)
       }
     const store = { ...memory, find: counted(memory.find), replace: counted(memory.replace) }
@@ -197,9 +201,9 @@ t.test(
     t.strictSame(
       updated.map((session) => session?.data.last),
       patches.map(({ last }) => last),
-      'in the order in which they came'
+      'updates run in the order of the calls'
     )
-    t.equal(asked, 200)
+    t.equal(calls, 200)
     const others = Array.from({ length: 3 }, (_, n) =>
       app.sessions.update(session.id, { n: n === 1 ? 'x'.repeat(5_000) : n })
     )
@@ -207,12 +211,12 @@ t.test(
     t.match(
       outcomes.map(({ status }) => status),
       ['fulfilled', 'rejected', 'fulfilled'],
-      'and an update that fails blocks no later update'
+      'a failed update blocks no later update'
     )
   }
 )
 
-t.test('an update extends nothing', async (t) => {
+t.test('an update does not extend a session', async (t) => {
   const app = await createDataApp(t, { store: createMemoryStore(), session: { idleTimeoutSeconds: 60 } })
   const { token, session } = await app.sessions.create({ id: 'ada' })
   const clock = t.intercept(Date, 'now', { value: () => session.createdAt + 59_999 })
@@ -224,10 +228,10 @@ t.test('an update extends nothing', async (t) => {
   t.equal((await app.inject(withToken(token, { url: '/data' }))).json().reason, 'expired')
 })
 
-/** An app whose writes are each preceded and followed by another instance's write, for so many times. */
+/** An app whose first writes lose: another instance writes before, and optionally after, each of these writes. */
 async function createUnluckyApp(t: Test, before: (n: number) => Patch, after?: (n: number) => Patch) {
   const memory = createMemoryStore()
-  // A thousand conflicts take their time on a busy machine.
+  // A thousand conflicts take time on a busy machine.
   const storeTimeoutMs = 20_000
   const rival = await createDataApp(t, { store: memory, storeTimeoutMs })
   const luck = { losses: 0, tries: 0 }
@@ -241,7 +245,7 @@ async function createUnluckyApp(t: Test, before: (n: number) => Patch, after?: (
   return { app: await createDataApp(t, { store: { ...memory, replace }, storeTimeoutMs }), luck }
 }
 
-t.test('an update that loses to others is made in the end, or given up after 1,000 times', async (t) => {
+t.test('an update that loses to other updates succeeds in the end, or fails after 1,000 attempts', async (t) => {
   const { app, luck } = await createUnluckyApp(t, (n) => ({ n }))
   const { token, session } = await app.sessions.create({ id: 'ada' })
   luck.losses = 999
@@ -257,7 +261,7 @@ t.test('an update that loses to others is made in the end, or given up after 1,0
   t.equal((await app.sessions.find(session.id))?.data.a, 1)
 })
 
-t.test('an update that loses to others who then put back what was there finds its session all the same', async (t) => {
+t.test('an update that loses to a change and to the reversal of the change still succeeds', async (t) => {
   const { app, luck } = await createUnluckyApp(
     t,
     () => ({ flag: true }),

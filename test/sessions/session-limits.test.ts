@@ -24,7 +24,7 @@ function createRejecting(t: Test, store: SessionStore, limits: Limits): Promise<
   return createApp(t, { store, upstream, session: { ...limits, onMaxPerUser: 'reject' } })
 }
 
-/** `live`, or the reason why it is not. */
+/** `live`, or the reason of the end. */
 async function fateOf(app: FastifyInstance, token: string): Promise<string> {
   const answer = await app.inject(withToken(token))
   return answer.statusCode === 200 ? 'live' : answer.json().reason
@@ -46,10 +46,10 @@ function assertLimitReached(t: Test, answer: LightMyRequestResponse): void {
 }
 
 for (const [name, createStore] of Object.entries(STORES)) {
-  t.test(`a limit of sessions per user, in the ${name} store`, async (t) => {
+  t.test(`the limit of sessions per user holds in the ${name} store:`, async (t) => {
     const store = await createStore(t)
 
-    t.test('is kept by ending the session whose last written activity is the oldest', async (t) => {
+    t.test('a login beyond the limit ends the session whose last written activity is the oldest', async (t) => {
       const app = await createEvicting(t, store, { maxPerUser: 3, idleTimeoutSeconds: 60 })
       const bystanders = await logInTimes(app, 'bob', 3)
       const tokens = await logInTimes(app, 'ada', 3)
@@ -58,7 +58,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       // Activity whose write has failed is written by the next request.
       await until(async () => {
         t.equal(await fateOf(app, tokens[0] as string), 'live')
-        // Not by position: logins within one millisecond have no order.
+        // Not by position: logins within the same millisecond have no order.
         const times = (await app.sessions.list('ada')).map(({ lastSeenAt }) => lastSeenAt)
         return Math.max(...times) > Math.min(...times) + 5_000
       })
@@ -67,7 +67,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await fatesOf(app, bystanders), ['live', 'live', 'live'], 'each user has a limit')
     })
 
-    t.test('is kept by refusing the login, which leaves nothing behind', async (t) => {
+    t.test('a login beyond the limit can be rejected, and then changes nothing', async (t) => {
       const app = await createRejecting(t, store, { maxPerUser: 2 })
       const tokens = await logInTimes(app, 'cy', 2)
       const before = await app.sessions.list('cy')
@@ -77,10 +77,10 @@ for (const [name, createStore] of Object.entries(STORES)) {
       await t.rejects(app.sessions.create({ id: 'cy' }), refusal)
       t.strictSame(await app.sessions.list('cy'), before)
       t.strictSame(await fatesOf(app, tokens), ['live', 'live'])
-      t.equal(await fateOf(app, await logIn(app, 'dan')), 'live', 'another user is not concerned')
+      t.equal(await fateOf(app, await logIn(app, 'dan')), 'live', 'another user is not affected')
     })
 
-    t.test('of one', async (t) => {
+    t.test('the limit may be one session', async (t) => {
       const [evicting, rejecting] = [
         await createEvicting(t, store, { maxPerUser: 1 }),
         await createRejecting(t, store, { maxPerUser: 1 })
@@ -93,12 +93,12 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal(await fateOf(rejecting, await logIn(rejecting, 'flo')), 'live')
     })
 
-    t.test('does not count what has expired', async (t) => {
+    t.test('the limit does not count expired sessions', async (t) => {
       const brief = await createApp(t, { store, upstream, session: { ttlSeconds: 1 } })
       const rejecting = await createRejecting(t, store, { maxPerUser: 2 })
       const evicting = await createEvicting(t, store, { maxPerUser: 3 })
       const user = 'gus'
-      const kept = await logIn(rejecting, user)
+      const older = await logIn(rejecting, user)
       const startedAt = Date.now()
       const expiring = await logIn(brief, user)
       let next = ''
@@ -106,14 +106,14 @@ for (const [name, createStore] of Object.entries(STORES)) {
         next = await logIn(rejecting, user).catch(() => '')
         return next !== ''
       })
-      t.ok(Date.now() - startedAt >= 1_000, 'it counts as long as it is live')
+      t.ok(Date.now() - startedAt >= 1_000, 'a live session counts')
       const last = await logIn(evicting, user)
-      t.strictSame(await fatesOf(evicting, [kept, next, last]), ['live', 'live', 'live'])
-      // Within the last second of its token the session makes room, as `replaced`.
+      t.strictSame(await fatesOf(evicting, [older, next, last]), ['live', 'live', 'live'])
+      // In the last second of the token the session makes room, with the reason `replaced`.
       t.match(await fateOf(brief, expiring), /^(?:expired|replaced)$/)
     })
 
-    t.test('does not count what was logged out or revoked', async (t) => {
+    t.test('the limit does not count sessions that were logged out or revoked', async (t) => {
       const rejecting = await createRejecting(t, store, { maxPerUser: 2 })
       const evicting = await createEvicting(t, store, { maxPerUser: 3 })
       const [one, two] = (await logInTimes(rejecting, 'hal', 2)) as [string, string]
@@ -129,7 +129,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await fatesOf(evicting, await logInTimes(rejecting, 'hal', 2)), ['live', 'live'])
     })
 
-    t.test('does not count what this release cannot use', async (t) => {
+    t.test('the limit does not count sessions that the release cannot use', async (t) => {
       const app = await createRejecting(t, store, { maxPerUser: 2 })
       const tokens = await logInTimes(app, 'jan', 2)
       const next = await createApp(t, {
@@ -144,11 +144,11 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal((await next.sessions.list('jan')).length, 1)
       t.strictSame(await fatesOf(app, tokens), ['replaced', 'replaced'])
       await logIn(next)
-      t.equal((await next.inject(LOGIN)).statusCode, 409, 'and no live session has made room')
+      t.equal((await next.inject(LOGIN)).statusCode, 409, 'no live session has made room')
       t.equal(await fateOf(next, token), 'live')
     })
 
-    t.test('may become lower: the next login ends all that are too many, or is refused', async (t) => {
+    t.test('after the limit was lowered, the next login ends all extra sessions or is rejected', async (t) => {
       const [five, two] = [
         await createEvicting(t, store, { maxPerUser: 5 }),
         await createEvicting(t, store, { maxPerUser: 2 })
@@ -166,7 +166,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal((await rejecting.sessions.list('joe')).length, 2)
     })
 
-    t.test('does not count the session that the login came with', async (t) => {
+    t.test('the limit does not count the session of the request’s token', async (t) => {
       for (const create of [createEvicting, createRejecting]) {
         const app = await create(t, store, { maxPerUser: 2 })
         const [one, two] = (await logInTimes(app, create.name, 2)) as [string, string]
@@ -179,14 +179,14 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal(await fateOf(one, token), 'live')
     })
 
-    t.test('is not made wider by the token of another user', async (t) => {
+    t.test('the token of another user does not raise the limit', async (t) => {
       const app = await createRejecting(t, store, { maxPerUser: 1 })
       const [mine, theirs] = [await logIn(app, 'lea'), await logIn(app, 'mia')]
       await t.rejects(logIn(app, 'lea', { authorization: `Bearer ${theirs}` }), /409/)
       t.equal(await fateOf(app, mine), 'live')
     })
 
-    t.test('is 100 by default', async (t) => {
+    t.test('the limit is 100 by default', async (t) => {
       const app = await createApp(t, { store, upstream })
       const tokens = await logInTimes(app, 'nia', 101)
       t.strictSame(await fatesOf(app, tokens), ['replaced', ...Array(100).fill('live')])
@@ -195,7 +195,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
 }
 
 for (const onMaxPerUser of ['evict-oldest', 'reject'] as const) {
-  t.test(`50 logins at once on three instances leave 5 live sessions: ${onMaxPerUser}`, async (t) => {
+  t.test(`50 simultaneous logins on three instances leave 5 live sessions: ${onMaxPerUser}`, async (t) => {
     const redis = await startRedis(t)
     const session = { maxPerUser: 5, onMaxPerUser }
     const apps = await Promise.all([1, 2, 3].map(() => createApp(t, { redis: redis.client(), session })))
@@ -209,13 +209,13 @@ for (const onMaxPerUser of ['evict-oldest', 'reject'] as const) {
     t.equal(fates.filter((fate) => fate === 'live').length, 5)
     t.equal((await app.sessions.list('ada')).length, 5)
     if (onMaxPerUser === 'evict-oldest') {
-      t.equal(good.length, 50, 'each login is good')
+      t.equal(good.length, 50, 'each login succeeds')
       t.equal(fates.filter((fate) => fate === 'replaced').length, 45)
     } else {
       t.equal(good.length, 5)
       for (const answer of answers) if (answer.statusCode !== 200) t.equal(answer.body, LIMIT_REACHED)
     }
     const client = redis.client()
-    for (const key of await client.keys('*')) t.ok((await client.pttl(key)) > 0, 'no key without a TTL')
+    for (const key of await client.keys('*')) t.ok((await client.pttl(key)) > 0, 'every key has a TTL')
   })
 }

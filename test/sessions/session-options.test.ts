@@ -15,7 +15,7 @@ import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
 const LONGEST = 2 ** 31 - 1
 
-/** Seconds from a login to the idle end and to the absolute end, as `GET /user/session` tells them. */
+/** Seconds from a login to the idle expiry and to the absolute expiry, as in `GET /user/session`. */
 async function lifetimes(t: Test, session: SessionOptions | undefined) {
   freezeClock(t)
   const app = await createApp(t, { upstream, session })
@@ -25,7 +25,7 @@ async function lifetimes(t: Test, session: SessionOptions | undefined) {
   return { idle: after(idle_expires_at), absolute: after(expires_at) }
 }
 
-t.test('lifetimes by default and by choice', async (t) => {
+t.test('the lifetimes have defaults and can be set', async (t) => {
   const cases: [options: SessionOptions | undefined, idle: number | null, absolute: number][] = [
     [undefined, 1_800, 43_200],
     [{}, 1_800, 43_200],
@@ -49,7 +49,7 @@ t.test('lifetimes by default and by choice', async (t) => {
   }
 })
 
-t.test('the longest lifetimes and the largest limit work in Redis too', async (t) => {
+t.test('the longest lifetimes and the largest limit work in Redis', async (t) => {
   const redis = await connectRedis(t)
   for (const idleTimeoutSeconds of [LONGEST, false] as const) {
     const session = { ttlSeconds: LONGEST, idleTimeoutSeconds, maxPerUser: 1_000 }
@@ -63,7 +63,7 @@ t.test('the longest lifetimes and the largest limit work in Redis too', async (t
   }
 })
 
-/** Registers the plugin and gives the routes that are there then. */
+/** The routes that the plugin registers. */
 async function routesOf(t: Test, routes: JwtSessionOptions['routes']): Promise<Set<string>> {
   const app = createWatchedFastify(t)
   const found = new Set<string>()
@@ -77,7 +77,7 @@ async function routesOf(t: Test, routes: JwtSessionOptions['routes']): Promise<S
 
 const ALWAYS = ['POST /user/login', 'POST /user/logout']
 
-t.test('a user’s session has a route by default, the list of the user’s sessions on demand', async (t) => {
+t.test('the current session has a route by default, the list of sessions only on demand', async (t) => {
   const list = (path: string) => [`GET ${path}`, `DELETE ${path}`, `DELETE ${path}/:id`]
   const one = (path: string) => [`GET ${path}`, `POST ${path}`]
   const cases: [routes: JwtSessionOptions['routes'], expected: string[]][] = [
@@ -101,7 +101,7 @@ t.test('a user’s session has a route by default, the list of the user’s sess
   }
 })
 
-t.test('a path that ends in a slash has the routes below it behind one slash', async (t) => {
+t.test('a path that ends in a slash is joined to the other routes with one slash', async (t) => {
   const routes = await routesOf(t, { sessions: { path: '/all/' } })
   t.ok(routes.has('GET /user/all/'))
   t.ok(routes.has('DELETE /user/all/:id'))
@@ -113,7 +113,7 @@ class Settings {
 
 const NO_BOOLEAN = [null, 0, 1, '', 'true', 'false', [], {}, () => true]
 
-/** Wrong settings, by the option that the error must name. */
+/** Invalid settings, by the option that the error must name. */
 const WRONG: Record<string, readonly unknown[]> = {
   'config.session': [
     null,
@@ -141,7 +141,7 @@ const WRONG: Record<string, readonly unknown[]> = {
 
 const CASES = Object.entries(WRONG).flatMap(([option, values]) => values.map((value) => [option, value] as const))
 
-/** An app, with routes of these settings that were there before the plugin came, and after it. */
+/** An app with a route for each of these settings, registered before and after the plugin. */
 async function createAppWith(t: Test, before: unknown[], after: unknown[] = []) {
   const ran: string[] = []
   const store = createRecordingStore(t)
@@ -164,7 +164,7 @@ async function createAppWith(t: Test, before: unknown[], after: unknown[] = []) 
   return { app, ran, token, store }
 }
 
-t.test('wrong settings fail the registration of their route, and are named', async (t) => {
+t.test('invalid settings fail the registration of the route, and the error names the option', async (t) => {
   for (const [option, session] of CASES) {
     const error = await createAppWith(t, [], [session]).catch((error: unknown) => error)
     t.ok(error instanceof InvalidOptionError, inspect(session))
@@ -173,7 +173,7 @@ t.test('wrong settings fail the registration of their route, and are named', asy
   }
 })
 
-t.test('also below a prefix, on a route for any method, and without the guard', async (t) => {
+t.test('invalid settings fail below a prefix, on a route for any method, and without the guard', async (t) => {
   const app = createWatchedFastify(t)
   await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream })
   app.register(
@@ -186,7 +186,7 @@ t.test('also below a prefix, on a route for any method, and without the guard', 
   t.match(error, { option: 'config.session.freshSeconds' })
 })
 
-t.test('the wrong settings of a route that was there before the plugin fail its requests', async (t) => {
+t.test('invalid settings of a route before the plugin fail the requests of the route', async (t) => {
   const { app, ran, token, store } = await createAppWith(
     t,
     CASES.map(([, session]) => session)
@@ -201,10 +201,10 @@ t.test('the wrong settings of a route that was there before the plugin fail its 
     }
   }
   t.strictSame(ran, [])
-  t.strictSame(store.calls, [], 'no store call is needed')
+  t.strictSame(store.calls, [], 'no store call was made')
 })
 
-t.test('good settings are taken, frozen, shared or empty, from before the plugin and after it', async (t) => {
+t.test('valid settings are accepted, frozen, shared or empty, before and after the plugin', async (t) => {
   const shared: SessionRouteSettings = Object.freeze({ optional: false, freshSeconds: 1, slide: true })
   const nothing = { optional: undefined, freshSeconds: undefined, slide: undefined }
   const good = [undefined, {}, Object.create(null), nothing, shared, shared, { freshSeconds: 2 ** 31 - 1 }]
@@ -219,7 +219,7 @@ t.test('good settings are taken, frozen, shared or empty, from before the plugin
   }
 })
 
-t.test('what other applications keep under config.session is theirs', async (t) => {
+t.test('routes outside the scope of the plugin may use config.session for other values', async (t) => {
   const app = createWatchedFastify(t)
   app.register(async (scope) => void (await scope.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream })))
   const config = { session: 'mine' } as never

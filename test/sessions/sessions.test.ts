@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import t from 'tap'
 import { createMemoryStore, type SessionStore } from '../../lib/index.js'
-import { createApp, logIn, logout, onceTold, withToken } from '../fixtures/app.js'
+import { createApp, logIn, logout, onceNotified, withToken } from '../fixtures/app.js'
 import { STORES } from '../fixtures/stores.js'
 import { until } from '../fixtures/until.js'
 
@@ -22,11 +22,11 @@ const ODD_IDS = [
 ]
 
 for (const [name, createStore] of Object.entries(STORES)) {
-  t.test(`sessions in the ${name} store`, async (t) => {
+  t.test(`sessions work in the ${name} store:`, async (t) => {
     const store = await createStore(t)
     const app = await createApp(t, { store })
 
-    t.test('belong to their user, whatever characters the id of the user has', async (t) => {
+    t.test('a session belongs to the user, whatever characters the user id has', async (t) => {
       const tokens = new Map<string, string>()
       for (const id of ODD_IDS) tokens.set(id, await logIn(app, id))
       for (const [id, token] of tokens) t.equal((await app.inject(withToken(token))).json().user.id, id)
@@ -34,45 +34,45 @@ for (const [name, createStore] of Object.entries(STORES)) {
       for (const [id, token] of tokens) t.equal((await app.inject(withToken(token))).statusCode, id === '*' ? 401 : 200)
     })
 
-    t.test('end alone: the other sessions of the user go on', async (t) => {
+    t.test('a logout ends no other session of the user', async (t) => {
       const [one, two] = [await logIn(app), await logIn(app)]
       await app.inject(logout(one))
       t.equal((await app.inject(withToken(one))).statusCode, 401)
       t.equal((await app.inject(withToken(two))).statusCode, 200)
     })
 
-    t.test('end on every instance at once', async (t) => {
+    t.test('a session ends on every instance at once', async (t) => {
       const other = await createApp(t, { store })
       const token = await logIn(app)
       t.equal((await other.inject(withToken(token))).statusCode, 200)
       t.equal((await app.inject(logout(token))).statusCode, 204)
       t.equal((await app.inject(withToken(token))).statusCode, 401)
-      t.equal((await onceTold(() => other.inject(withToken(token)))).statusCode, 401)
+      t.equal((await onceNotified(() => other.inject(withToken(token)))).statusCode, 401)
     })
 
-    t.test('expire, and say so', async (t) => {
+    t.test('a session expires with the reason "expired"', async (t) => {
       const brief = await createApp(t, { store, session: { ttlSeconds: 1 } })
       const startedAt = Date.now()
       const token = await logIn(brief)
       t.equal((await brief.inject(withToken(token))).statusCode, 200)
       await until(async () => (await brief.inject(withToken(token))).statusCode === 401)
-      t.ok(Date.now() - startedAt >= 1_000, 'not before their time')
+      t.ok(Date.now() - startedAt >= 1_000, 'the session has not expired early')
       t.equal((await brief.inject(withToken(token))).json().reason, 'expired')
     })
   })
 }
 
-t.test('a store of the user that breaks its contract is "could not ask", never "ended"', async (t) => {
+t.test('a store of the application that breaks the contract causes a 503, and ends no session', async (t) => {
   const broken: Record<string, () => unknown> = {
-    'rejects with nothing': () => Promise.reject(),
+    'rejects with undefined': () => Promise.reject(),
     'rejects with a string': () => Promise.reject('redis://user:hunter2@host'),
-    'throws at once': () => {
+    'throws an error': () => {
       throw new Error('hunter2')
     },
-    'never answers': () => new Promise(() => {}),
+    'never replies': () => new Promise(() => {}),
     ...Object.fromEntries(
       [undefined, '', 'QUEUED', 'OK', 0, 1, true, Buffer.from('x'), [], {}, { record: '' }, { ended: 'evil' }].map(
-        (reply) => [`answers ${JSON.stringify(reply)}`, async () => reply]
+        (reply) => [`replies ${JSON.stringify(reply)}`, async () => reply]
       )
     )
   }
@@ -86,7 +86,7 @@ t.test('a store of the user that breaks its contract is "could not ask", never "
   }
 })
 
-t.test('a login that was answered 503 is undone when the store has written it late', async (t) => {
+t.test('a login that was answered 503 is undone when the store writes the session late', async (t) => {
   const memory = createMemoryStore()
   const written: string[] = []
   const slow = new EventEmitter()
