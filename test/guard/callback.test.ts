@@ -25,20 +25,20 @@ t.teardown(() => process.off('unhandledRejection', onRejection))
 type Done = (error?: Error) => void
 type Guard = typeof verifySession
 
-/** Every way to call the guard by hand in a hook, by a guard that is given. */
+/** Every way to call a guard in a hook. */
 const BY_HAND: Record<string, (guard: Guard) => Guard> = {
-  itself: (guard) => guard,
-  'an arrow that returns nothing': (guard) =>
+  verifySession: (guard) => guard,
+  'a function that calls the guard': (guard) =>
     ((request: FastifyRequest, reply: FastifyReply, done: Done) => {
       guard(request, reply, done)
     }) as Guard,
-  'an arrow that returns what the guard returns': (guard) =>
+  'a function that returns the promise of the guard': (guard) =>
     ((request: FastifyRequest, reply: FastifyReply, done: Done) => guard(request, reply, done)) as Guard,
   'an async function': (guard) =>
     (async (request: FastifyRequest, reply: FastifyReply) => {
       await guard(request, reply)
     }) as Guard,
-  'a promise with a callback behind it': (guard) =>
+  'a callback after the promise of the guard': (guard) =>
     ((request: FastifyRequest, reply: FastifyReply, done: Done) => {
       guard(request, reply).then(() => done(), done)
     }) as Guard
@@ -48,15 +48,15 @@ async function createHost(t: Test, mount: (app: FastifyInstance, ran: string[]) 
   let storeIsDown = false
   const ran: string[] = []
   const warnings: string[] = []
-  const kept = IS_CACHED ? createRedisStore(await connectRedis(t)) : createMemoryStore()
-  const find = async (id: string) => (storeIsDown ? Promise.reject(new Error('Store is down')) : kept.find(id))
+  const memory = IS_CACHED ? createRedisStore(await connectRedis(t)) : createMemoryStore()
+  const find = async (id: string) => (storeIsDown ? Promise.reject(new Error('Store is down')) : memory.find(id))
   const stream = { write: (line: string) => void (JSON.parse(line).level === 40 && warnings.push(line)) }
   const app = createWatchedFastify(t, { logger: { stream } })
   await app.register(fastifyAuth)
   await app.register(fastifyJwtSession, {
     jwt: { secret: SECRET },
     upstream,
-    store: { ...kept, find },
+    store: { ...memory, find },
     cache: IS_CACHED
   })
   app.addHook('onSend', async () => {
@@ -78,7 +78,7 @@ async function createHost(t: Test, mount: (app: FastifyInstance, ran: string[]) 
       storeIsDown = true
       const down = await app.inject(withToken(unseen, { method: 'POST', url }))
       storeIsDown = false
-      // The guard fails once its answer is out.
+      // The guard rejects after the answer has been sent.
       await new Promise(setImmediate)
       return [good, again, bad, none, down].map(({ statusCode }) => statusCode)
     }
@@ -87,7 +87,7 @@ async function createHost(t: Test, mount: (app: FastifyInstance, ran: string[]) 
 
 for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const) {
   for (const [name, callWith] of Object.entries(BY_HAND)) {
-    t.test(`${hook}, ${name}: the handler runs behind a good token only, and there is one answer`, async (t) => {
+    t.test(`${hook}, ${name}: the handler runs only after a good token, and one answer is sent`, async (t) => {
       const { ran, warnings, visit } = await createHost(t, (app, ran) => {
         for (const [path, guard] of Object.entries({ '/imported': verifySession, '/decorated': app.verifySession })) {
           const called = callWith(guard)
@@ -95,7 +95,7 @@ for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as
             const result: unknown = called(request, reply, done as Done)
             return result
           }
-          const hooked = hook === 'preParsing' && name !== 'itself' ? inPreParsing : called
+          const hooked = hook === 'preParsing' && name !== 'verifySession' ? inPreParsing : called
           app.post(path, { [hook]: hooked }, async () => {
             ran.push(path)
             return 'secret'
@@ -111,7 +111,7 @@ for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as
   }
 }
 
-t.test('in a handler that calls the guard by hand, and in @fastify/auth, nothing runs behind a refusal', async (t) => {
+t.test('no handler runs after a refusal by the guard inside a handler or inside @fastify/auth', async (t) => {
   const { ran, warnings, visit } = await createHost(t, (app, ran) => {
     const handler = async () => {
       ran.push('handler')
@@ -134,7 +134,7 @@ t.test('in a handler that calls the guard by hand, and in @fastify/auth, nothing
   t.strictSame(warnings, [])
 })
 
-t.test('a guard that is called and not awaited ends neither the process nor the app', async (t) => {
+t.test('a guard that is called without await ends neither the process nor the app', async (t) => {
   const { visit } = await createHost(t, (app) => {
     app.post('/once', async (request, reply) => {
       app.verifySession(request, reply)
@@ -187,7 +187,7 @@ t.test('with a callback the guard returns nothing and calls the callback once', 
   ])
 })
 
-t.test('without a callback the guard rejects, for code that awaits, with what was answered', async (t) => {
+t.test('without a callback the guard rejects with the error of the answer', async (t) => {
   const seen: unknown[] = []
   const { visit } = await createHost(t, (app) => {
     app.post('/', async (request, reply) => {
@@ -241,7 +241,7 @@ t.test('the imported guard without a registration fails in each form', async (t)
 })
 
 t.test('no rejection was unhandled', async (t) => {
-  // Node reports a rejection once the turn that left it unhandled is over.
+  // Node reports an unhandled rejection after the turn.
   await new Promise(setImmediate)
   t.strictSame(rejections, [])
 })

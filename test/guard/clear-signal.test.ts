@@ -7,20 +7,20 @@ const HOST = 'app.example'
 
 interface Page {
   headers: Record<string, string>
-  /** Whether the page has its data on the origin that answers. */
+  /** Whether the answer comes from the origin of the page. */
   isSameOrigin: boolean
 }
 
 const PAGES: Record<string, Page> = {
-  'no word of a browser': { headers: {}, isSameOrigin: true },
+  'no header of a browser': { headers: {}, isSameOrigin: true },
   'the same origin': { headers: { 'sec-fetch-site': 'same-origin' }, isSameOrigin: true },
-  'an address that was typed': { headers: { 'sec-fetch-site': 'none' }, isSameOrigin: true },
+  'a typed address': { headers: { 'sec-fetch-site': 'none' }, isSameOrigin: true },
   'another origin of the same site': { headers: { 'sec-fetch-site': 'same-site' }, isSameOrigin: false },
   'another site': { headers: { 'sec-fetch-site': 'cross-site' }, isSameOrigin: false },
-  'a word that is not known': { headers: { 'sec-fetch-site': 'same-planet' }, isSameOrigin: false },
-  'an empty word': { headers: { 'sec-fetch-site': '' }, isSameOrigin: false },
-  'two words': { headers: { 'sec-fetch-site': 'same-origin, cross-site' }, isSameOrigin: false },
-  'a word that Origin contradicts': {
+  'an unknown value': { headers: { 'sec-fetch-site': 'same-planet' }, isSameOrigin: false },
+  'an empty value': { headers: { 'sec-fetch-site': '' }, isSameOrigin: false },
+  'two values': { headers: { 'sec-fetch-site': 'same-origin, cross-site' }, isSameOrigin: false },
+  'a value that Origin contradicts': {
     headers: { 'sec-fetch-site': 'cross-site', origin: `https://${HOST}` },
     isSameOrigin: false
   },
@@ -37,27 +37,27 @@ const PAGES: Record<string, Page> = {
     isSameOrigin: false
   },
   'a subdomain': { headers: { origin: `https://www.${HOST}` }, isSameOrigin: false },
-  'a host that begins alike': { headers: { origin: `https://${HOST}.evil.example` }, isSameOrigin: false },
+  'a host with the same beginning': { headers: { origin: `https://${HOST}.evil.example` }, isSameOrigin: false },
   'an opaque origin': { headers: { origin: 'null' }, isSameOrigin: false },
   'an empty Origin': { headers: { origin: '' }, isSameOrigin: false },
-  'an extension with the host for its id': { headers: { origin: `chrome-extension://${HOST}` }, isSameOrigin: false },
+  'an extension with the host as id': { headers: { origin: `chrome-extension://${HOST}` }, isSameOrigin: false },
   'a file': { headers: { origin: 'file://' }, isSameOrigin: false },
   'two origins': { headers: { origin: `https://${HOST}, https://evil.example` }, isSameOrigin: false },
-  'two origins, one of them with a space': {
+  'two origins, separated by a space': {
     headers: { origin: `https://${HOST} https://evil.example` },
     isSameOrigin: false
   },
   'an origin with a path': { headers: { origin: `https://${HOST}/` }, isSameOrigin: false },
   'an origin with a user': { headers: { origin: `https://${HOST}@evil.example` }, isSameOrigin: false },
   'a host with a path': { headers: { host: `${HOST}/x`, origin: `https://${HOST}` }, isSameOrigin: false },
-  'a host that is none': { headers: { host: '%', origin: 'https://%' }, isSameOrigin: false }
+  'an invalid host': { headers: { host: '%', origin: 'https://%' }, isSameOrigin: false }
 }
 
 function from({ headers }: Page, request: InjectOptions): InjectOptions {
   return { ...request, headers: { host: HOST, ...request.headers, ...headers } }
 }
 
-t.test('the browser is told to delete data only where the page has its data on the origin that answers', async (t) => {
+t.test('Clear-Site-Data is sent only to pages on the origin of the answer', async (t) => {
   const app = await createApp(t, { upstream })
   const expected: Record<string, unknown> = {}
   const seen: Record<string, unknown> = {}
@@ -91,7 +91,7 @@ t.test('the browser is told to delete data only where the page has its data on t
   t.strictSame(seen, expected)
 })
 
-t.test('with clearSiteData: false there is none, from any page', async (t) => {
+t.test('with clearSiteData: false no answer has Clear-Site-Data', async (t) => {
   const app = await createApp(t, { upstream, clearSiteData: false })
   const token = await logIn(app, 'ada')
   const login = withToken(token, { method: 'POST', url: '/user/login', payload: { username: 'bob', password: 'x' } })
@@ -102,7 +102,7 @@ t.test('with clearSiteData: false there is none, from any page', async (t) => {
   }
 })
 
-t.test('no evidence of an end, and no clear signal: other refusals, and a login', async (t) => {
+t.test('a login, and a refusal without evidence of an end, have no clear signal', async (t) => {
   const app = await createApp(t, { upstream })
   const token = await logIn(app, 'ada')
   const again = { method: 'POST', url: '/user/login', payload: { username: 'ada', password: 'x' } } as const
@@ -113,7 +113,7 @@ t.test('no evidence of an end, and no clear signal: other refusals, and a login'
   }
 })
 
-t.test('a late answer to a session that its own login has replaced empties nothing', async (t) => {
+t.test('a late answer about a session that a login of the same user has replaced has no clear signal', async (t) => {
   const app = await createApp(t, { upstream })
   const token = await logIn(app, 'ada')
   await logIn(app, 'ada', { authorization: `Bearer ${token}` })
@@ -125,7 +125,7 @@ t.test('a late answer to a session that its own login has replaced empties nothi
 })
 
 t.test(
-  'the browser client deletes data by itself: `Session-Client: 1` gets no Clear-Site-Data, but the reason',
+  'an answer to `Session-Client: 1` has the reason and no Clear-Site-Data, because the client deletes the data',
   async (t) => {
     const app = await createApp(t, { upstream })
     const token = await logIn(app, 'ada')

@@ -17,7 +17,7 @@ const addHook = (app: FastifyInstance, name: string, hook: unknown) => app.addHo
 const options = { jwt: { secret: SECRET }, upstream }
 
 for (const hook of LATE) {
-  t.test(`${hook}: a route that names the guard there fails at its registration`, async (t) => {
+  t.test(`a route with the guard in ${hook} fails at the registration`, async (t) => {
     await createHost(t, {
       after: (app) => {
         for (const guard of [verifySession, app.verifySession, app.verifySession.bind(app)]) {
@@ -31,13 +31,13 @@ for (const hook of LATE) {
     })
   })
 
-  t.test(`${hook}: a scope with the guard there fails at the start, whenever the scope came`, async (t) => {
+  t.test(`a scope with the guard in ${hook} fails the start, before and after the plugin`, async (t) => {
     const places: Record<string, (app: FastifyInstance) => unknown> = {
       'the app before the plugin': async (app) => {
         addHook(app, hook, verifySession)
         await app.register(fastifyJwtSession, options)
       },
-      'the app behind the plugin': async (app) => {
+      'the app after the plugin': async (app) => {
         await app.register(fastifyJwtSession, options)
         addHook(app, hook, app.verifySession)
       },
@@ -75,7 +75,7 @@ for (const hook of LATE) {
   })
 }
 
-t.test('a hook of the host whose name is like the name of the guard is not taken for the guard', async (t) => {
+t.test('a hook of the host with the name of the guard does not count as the guard', async (t) => {
   const { app } = await createHost(t, {
     before: (app) => {
       for (const hook of ['onSend', 'onResponse']) addHook(app, hook, async function verifySession() {})
@@ -87,7 +87,7 @@ t.test('a hook of the host whose name is like the name of the guard is not taken
   t.equal((await app.inject('/open')).body, 'secret')
 })
 
-t.test('where Fastify does not show its hooks, a public route counts as one that names the guard', (t) => {
+t.test('a public route counts as guarded if Fastify does not show the hooks of the route', (t) => {
   t.equal(hasRouteGuard({ server: {} } as AnyRequest), true)
   t.end()
 })

@@ -35,7 +35,7 @@ const THROWN: Record<string, unknown> = {
   }),
   'an error without a status': new Error('A bug of the host'),
   'an error whose code is a number, as MongoDB’s are': Object.assign(new Error('E11000'), { code: 11_000 }),
-  'an error whose status is `status`': Object.assign(new Error('Down for maintenance'), { status: 503 }),
+  'an error with the status in `status`': Object.assign(new Error('Down for maintenance'), { status: 503 }),
   'a text': 'not even an error'
 }
 
@@ -47,7 +47,7 @@ const requests = [
 
 for (const [hook, addHook] of Object.entries(HOOKS)) {
   for (const [name, thrown] of Object.entries(THROWN)) {
-    t.test(`what the host throws in ${hook} is answered as on any route: ${name}`, async (t) => {
+    t.test(`a value that the host throws in ${hook} is answered as on any route: ${name}`, async (t) => {
       const plain = createWatchedFastify(t)
       addHook(plain, thrown)
       const { app, upstream } = await createHost(t, { before: (app) => addHook(app, thrown) })
@@ -65,7 +65,7 @@ for (const [hook, addHook] of Object.entries(HOOKS)) {
       t.strictSame(upstream.requests, [])
     })
 
-    t.test(`and reaches the error handler of the host as it was thrown in ${hook}: ${name}`, async (t) => {
+    t.test(`the error handler of the host gets the value thrown in ${hook}: ${name}`, async (t) => {
       const seen: unknown[] = []
       const { app } = await createHost(t, {
         before: (app) => {
@@ -88,7 +88,7 @@ for (const [hook, addHook] of Object.entries(HOOKS)) {
   }
 }
 
-t.test('an error handler of the host may pass on what it gets', async (t) => {
+t.test('an error handler of the host may send the given error', async (t) => {
   const thrown = Object.assign(new Error('Slow down'), { statusCode: 429, code: 'HOST_BUSY' })
   let runs = 0
   const { app } = await createHost(t, {
@@ -113,7 +113,7 @@ t.test('an error handler of the host may pass on what it gets', async (t) => {
   t.equal(runs, requests.length)
 })
 
-t.test('what a hook of the host answers by itself is the answer, and not to be cached', async (t) => {
+t.test('an answer by a hook of the host is sent, and is not cacheable', async (t) => {
   const { app, upstream } = await createHost(t, {
     before: (app) => app.addHook('onRequest', async (_request, reply) => reply.code(451).send({ host: true }))
   })
@@ -126,7 +126,7 @@ t.test('what a hook of the host answers by itself is the answer, and not to be c
   t.strictSame(upstream.requests, [])
 })
 
-t.test('a host that lets everything be cached does not mean these routes', async (t) => {
+t.test('the answers of the routes are not cacheable, even if the host makes all answers cacheable', async (t) => {
   const { app } = await createHost(t, {
     before: (app) =>
       app
@@ -144,7 +144,7 @@ t.test('a host that lets everything be cached does not mean these routes', async
   }
 })
 
-t.test('a body is checked also when the host attaches validation errors to the request', async (t) => {
+t.test('a body is checked even if the host attaches validation errors to the request', async (t) => {
   const { app, upstream } = await createHost(t, {
     before: (app) =>
       app.addHook('onRoute', (route) => {

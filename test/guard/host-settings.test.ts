@@ -18,7 +18,7 @@ const SETTINGS: Record<string, (app: FastifyInstance) => unknown> = {
     app.setSchemaErrorFormatter(() => {
       throw new Error('host')
     }),
-  'a handler for what is not found': (app) => app.setNotFoundHandler((_request, reply) => reply.code(418).send('host')),
+  'a not-found handler': (app) => app.setNotFoundHandler((_request, reply) => reply.code(418).send('host')),
   'a parser for everything': (app) => app.addContentTypeParser('*', async () => ({ username: 'host', password: 'x' })),
   'a parser for all kinds of JSON': (app) => app.addContentTypeParser(/json/, async () => CREDENTIALS),
   'a parser for forms': (app) => app.addContentTypeParser('application/x-www-form-urlencoded', async () => CREDENTIALS),
@@ -29,7 +29,7 @@ const SETTINGS: Record<string, (app: FastifyInstance) => unknown> = {
   'no parser at all': (app) => app.removeAllContentTypeParsers()
 }
 
-/** One request for each kind of answer that the routes give. */
+/** A request for each kind of answer. */
 const REQUESTS = [
   postJson('/user/login', CREDENTIALS),
   postJson('/user/login', { ...CREDENTIALS, password: 'wrong' }),
@@ -46,7 +46,7 @@ const REQUESTS = [
   postJson('/user/logout', '{}')
 ]
 
-/** What does not change from one run to the next. */
+/** The answers without the parts that change from run to run. */
 async function answersOf(app: FastifyInstance) {
   const answers = []
   for (const request of REQUESTS) {
@@ -59,7 +59,7 @@ async function answersOf(app: FastifyInstance) {
 
 for (const [name, set] of Object.entries(SETTINGS)) {
   for (const when of ['before', 'after'] as const) {
-    t.test(`the routes do not care for ${name} that the host sets ${when} registering the plugin`, async (t) => {
+    t.test(`the routes ignore ${name} that the host sets ${when} registering the plugin`, async (t) => {
       const plain = await createApp(t)
       const { app, upstream } = await createHost(t, { [when]: set })
       t.strictSame(await answersOf(app), await answersOf(plain))
@@ -71,7 +71,7 @@ for (const [name, set] of Object.entries(SETTINGS)) {
   }
 }
 
-t.test('the clear signal can be read by pages of other origins, beside what the host lets them read', async (t) => {
+t.test('pages of other origins can read the clear signal, beside the headers that the host exposes', async (t) => {
   for (const [exposedHeaders, expected] of [
     [undefined, 'Session-Ended'],
     ['X-Total', 'X-Total, Session-Ended'],
@@ -94,7 +94,7 @@ t.test('the clear signal can be read by pages of other origins, beside what the 
 })
 
 t.test(
-  'Retry-After can be read by pages of other origins, also when the host’s code throws or answers the error',
+  'pages of other origins can read Retry-After, also when code of the host throws or answers the error',
   async (t) => {
     const errors = [new StoreUnavailableError(), new UpstreamBusyError('7'), new UpstreamBusyError()]
     for (const [error, expected] of errors.map(
@@ -130,7 +130,7 @@ t.test(
   }
 )
 
-t.test('a preflight is for the host’s CORS plugin to answer, and runs neither guard nor handler', async (t) => {
+t.test('the CORS plugin of the host answers a preflight, and neither guard nor handler runs', async (t) => {
   let runs = 0
   const { app } = await createHost(t, {
     before: (app) => app.register(fastifyCors),
@@ -151,7 +151,7 @@ t.test('@fastify/swagger documents every route', async (t) => {
       before: (app) => app.register(fastifySwagger, settings),
       options: { routes }
     })
-    // Nothing that JSON cannot hold may be in it: it is served as JSON.
+    // The document is served as JSON.
     return JSON.parse(JSON.stringify(app.swagger()))
   }
 
@@ -200,7 +200,7 @@ t.test('@fastify/swagger documents every route', async (t) => {
   t.strictSame(Object.keys(old.paths), ['/auth/in', '/auth/logout', '/auth/session'])
 })
 
-t.test('routes.security is documented on the guarded routes, and on no other', async (t) => {
+t.test('routes.security is documented on the guarded routes only', async (t) => {
   const securitySchemes = { bearerAuth: { type: 'http', scheme: 'bearer' } } as const
   const security = [{ bearerAuth: [] }]
   for (const given of [undefined, security]) {

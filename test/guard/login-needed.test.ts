@@ -24,7 +24,7 @@ const UNUSABLE: Record<string, (record: string) => string> = {
   'a record of a much newer release': (record) => record.replace(/^(\S+ \S+ \S+ )\d+/, '$199')
 }
 
-t.test('a record that cannot be used asks for a login, and is no evidence of an end', async (t) => {
+t.test('a record that cannot be used needs a new login, and is no evidence of an end', async (t) => {
   for (const [name, change] of Object.entries(UNUSABLE)) {
     const store = createMemoryStore()
     t.teardown(() => store.close())
@@ -52,7 +52,7 @@ t.test('a record that cannot be used asks for a login, and is no evidence of an 
     t.equal((await app.inject(withToken(token))).json().reason, 'logged_in_again', 'a login replaces the record')
     await spoil(store, idOf(next), change)
     t.equal((await app.inject(logout(next))).statusCode, 204)
-    t.equal((await app.inject(withToken(next))).json().reason, 'logged_out', 'a logout ends it')
+    t.equal((await app.inject(withToken(next))).json().reason, 'logged_out', 'a logout ends the session')
     const last = await logIn(app, 'ada')
     await spoil(store, idOf(last), change)
     await app.sessions.revokeAll('ada')
@@ -60,7 +60,7 @@ t.test('a record that cannot be used asks for a login, and is no evidence of an 
   }
 })
 
-t.test('so does a user that no longer fits userSchema, until it fits again', async (t) => {
+t.test('a user that does not fit userSchema needs a new login, until the user fits again', async (t) => {
   const store = createMemoryStore()
   const before = await createApp(t, { store, upstream })
   const userSchema = Type.Object({ id: Type.String(), role: Type.String() })
@@ -70,20 +70,20 @@ t.test('so does a user that no longer fits userSchema, until it fits again', asy
   t.equal((await before.inject(withToken(token))).statusCode, 200)
 })
 
-t.test('the upstream is notified of the logout of a session that can be read only', async (t) => {
+t.test('the upstream is not notified of the logout of a session with an unusable record', async (t) => {
   const store = createMemoryStore()
-  const told: unknown[] = []
+  const notified: unknown[] = []
   const { lines, logger } = createLog()
-  const client = { ...upstream, logout: async (session: unknown) => told.push(session) }
+  const client = { ...upstream, logout: async (session: unknown) => notified.push(session) }
   const app = await createApp(t, { store, upstream: client }, { logger })
   const token = await logIn(app, 'ada')
   await spoil(store, idOf(token), () => 'a b c d')
   t.equal((await app.inject(logout(token))).statusCode, 204)
-  t.strictSame(told, [])
+  t.strictSame(notified, [])
   t.ok(lines.some((line) => line.includes('"level":50') && line.includes('not notified')))
 })
 
-t.test('as long as the downtime is not known, an idle session is no evidence of an end either', async (t) => {
+t.test('while the downtime is unknown, an idle session is no evidence of an end', async (t) => {
   const clock = freezeClock(t)
   const store = createMemoryStore()
   let downtime: { from: number; to: number }[] | null = []
@@ -105,10 +105,10 @@ t.test('as long as the downtime is not known, an idle session is no evidence of 
   await t.rejects(app.sessions.find(id), unavailable)
   await t.rejects(app.sessions.list('ada'), unavailable)
   await t.rejects(app.sessions.update(id, { a: 1 }), unavailable)
-  await t.rejects(app.sessions.create({ id: 'ada' }), unavailable, 'there may be room')
+  await t.rejects(app.sessions.create({ id: 'ada' }), unavailable, 'the limit may have room')
 
   downtime = [{ from: (NOW + 10) * 1_000, to: (NOW + 40) * 1_000 }]
-  t.equal((await app.sessions.find(id))?.id, id, 'half a minute did not count')
+  t.equal((await app.sessions.find(id))?.id, id, 'downtime does not count as idle time')
   t.equal((await app.sessions.list('ada')).length, 1)
   const shown = await app.inject(withToken(token, { url: '/user/session' }))
   t.equal(shown.json().idle_expires_at, new Date((NOW + 90) * 1_000).toISOString())

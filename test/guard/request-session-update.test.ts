@@ -5,7 +5,7 @@ import { logout, withToken } from '../fixtures/app.js'
 import { createHost } from '../fixtures/host.js'
 import { STORES } from '../fixtures/stores.js'
 
-/** An app whose guarded `GET /run` answers what this makes of the request, and whose `GET /me` the session. */
+/** An app with a guarded `GET /run`, which returns the result of `run`, and `GET /me`, which returns the session. */
 async function createRunner(
   t: Test,
   options: Partial<JwtSessionOptions>,
@@ -24,13 +24,13 @@ async function createRunner(
 const FIELDS = ['id', 'user', 'data', 'createdAt', 'expiresAt', 'lastSeenAt', 'ip', 'userAgent']
 
 for (const [name, createStore] of Object.entries(STORES)) {
-  t.test(`request.session, with the ${name} store`, async (t) => {
+  t.test(`request.session works with the ${name} store:`, async (t) => {
     const store = await createStore(t)
     const open = (app: FastifyInstance) => app.sessions.create({ id: 'ada' })
     const me = async (app: FastifyInstance, token: string) => (await app.inject(withToken(token))).json()
     const run = (app: FastifyInstance, token: string) => app.inject(withToken(token, { url: '/run' }))
 
-    t.test('update() changes the data here, and for the next request on another instance', async (t) => {
+    t.test('update() changes the data of the request, and of later requests on other instances', async (t) => {
       const app = await createRunner(t, { store }, async ({ session }) => {
         const first = await session.update({ a: 1, b: 1 })
         const second = await session.update({ b: undefined, c: 1 })
@@ -47,7 +47,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await me(other, token), { ...session, data: { kept: true, a: 1, c: 1 } })
     })
 
-    t.test('update() keeps what another request has changed meanwhile', async (t) => {
+    t.test('update() keeps a simultaneous change of another request', async (t) => {
       const app = await createRunner(t, { store }, async ({ session }, app) => {
         await app.sessions.update(session.id, { theirs: 1 })
         await session.update({ ours: 1 })
@@ -57,7 +57,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame((await run(app, token)).json(), { theirs: 1, ours: 1 })
     })
 
-    t.test('update() gives null when the session has ended meanwhile, and does not bring it back', async (t) => {
+    t.test('update() returns null for an ended session, and does not reopen the session', async (t) => {
       const app = await createRunner(t, { store }, async ({ session }, app) => {
         await app.inject(logout(token))
         return { updated: await session.update({ a: 1 }), data: session.data }
@@ -67,7 +67,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.match(await me(app, token), { statusCode: 401, reason: 'logged_out' })
     })
 
-    t.test('update() that is refused changes nothing, and says why', async (t) => {
+    t.test('a rejected update() changes nothing, and is answered with a code', async (t) => {
       const app = await createRunner(t, { store }, ({ session }) => session.update({ a: 'x'.repeat(4_096) }))
       const { token, session } = await open(app)
       const answer = await run(app, token)
@@ -76,7 +76,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await me(app, token), session)
     })
 
-    t.test('what a handler does to it, or to what update() gave, the next request does not see', async (t) => {
+    t.test('changes to the session object or to a result of update() end with the request', async (t) => {
       const app = await createRunner(t, { store }, async ({ session }, app) => {
         const list = { items: [1] }
         const [updated, again] = [await session.update({ list }), await app.sessions.update(session.id, {})]
@@ -92,7 +92,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await me(app, token), { ...session, data: { list: { items: [1] } } })
     })
 
-    t.test('is its data and nothing else, to JSON, structuredClone() and Object.entries()', async (t) => {
+    t.test('JSON, structuredClone() and Object.entries() see only the fields of the session', async (t) => {
       const app = await createRunner(t, { store }, ({ session }) => {
         const inLoop: string[] = []
         for (const key in session) inLoop.push(key)

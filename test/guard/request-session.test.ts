@@ -18,7 +18,7 @@ const options: JwtSessionOptions = {
 }
 const authorize = (token: string) => ({ authorization: `Bearer ${token}` })
 
-t.test('request.session is the session on a guarded route, and null on any other', async (t) => {
+t.test('request.session is the session on a guarded route, and null on other routes', async (t) => {
   const app = await createApp(t)
   const token = await logIn(app, 'ada', { 'user-agent': 'a browser' })
   const session = (await app.inject(withToken(token))).json()
@@ -37,7 +37,7 @@ t.test('request.session is the session on a guarded route, and null on any other
   t.strictSame((await app.inject(withToken(token, { url: '/open' }))).json(), { session: null })
 })
 
-t.test('no request sees the session of another, on one connection or on many', async (t) => {
+t.test('no request sees the session of another request, on one connection or on many', async (t) => {
   const { app } = await createHost(t, {
     after(app) {
       app.get('/open', async (request) => ({ session: request.session }))
@@ -74,7 +74,7 @@ t.test('no request sees the session of another, on one connection or on many', a
   t.ok((await Promise.all(visits)).every(Boolean))
 })
 
-t.test('what a handler does to request.session is gone with the request', async (t) => {
+t.test('changes of a handler to request.session end with the request', async (t) => {
   const { app } = await createHost(t, {
     after(app) {
       app.get('/me', { preHandler: app.verifySession }, async (request) => request.session)
@@ -93,10 +93,10 @@ t.test('what a handler does to request.session is gone with the request', async 
   t.strictSame((await app.inject(withToken(token))).json(), before)
   const { session } = await app.sessions.create({ id: 'bob' })
   Object.assign(session.user, { id: 'mallory' })
-  t.equal((await app.sessions.find(session.id))?.user.id, 'bob', 'the same for what create() gave')
+  t.equal((await app.sessions.find(session.id))?.user.id, 'bob', 'changes to the result of create() are not stored')
 })
 
-t.test('HEAD is guarded as GET is, and OPTIONS is no way around', async (t) => {
+t.test('HEAD is guarded like GET, and OPTIONS does not bypass the guard', async (t) => {
   const { app, ran, token, refusals } = await createGuardedHost(t)
   const refused = await refusals('/pre-handler')
   for (const [headers, expected] of [
@@ -115,7 +115,7 @@ t.test('HEAD is guarded as GET is, and OPTIONS is no way around', async (t) => {
   t.equal((await app.inject(withToken(token, { method: 'HEAD', url: '/pre-handler' }))).statusCode, 200)
 })
 
-t.test('a client that hangs up while it is refused does no harm', async (t) => {
+t.test('a client that hangs up during a refusal does no harm', async (t) => {
   let [sending, sent] = [0, 0]
   const { app, ran } = await createGuardedHost(t, (app) =>
     app.addHook('onSend', async (_request, reply) => {
@@ -126,7 +126,7 @@ t.test('a client that hangs up while it is refused does no harm', async (t) => {
     })
   )
   const { dial } = await listen(t, app)
-  // Where another check lets the request in, the guard refuses nothing.
+  // In '/or-first' another check accepts the request.
   const paths = GUARDED.filter((path) => path !== '/or-first')
   for (const [index, path] of paths.entries()) {
     const { socket } = dial()
@@ -139,7 +139,7 @@ t.test('a client that hangs up while it is refused does no harm', async (t) => {
   t.strictSame(ran, [])
 })
 
-/** The plugin in `scope`, and routes with the imported guard around it. */
+/** The plugin in a scope, and routes with the imported guard inside and outside of the scope. */
 async function createScopes(t: Test): Promise<{ app: FastifyInstance; ran: string[] }> {
   const ran: string[] = []
   const app = createWatchedFastify(t)
@@ -160,7 +160,7 @@ async function createScopes(t: Test): Promise<{ app: FastifyInstance; ran: strin
   return { app, ran }
 }
 
-t.test('the imported guard uses the registration in whose scope the route is, whenever it came', async (t) => {
+t.test('the imported guard uses the plugin in the scope of the route, before or after the route', async (t) => {
   const { app, ran } = await createScopes(t)
   const token = await logIn(app)
   for (const path of ['/before', '/after', '/child']) {
@@ -171,7 +171,7 @@ t.test('the imported guard uses the registration in whose scope the route is, wh
   }
 })
 
-t.test('without a session request.session is a coded error of the developer, and no request gets in', async (t) => {
+t.test('outside of the scope of the plugin the guard answers each request with a coded error', async (t) => {
   const { app, ran } = await createScopes(t)
   const token = await logIn(app)
   for (const path of ['/outside', '/sibling']) {
@@ -183,5 +183,5 @@ t.test('without a session request.session is a coded error of the developer, and
     }
   }
   t.strictSame(ran, [])
-  t.equal((await app.inject(withToken(token, { url: '/after' }))).statusCode, 200, 'the app lives on')
+  t.equal((await app.inject(withToken(token, { url: '/after' }))).statusCode, 200, 'the app still works')
 })

@@ -11,7 +11,7 @@ import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
 const FRESH = 300
 
-/** An app that has the guard in every way, each route with these settings. */
+/** An app with the guard in every place, and these settings on each route. */
 function createHostWith(t: Test, session: SessionRouteSettings) {
   return createGuardedHost(t, (app) =>
     app.addHook('onRoute', (route) => {
@@ -33,11 +33,11 @@ function assertNotFresh(t: Test, answer: LightMyRequestResponse): void {
   )
 }
 
-t.test('freshSeconds lets in who has logged in that recently, however the guard is put there', async (t) => {
+t.test('freshSeconds accepts only a recent login, in every place of the guard', async (t) => {
   const clock = freezeClock(t)
   const { app, ran, token, refusals } = await createHostWith(t, { freshSeconds: FRESH })
   for (const path of GUARDED) {
-    await t.test(path, async (t) => {
+    await t.test(`freshSeconds is checked on ${path}`, async (t) => {
       for (const [age, isFresh] of [
         [0, true],
         [FRESH - 0.001, true],
@@ -55,7 +55,7 @@ t.test('freshSeconds lets in who has logged in that recently, however the guard 
       }
       ran.length = 0
       const { missing, ended, invalid, unavailable } = await refusals(path)
-      t.equal(missing?.json().code, 'FST_JWT_SESSION_MISSING', 'the other refusals are what they were')
+      t.equal(missing?.json().code, 'FST_JWT_SESSION_MISSING', 'other refusals are unchanged')
       t.equal(ended?.json().reason, 'revoked')
       t.equal(invalid?.json().reason, 'invalid_token')
       t.equal(unavailable?.statusCode, 503)
@@ -66,7 +66,7 @@ t.test('freshSeconds lets in who has logged in that recently, however the guard 
 })
 
 for (const name of ['memory', 'redis']) {
-  t.test(`in the ${name} store`, async (t) => {
+  t.test(`freshSeconds and slide work in the ${name} store:`, async (t) => {
     async function createFreshHost(t: Test) {
       const store = name === 'redis' ? createRedisStore(await connectRedis(t)) : createRecordingStore(t)
       const clock = freezeClock(t)
@@ -82,7 +82,7 @@ for (const name of ['memory', 'redis']) {
       return { clock, ...(await createHost(t, { after, options: { store, session } })) }
     }
 
-    t.test('neither using a session nor changing its data makes it fresh again, a new login does', async (t) => {
+    t.test('neither activity nor an update makes a login recent; a new login is recent', async (t) => {
       const { app, clock } = await createFreshHost(t)
       const token = await logIn(app)
       for (let second = 0; second <= FRESH; second += 60) {
@@ -93,13 +93,13 @@ for (const name of ['memory', 'redis']) {
       }
       clock.now = NOW + FRESH + 0.001
       assertNotFresh(t, await app.inject(withToken(token, { url: '/fresh' })))
-      t.equal((await app.inject(withToken(token))).statusCode, 200, 'the session goes on')
+      t.equal((await app.inject(withToken(token))).statusCode, 200, 'the session is still live')
       const renewed = await logIn(app, 'ada', { authorization: `Bearer ${token}` })
       t.equal((await app.inject(withToken(renewed, { url: '/fresh' }))).statusCode, 200)
       t.equal((await app.inject(withToken(token, { url: '/fresh' }))).json().reason, 'logged_in_again')
     })
 
-    t.test('slide: false extends nothing, slide: true is the default', async (t) => {
+    t.test('slide: false extends no session, and slide: true is the default', async (t) => {
       const { app, clock } = await createFreshHost(t)
       const tokens = { still: await logIn(app), slide: await logIn(app), me: await logIn(app) }
       for (const second of [300, 599.999]) {
@@ -115,7 +115,7 @@ for (const name of ['memory', 'redis']) {
       t.equal((await app.inject(withToken(tokens.me))).statusCode, 200)
     })
 
-    t.test('a request that is refused because the login is too old does not extend the session', async (t) => {
+    t.test('a request that freshSeconds rejects does not extend the session', async (t) => {
       const { app, clock } = await createFreshHost(t)
       const token = await logIn(app)
       clock.now = NOW + 599
@@ -128,11 +128,11 @@ for (const name of ['memory', 'redis']) {
 }
 
 t.test(
-  'optional lets a request without credentials through, and no other, however the guard is put there',
+  'optional accepts a request without a token, and rejects a request with a bad token, in every place of the guard',
   async (t) => {
     const { app, ran, token, refusals } = await createHostWith(t, { optional: true })
     for (const path of GUARDED) {
-      await t.test(path, async (t) => {
+      await t.test(`optional is checked on ${path}`, async (t) => {
         const { missing, ended, invalid, unavailable } = await refusals(path)
         t.equal(missing?.statusCode, 200)
         t.equal(missing?.body, 'null')
@@ -140,7 +140,7 @@ t.test(
         t.strictSame(
           ran.filter((url) => url === path),
           [path],
-          'the handler has run for it alone'
+          'the handler has run only for the request without a token'
         )
         for (const [answer, reason] of [
           [ended, 'revoked'],
@@ -158,12 +158,12 @@ t.test(
   }
 )
 
-t.test('for an optional route only a bearer token is a credential, and any of it must be good', async (t) => {
+t.test('on an optional route only a bearer token counts, and a bad bearer token is rejected', async (t) => {
   const { app, ran } = await createHostWith(t, { optional: true })
   for (const authorization of ['Basic YWRhOng=', 'Digest x', '', 'Bearer null', 'bearer undefined', 'Bearer ']) {
     const answer = await app.inject({ url: '/pre-handler', headers: { authorization } })
     t.equal(answer.body, 'null', authorization)
-    t.notOk(answer.headers['session-ended'] ?? answer.headers['clear-site-data'], 'no store is wiped')
+    t.notOk(answer.headers['session-ended'] ?? answer.headers['clear-site-data'], 'there is no clear signal')
   }
   ran.length = 0
   for (const token of ['x', '.', '..', 'a.b.c', 'Bearer', '{}', '"', `${'x'.repeat(9_000)}`]) {
@@ -176,7 +176,7 @@ t.test('for an optional route only a bearer token is a credential, and any of it
   t.strictSame(ran, [])
 })
 
-t.test('optional with freshSeconds: no session, or a session with a recent login', async (t) => {
+t.test('optional with freshSeconds accepts no session, or a session with a recent login', async (t) => {
   const clock = freezeClock(t)
   const { app, token } = await createHostWith(t, { optional: true, freshSeconds: FRESH })
   clock.now = NOW + FRESH + 1
@@ -185,7 +185,7 @@ t.test('optional with freshSeconds: no session, or a session with a recent login
 })
 
 for (const prefix of ['/', '/v1']) {
-  t.test(`the guard of a handler for what is not found below ${prefix} knows its settings too`, async (t) => {
+  t.test(`the guard of a not-found handler below ${prefix} has route settings`, async (t) => {
     const clock = freezeClock(t)
     const ran: string[] = []
     async function createNotFoundHost(session: unknown) {

@@ -26,7 +26,11 @@ const credentials = { username: 'ada', password: PASSWORD }
 
 async function assertGuarded(t: Test, app: FastifyInstance): Promise<void> {
   const token = await logIn(app)
-  t.equal((await app.inject(withToken('garbage', post('/user/login', credentials)))).statusCode, 200, 'an old token')
+  t.equal(
+    (await app.inject(withToken('garbage', post('/user/login', credentials)))).statusCode,
+    200,
+    'a login ignores a bad token'
+  )
   t.equal((await app.inject(post('/user/register', { ...credentials, username: 'grace' }))).statusCode, 201)
   t.equal((await app.inject(post('/user/logout'))).statusCode, 204)
   for (const url of ['/private', '/user/session', '/nowhere']) assertRefused(t, await app.inject(url), MISSING)
@@ -39,7 +43,7 @@ async function assertGuarded(t: Test, app: FastifyInstance): Promise<void> {
     withToken('garbage', { url: '/open' }),
     withToken(token, { url: '/open' })
   ]) {
-    t.equal((await app.inject(request)).body, '{"session":null}', 'a public route does not look at a token')
+    t.equal((await app.inject(request)).body, '{"session":null}', 'a public route ignores the token')
   }
   t.equal((await app.inject({ method: 'HEAD', url: '/open' })).statusCode, 200)
   t.equal((await app.inject({ method: 'HEAD', url: '/private' })).statusCode, 401)
@@ -51,11 +55,11 @@ for (const hook of ['onRequest', 'preHandler'] as const) {
   const guardWith = (guard: typeof verifySession) => (app: FastifyInstance) => {
     app.addHook(hook as 'onRequest', guard)
   }
-  t.test(`${hook}: a guard of the whole app, before the plugin, leaves the public routes open`, async (t) => {
+  t.test(`${hook}: a guard of the whole app before the plugin leaves the public routes open`, async (t) => {
     await assertGuarded(t, (await createHost(t, { before: guardWith(verifySession), after: mountRoutes })).app)
   })
 
-  t.test(`${hook}: and behind the plugin`, async (t) => {
+  t.test(`${hook}: a guard of the whole app after the plugin leaves the public routes open`, async (t) => {
     const after = (app: FastifyInstance) => {
       guardWith(app.verifySession)(app)
       mountRoutes(app)
@@ -63,7 +67,7 @@ for (const hook of ['onRequest', 'preHandler'] as const) {
     await assertGuarded(t, (await createHost(t, { after })).app)
   })
 
-  t.test(`${hook}: and with routes that are there before the plugin`, async (t) => {
+  t.test(`${hook}: a guard of the whole app leaves public routes before the plugin open`, async (t) => {
     const before = (app: FastifyInstance) => {
       guardWith(verifySession)(app)
       mountRoutes(app)
@@ -71,7 +75,7 @@ for (const hook of ['onRequest', 'preHandler'] as const) {
     await assertGuarded(t, (await createHost(t, { before })).app)
   })
 
-  t.test(`${hook}: and with the hook called by hand`, async (t) => {
+  t.test(`${hook}: a guard that a hook of the whole app calls leaves the public routes open`, async (t) => {
     const before = (app: FastifyInstance) => {
       app.addHook(hook as 'onRequest', (request, reply, done) => {
         app.verifySession(request, reply, done)
@@ -81,7 +85,7 @@ for (const hook of ['onRequest', 'preHandler'] as const) {
   })
 }
 
-t.test('a preflight is answered in front of the guard, and the answer to a refusal can be read', async (t) => {
+t.test('a preflight is answered before the guard, and pages of other origins can read a refusal', async (t) => {
   const before = async (app: FastifyInstance) => {
     await app.register(fastifyCors, { origin: true })
     app.addHook('onRequest', verifySession)
@@ -98,7 +102,7 @@ t.test('a preflight is answered in front of the guard, and the answer to a refus
   t.equal(refused.headers['access-control-allow-origin'], 'https://app.example')
 })
 
-t.test('with the guard in front of @fastify/cors a preflight is refused', async (t) => {
+t.test('a preflight is refused if the guard comes before @fastify/cors', async (t) => {
   const before = async (app: FastifyInstance) => {
     app.addHook('onRequest', verifySession)
     await app.register(fastifyCors, { origin: true })
@@ -108,7 +112,7 @@ t.test('with the guard in front of @fastify/cors a preflight is refused', async 
   assertRefused(t, await app.inject({ method: 'OPTIONS', url: '/private', headers }), MISSING)
 })
 
-t.test('a scope of its own is guarded, with what is not found there; the rest of the app is not', async (t) => {
+t.test('a guard of a scope guards the routes and the not-found handler of the scope only', async (t) => {
   const after = (app: FastifyInstance) => {
     app.get('/outside', whoAmI)
     app.register(
@@ -128,7 +132,7 @@ t.test('a scope of its own is guarded, with what is not found there; the rest of
   assertRefused(t, await app.inject('/api/nowhere'), MISSING)
 })
 
-/** The guard as another copy of this package has it: another function, of the same name. */
+/** The guard of another copy of the package: another function with the same name. */
 const ofAnotherCopy = Object.defineProperty((async () => {}) as typeof verifySession, 'name', {
   value: verifySession.name
 })
@@ -152,7 +156,7 @@ for (const hook of HOOKS) {
     t.equal((await app.inject('/open')).statusCode, 200)
   })
 
-  t.test(`a route before the plugin with the guard in ${hook}, and public, is an error and not open`, async (t) => {
+  t.test(`a public route before the plugin with the guard in ${hook} is an error and not open`, async (t) => {
     const before = (app: FastifyInstance) => {
       app.get('/both', { ...OPEN, [hook]: verifySession }, whoAmI)
       app.register(async (scope) => {
@@ -178,7 +182,7 @@ t.test('a route that an onRoute hook has given the guard and made public is an e
   assertRefused(t, await app.inject('/both'), { statusCode: 500, code: INVALID_OPTION.code })
 })
 
-t.test('handlers of what is not found that share a config do not share an exemption', async (t) => {
+t.test('not-found handlers that share a config do not share an exemption', async (t) => {
   const after = (app: FastifyInstance) => {
     const handler = async () => 'nothing here'
     const scopes: Record<string, object> = { '/open': OPEN, '/both': { ...OPEN, preHandler: verifySession } }
@@ -207,7 +211,7 @@ const POLLUTION: Record<string, unknown> = {
 }
 
 for (const [name, value] of Object.entries(POLLUTION)) {
-  t.test(`Object.prototype.${name} opens nothing and closes nothing`, async (t) => {
+  t.test(`Object.prototype.${name} opens no route and closes no route`, async (t) => {
     const app = createWatchedFastify(t)
     await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream, store: createMemoryStore() })
     app.get('/before', { preHandler: verifySession }, whoAmI)
@@ -232,7 +236,7 @@ for (const [name, value] of Object.entries(POLLUTION)) {
   })
 }
 
-t.test('settings that are not the own ones of a config, or of the settings, do not count', async (t) => {
+t.test('inherited route settings do not count', async (t) => {
   const after = (app: FastifyInstance) => {
     app.get('/config', { preHandler: verifySession, config: Object.create({ session: { optional: true } }) }, whoAmI)
     for (const session of [Object.create({ optional: true }), true, null, 0, '', [], 'false']) {
@@ -243,7 +247,7 @@ t.test('settings that are not the own ones of a config, or of the settings, do n
   assertRefused(t, await app.inject('/config'), MISSING)
 })
 
-t.test('settings are read once: what changes them afterwards opens nothing', async (t) => {
+t.test('settings are read once: later changes open no route', async (t) => {
   const session: { optional?: boolean } = {}
   const { app } = await createHost(t, {
     after: (app) => app.get('/private', { preHandler: verifySession, config: { session } }, whoAmI)

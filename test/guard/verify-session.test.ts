@@ -6,7 +6,7 @@ import { createGuardedHost, GUARDED } from '../fixtures/guarded.js'
 
 const INVALID_TOKEN = 'Bearer realm="session", error="invalid_token"'
 
-/** What the guard answers, to the byte. */
+/** The exact answers of the guard. */
 const REFUSALS: Record<string, [body: string, headers: Record<string, string>]> = {
   missing: [
     '{"statusCode":401,"code":"FST_JWT_SESSION_MISSING","error":"Unauthorized","message":"Authentication is required"}',
@@ -36,9 +36,9 @@ const REFUSALS: Record<string, [body: string, headers: Record<string, string>]> 
   ]
 }
 
-/** What an application does to its own routes, and the guard’s answer must not change for. */
+/** Settings of an application that must not change the answers of the guard. */
 const HOSTS: Record<string, (app: FastifyInstance) => unknown> = {
-  'as Fastify comes': () => {},
+  'with no settings': () => {},
   'with a slow async onSend hook': (app) =>
     app.addHook('onSend', async () => {
       await new Promise((resolve) => setTimeout(resolve, 20))
@@ -47,7 +47,7 @@ const HOSTS: Record<string, (app: FastifyInstance) => unknown> = {
     app.addHook('onSend', (_request, _reply, payload, done) => void setTimeout(done, 20, null, payload)),
   'with an error handler': (app) =>
     app.setErrorHandler((_error, _request, reply) => reply.code(200).send({ host: true })),
-  'with an onError hook that is slow': (app) =>
+  'with a slow onError hook': (app) =>
     app.addHook('onError', async () => {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }),
@@ -56,7 +56,7 @@ const HOSTS: Record<string, (app: FastifyInstance) => unknown> = {
       const error = { type: 'object', properties: { message: { type: 'string' } } }
       route.schema = { response: { 401: error, 503: error } }
     }),
-  'with a response schema for all errors that asks for more': (app) =>
+  'with a response schema for all errors that needs other fields': (app) =>
     app.addHook('onRoute', (route) => {
       const error = { type: 'object', required: ['detail'], properties: { detail: { type: 'string' } } }
       route.schema = { response: { '4xx': error, '5xx': error } }
@@ -68,10 +68,10 @@ const HOSTS: Record<string, (app: FastifyInstance) => unknown> = {
 }
 
 for (const [name, prepare] of Object.entries(HOSTS)) {
-  t.test(`an application ${name}`, async (t) => {
+  t.test(`the guard of an application ${name} sends the same answers:`, async (t) => {
     const { refusals, ran } = await createGuardedHost(t, prepare)
     for (const path of GUARDED) {
-      await t.test(`${path}: a refusal is the same bytes, and nothing runs behind it`, async (t) => {
+      await t.test(`${path}: a refusal has the exact bytes, and no handler runs`, async (t) => {
         for (const [name, answer] of Object.entries(await refusals(path))) {
           const [body, headers] = REFUSALS[name] ?? []
           t.equal(answer.body, body)
@@ -94,7 +94,7 @@ function essential({ statusCode, headers }: LightMyRequestResponse) {
   return { statusCode, ...rest }
 }
 
-t.test('with a live session the handler runs, once, and has it', async (t) => {
+t.test('with a live session the handler runs once and gets the session', async (t) => {
   const { app, ran, token } = await createGuardedHost(t)
   for (const path of GUARDED) {
     ran.length = 0
@@ -108,11 +108,11 @@ t.test('with a live session the handler runs, once, and has it', async (t) => {
   }
 })
 
-t.test('an onSend hook of the host that fails turns a refusal into an error, never into a pass', async (t) => {
+t.test('a failing onSend hook of the host turns a refusal into an error, and no handler runs', async (t) => {
   const fails = (app: FastifyInstance) =>
     app.addHook('onSend', async (request) => {
       await turn()
-      // Only once: what the error handler answers is sent, too.
+      // Fails once per request: the answer of the error handler is sent.
       if (!failed.has(request)) {
         failed.add(request)
         throw new Error('A bug of the host')

@@ -6,13 +6,13 @@ import { until } from '../fixtures/until.js'
 
 const session = { idleTimeoutSeconds: 100, ttlSeconds: 1_000 }
 
-t.test('a token is verified like a request, and gives the live session', async (t) => {
+t.test('verify() checks a token like a request, and returns the live session', async (t) => {
   const app = await createApp(t, { upstream })
   const { token, session } = await app.sessions.create({ id: 'ada' }, { data: { theme: 'dark' } })
   t.strictSame(await app.sessions.verify(token), session)
 })
 
-t.test('with the cache each call gets a copy of its own', async (t) => {
+t.test('with the cache each call of verify() returns a new copy', async (t) => {
   const app = await createApp(t, { upstream, redis: await connectRedis(t), cache: true })
   const { token } = await app.sessions.create({ id: 'ada' }, { data: { list: [1] } })
   for (let i = 0; i < 5; i++) {
@@ -25,7 +25,7 @@ t.test('with the cache each call gets a copy of its own', async (t) => {
   t.equal((await app.inject(withToken(token))).json().user.id, 'ada')
 })
 
-t.test('a token without a live session is an error with the reason', async (t) => {
+t.test('verify() rejects a token without a live session with the reason', async (t) => {
   const app = await createApp(t, { upstream })
   const { token, session } = await app.sessions.create({ id: 'ada' })
   for (const wrong of ['', 'x', `${token}x`, session.id, undefined, null, 1, {}]) {
@@ -35,7 +35,7 @@ t.test('a token without a live session is an error with the reason', async (t) =
   await t.rejects(app.sessions.verify(token), { code: 'FST_JWT_SESSION_ENDED', reason: 'revoked' })
 })
 
-t.test('an outage is no end', async (t) => {
+t.test('verify() rejects with a 503 during an outage', async (t) => {
   const redis = await startRedis(t)
   const app = await createApp(t, { upstream, redis: redis.client(), storeTimeoutMs: 100 })
   const { token } = await app.sessions.create({ id: 'ada' })
@@ -45,7 +45,7 @@ t.test('an outage is no end', async (t) => {
   await until(async () => (await app.sessions.verify(token).catch(() => null)) !== null)
 })
 
-t.test('a call is activity, unless `slide` is false', async (t) => {
+t.test('verify() is activity, unless `slide` is false', async (t) => {
   const clock = freezeClock(t)
   const app = await createApp(t, { upstream, session })
   const { token, session: created } = await app.sessions.create({ id: 'ada' })
@@ -56,7 +56,7 @@ t.test('a call is activity, unless `slide` is false', async (t) => {
   await until(async () => (await app.sessions.find(created.id))?.lastSeenAt === created.lastSeenAt + 50_000)
 })
 
-t.test('wrong options are an error with a code', async (t) => {
+t.test('verify() rejects invalid options with a code', async (t) => {
   const app = await createApp(t, { upstream })
   const { token } = await app.sessions.create({ id: 'ada' })
   const code = 'FST_JWT_SESSION_INVALID_OPTION'
