@@ -1,4 +1,4 @@
-// What an application can write today, all of it. Compiled by test/package-types.test.ts in a project of its own.
+// Every option and export in the code of an application. Compiled by test/long/package.test.ts in a separate project.
 import Fastify from 'fastify'
 import fastifyJwtSession, {
   CredentialsRejectedError,
@@ -102,4 +102,4 @@ const { token, session } = await app.sessions.create({ id: 'ada', role: 'admin' 
 await app.sessions.update(session.id, { cart: undefined })
 await app.sessions.revokeAll(session.user.id, { exceptId: (await app.sessions.find(token))?.id })
 await app.sessions.revoke((await app.sessions.list('ada'))[0]?.id ?? '')
-if (!(await app.sessions.isReady())) throw new InvalidOptionError('redis', 'does not answer', new SecondFactorError())
+if (!(await app.sessions.isReady())) throw new InvalidOptionError('redis', 'does not respond', new SecondFactorError())

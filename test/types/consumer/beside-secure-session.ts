@@ -1,4 +1,4 @@
-// A project that has @fastify/secure-session in one scope and this plugin in another one.
+// A project with @fastify/secure-session in a scope and fastify-jwt-session in another scope.
 import fastifySecureSession from '@fastify/secure-session'
 import Fastify from 'fastify'
 import fastifyJwtSession, { type RequestSession, verifySession } from 'fastify-jwt-session'

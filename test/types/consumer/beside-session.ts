@@ -1,4 +1,4 @@
-// A project that has @fastify/session in one scope and this plugin in another one.
+// A project with @fastify/session in a scope and fastify-jwt-session in another scope.
 import fastifyCookie from '@fastify/cookie'
 import fastifySession from '@fastify/session'
 import Fastify from 'fastify'

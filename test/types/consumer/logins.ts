@@ -1,4 +1,4 @@
-// What surrounds a login.
+// Logins by the code of an application.
 import Fastify from 'fastify'
 import fastifyJwtSession, { type JwtSessionOptions, type User } from 'fastify-jwt-session'
 
@@ -7,7 +7,7 @@ const options: JwtSessionOptions = {
   upstream: { baseUrl: 'https://api.internal.example' },
   session: { maxDataBytes: 65_536 }
 }
-// Whatever `userSchema` another file of the project declares.
+// A user of the type that `userSchema` declares in another file.
 const user = { id: 'ada' } as User
 const app = Fastify()
 await app.register(fastifyJwtSession, options)

@@ -1,4 +1,4 @@
-// The upstream over HTTP, and every undici that may send for it.
+// The HTTP upstream, with every supported version of undici.
 import Fastify from 'fastify'
 import fastifyJwtSession, {
   type HttpUpstreamOptions,

@@ -33,17 +33,17 @@ test('the user has the type of the declared schema, without a cast', () => {
   expect<Sessions['create']>().type.not.toBeCallableWith({ id: '1' })
 })
 
-test('the option must be the schema that was declared', () => {
+test('the option `userSchema` must be the declared schema', () => {
   expect(app.register).type.toBeCallableWith(fastifyJwtSession, { ...required, userSchema })
   expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { ...required, userSchema: otherSchema })
 })
 
-test('the extra claims of a token are made of that user', () => {
+test('the extra claims of a token are computed from the declared user', () => {
   const claims = (user: User) => ({ name: user.name })
   expect(app.register).type.toBeCallableWith(fastifyJwtSession, { ...required, jwt: { ...required.jwt, claims } })
 })
 
-test('data has the declared fields, none of which a new session has', () => {
+test('data has the declared fields, all of them optional', () => {
   expect<SessionData>().type.toBe<{ cart?: string[]; step?: 1 | 2 }>()
   expect<Session['data']>().type.toBe<{ readonly cart?: string[]; readonly step?: 1 | 2 }>()
   app.get('/cart', { preHandler: app.verifySession }, async ({ session }) => {
@@ -52,7 +52,7 @@ test('data has the declared fields, none of which a new session has', () => {
   })
 })
 
-test('an update takes some of those fields, undefined to remove one, and nothing else', () => {
+test('update() accepts declared fields, with undefined to remove a field, and no other fields', () => {
   for (const update of [app.sessions.update.bind(null, 'id'), (null as unknown as RequestSession).update]) {
     expect(update).type.toBeCallableWith({})
     expect(update).type.toBeCallableWith({ cart: ['a'] })
@@ -65,7 +65,7 @@ test('an update takes some of those fields, undefined to remove one, and nothing
   }
 })
 
-test('what is found and listed has the declared user and data', () => {
+test('find() and list() return the declared user and data', () => {
   expect<Awaited<ReturnType<Sessions['list']>>[number]['user']['name']>().type.toBe<string>()
   expect<NonNullable<Awaited<ReturnType<Sessions['find']>>>['data']['step']>().type.toBe<1 | 2 | undefined>()
 })

@@ -24,7 +24,7 @@ const jwt = { secret: 'x'.repeat(32) }
 const upstream = { baseUrl: 'https://api.internal.example' }
 
 describe('register()', () => {
-  test('takes the options of the contract', () => {
+  test('register() accepts the options of the contract', () => {
     expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream })
     expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, prefix: '/auth' })
     expect(app.register).type.toBeCallableWith(fastifyJwtSession, {
@@ -41,7 +41,7 @@ describe('register()', () => {
     })
   })
 
-  test('refuses what the contract does not name', () => {
+  test('register() rejects options outside of the contract', () => {
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession)
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, {})
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt: { secret: 5 }, upstream })
@@ -54,7 +54,7 @@ describe('register()', () => {
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, redis: 'redis://127.0.0.1' })
   })
 
-  test('takes a cookie with its attributes, or false', () => {
+  test('register() accepts `cookie` with attributes, or false', () => {
     const cookie = { name: '__Host-id', sameSite: 'strict', persistent: false, origins: ['https://a.example'] } as const
     for (const choice of [cookie, {}, false, undefined] as const) {
       expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, cookie: choice })
@@ -65,7 +65,7 @@ describe('register()', () => {
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, cookie: { origins: '*' } })
   })
 
-  test('takes an upstream or none: which of both fits the routes is checked at run time', () => {
+  test('register() accepts options with and without an upstream, whatever the routes', () => {
     for (const secret of [new Uint8Array(32), [new Uint8Array(32), 'text']]) {
       expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt: { secret }, upstream })
     }
@@ -78,7 +78,7 @@ describe('register()', () => {
     expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, { jwt, upstream, store: undefined })
   })
 
-  test('has one interface of options, for Partial<>, spreads and interfaces of an application', () => {
+  test('the options are one interface, for Partial<>, spreads and interfaces of an application', () => {
     interface AppOptions extends JwtSessionOptions {
       port: number
     }
@@ -95,7 +95,7 @@ describe('register()', () => {
     expect(app.register).type.toBeCallableWith(fastifyJwtSession, { jwt, upstream, routes: { login } })
   })
 
-  test('takes each form of the lifetimes, the limit and the routes, and no other', () => {
+  test('register() accepts only the documented forms of the lifetimes, the limit and the routes', () => {
     type Session = NonNullable<JwtSessionOptions['session']>
     expect<Session['idleTimeoutSeconds']>().type.toBe<number | false | undefined>()
     expect<Session['maxPerUser']>().type.toBe<number | undefined>()
@@ -115,7 +115,7 @@ describe('register()', () => {
     })
   })
 
-  test('takes every client that can be injected', () => {
+  test('register() accepts every client that can be injected', () => {
     app.register(fastifyRedis)
     expect<JwtSessionOptions['redis']>().type.toBeAssignableFrom(app.redis)
     expect<JwtSessionOptions['redis']>().type.toBeAssignableFrom<Redis>()
@@ -127,7 +127,7 @@ describe('register()', () => {
     expect<UpstreamClient>().type.toBeAssignableTo<JwtSessionOptions['upstream']>()
   })
 
-  test('takes the options of ioredis and no misspelt one', () => {
+  test('register() accepts the options of ioredis and rejects a misspelled option', () => {
     const url = 'redis://127.0.0.1'
     const env = { url: process.env.REDIS_URL, password: process.env.REDIS_PASSWORD, keyPrefix: 'app:' }
     const sentinels = [{ host: '10.0.0.1', port: 26_379 }]
@@ -161,8 +161,8 @@ describe('register()', () => {
   })
 })
 
-describe('what the plugin decorates', () => {
-  test('is typed', () => {
+describe('the decorators of the plugin', () => {
+  test('the decorators of the plugin are typed', () => {
     expect(app.verifySession).type.toBe<VerifySession>()
     expect(verifySession).type.toBe<VerifySession>()
     expect(app.get).type.toBeCallableWith('/open', { config: { session: false } }, async () => {})
@@ -187,7 +187,7 @@ describe('what the plugin decorates', () => {
 })
 
 describe('app.sessions', () => {
-  test('opens, finds, lists and ends sessions', () => {
+  test('app.sessions creates, finds, lists and ends sessions', () => {
     const { create, find, list, revoke, revokeAll, isReady } = app.sessions
     expect(create).type.toBeCallableWith({ id: 'ada' })
     expect(create).type.toBeCallableWith({ id: 'ada' }, { ip: undefined, userAgent: 'x' })
@@ -201,14 +201,14 @@ describe('app.sessions', () => {
     expect(isReady()).type.toBe<Promise<boolean>>()
   })
 
-  test('answers a login with a token, or with a cookie', async () => {
+  test('a login is answered with a token, or with a cookie', async () => {
     const answer = {} as LogInAnswer
     expect(answer.token_type).type.toBe<'Bearer' | 'Cookie'>()
     expect(answer).type.not.toHaveProperty('access_token')
     if (answer.token_type === 'Bearer') expect(answer.access_token).type.toBe<string>()
   })
 
-  test('takes an id of a user where it asks for a user, and never a number', () => {
+  test('list() and revokeAll() accept the id of a user, and never a number', () => {
     expect(app.sessions.list).type.not.toBeCallableWith(1)
     expect(app.sessions.list).type.not.toBeCallableWith()
     expect(app.sessions.revokeAll).type.not.toBeCallableWith({ id: 'ada' })
@@ -216,14 +216,14 @@ describe('app.sessions', () => {
     expect(app.sessions.revokeAll).type.not.toBeCallableWith('ada', { except: 'id' })
   })
 
-  test('has no way to what only the routes may do', () => {
+  test('app.sessions has no method that only the routes may call', () => {
     expect(app.sessions).type.not.toHaveProperty('extend')
     expect(app.sessions).type.not.toHaveProperty('end')
   })
 })
 
 describe('a session', () => {
-  test('is read-only', () => {
+  test('a session is read-only', () => {
     expect<Pick<Session, 'id' | 'expiresAt' | 'ip'>>().type.toBe<{
       readonly id: string
       readonly expiresAt: number
@@ -232,7 +232,7 @@ describe('a session', () => {
     expect<Pick<Session, 'data'>>().type.toBe<{ readonly data: Readonly<Record<string, unknown>> }>()
   })
 
-  test('has data of any kind until it is declared', () => {
+  test('data has any type without a declaration', () => {
     for (const update of [app.sessions.update.bind(null, 'id'), (null as unknown as RequestSession).update]) {
       expect(update).type.toBeCallableWith({ cart: ['a'], step: undefined })
       expect(update).type.not.toBeCallableWith('text')
@@ -245,7 +245,7 @@ describe('a session', () => {
 })
 
 describe('config.session of a route', () => {
-  test('takes the settings of the contract, and no other', () => {
+  test('config.session accepts only the settings of the contract', () => {
     const handler = async () => {}
     expect(app.get).type.toBeCallableWith('/', { config: { session: { optional: true } } }, handler)
     expect(app.get).type.toBeCallableWith('/', { config: { session: { freshSeconds: 300, slide: false } } }, handler)
