@@ -28,7 +28,7 @@ function startLoad(port: number): Load {
 
 async function useUntilClosed(client: KeepAliveClient, load: Load): Promise<void> {
   const ask = async (name: string, request: string): Promise<Outcome> => {
-    const outcome = await client.ask(request)
+    const outcome = await client.send(request)
     const result = `${name} ${typeof outcome === 'string' ? outcome : outcome.status}`
     load.outcomes.set(result, (load.outcomes.get(result) ?? 0) + 1)
     load.answers++
@@ -132,7 +132,7 @@ for (const [name, answer, status] of [
       const client = new KeepAliveClient(await listen(app))
       t.teardown(() => client.close())
       upstream.answers.push(() => {})
-      const login = client.ask(LOGIN)
+      const login = client.send(LOGIN)
       await until(() => upstream.requests.length === 1)
 
       const startedAt = performance.now()

@@ -27,7 +27,7 @@ export function startLoad(port: number, connections: number): Load {
       nextAt = Math.max(nextAt + pauseMs, performance.now() - 1_000)
       const waitMs = nextAt - performance.now()
       if (waitMs >= 1) await delay(waitMs)
-      const outcome = await client.ask(rawRequest(method, path, parts))
+      const outcome = await client.send(rawRequest(method, path, parts))
       const key = `${name} ${typeof outcome === 'string' ? outcome : outcome.status}`
       outcomes.set(key, (outcomes.get(key) ?? 0) + 1)
       return typeof outcome === 'string' ? '' : tokenOf(outcome)

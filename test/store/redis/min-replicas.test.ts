@@ -150,7 +150,7 @@ t.test('without enough replicas a logout is a 503 in time, although the session 
   )
 
   await t.test('ending ended sessions writes a key for WAIT to wait for', async (t) => {
-    // WAIT covers the writes of the same connection. Redis 7.0 covers all writes of all connections, which is no guarantee.
+    // WAIT covers the writes of the same connection. In Redis 7.0 WAIT covers all writes, which is no guarantee.
     const countTouches = async () =>
       Number(/cmdstat_zadd:calls=(\d+)/.exec(await master.client().info('commandstats'))?.[1] ?? 0)
     for (const end of [() => app.sessions.revoke(session.id), () => app.sessions.revokeAll('ada')]) {
