@@ -125,7 +125,7 @@ t.test('a late answer about a session that a login of the same user has replaced
 })
 
 t.test(
-  'an answer to `Session-Client: 1` has the reason and no Clear-Site-Data, because the client deletes the data',
+  'an answer to `Session-Client: 1` keeps Session-Ended without Clear-Site-Data: the client deletes the data',
   async (t) => {
     const app = await createApp(t, { upstream })
     const token = await logIn(app, 'ada')
