@@ -1,4 +1,20 @@
+import { EventEmitter } from 'node:events'
 import { createTimeoutError } from './deadline.js'
+
+/**
+ * Emits `abort` once. undici takes the emitter in place of an `AbortSignal`, which costs 20 µs more per call in Node.js
+ * 20.
+ */
+export class AbortEmitter extends EventEmitter {
+  aborted = false
+  reason: Error | undefined
+
+  abort(reason: Error): void {
+    this.aborted = true
+    this.reason = reason
+    this.emit('abort')
+  }
+}
 
 /**
  * A call with an `AbortSignal` and a timeout. The timer does not keep the process alive.
@@ -7,7 +23,9 @@ import { createTimeoutError } from './deadline.js'
  */
 export class AbortableCall {
   readonly #timeoutMs: number
-  readonly #controller = new AbortController()
+  /** Aborted by the timeout or by {@link abort}. */
+  readonly emitter = new AbortEmitter()
+  #controller: AbortController | undefined
   #timer: NodeJS.Timeout | undefined
   /** The call and the work added with {@link waitUntil}, until settled. */
   #pending = 0
@@ -20,8 +38,12 @@ export class AbortableCall {
     this.#timeoutMs = timeoutMs
   }
 
-  /** Aborted by the timeout or by {@link abort}. */
+  /** Aborted together with {@link emitter}. Created on first use. */
   get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.emitter.aborted) this.#controller.abort(this.emitter.reason)
+    }
     return this.#controller.signal
   }
 
@@ -58,18 +80,26 @@ export class AbortableCall {
     work.then(settle, settle)
   }
 
-  /** Aborts a pending call, which rejects with the reason. Without effect on a settled call and added work. */
-  abort(reason: Error): void {
+  /**
+   * Aborts a pending call, which rejects with the reason. Without effect on a settled call and added work: then no
+   * reason is created, because an error costs as much as a small query.
+   */
+  abort(createReason: () => Error): void {
     if (this.#reject === undefined) return
-    this.#controller.abort(reason)
+    const reason = createReason()
+    this.#abort(reason)
     setImmediate(this.#reject, reason)
   }
 
   #expire(): void {
     if (this.#pending === 0) return
     this.#hasTimedOut = this.#reject !== undefined
-    const reason = createTimeoutError()
-    if (this.#hasTimedOut) this.abort(reason)
-    else this.#controller.abort(reason)
+    if (this.#hasTimedOut) this.abort(createTimeoutError)
+    else this.#abort(createTimeoutError())
+  }
+
+  #abort(reason: Error): void {
+    this.emitter.abort(reason)
+    this.#controller?.abort(reason)
   }
 }

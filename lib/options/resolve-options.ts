@@ -30,7 +30,7 @@ export interface ResolvedOptions {
     secrets: readonly Buffer[]
     issuer: string | undefined
     audience: string | undefined
-    claims: (user: User) => Record<string, unknown>
+    claims: ((user: User) => Record<string, unknown>) | undefined
   }
   store: StoreChoice
   storeTimeoutMs: number
@@ -72,7 +72,7 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
       secrets: resolveSecrets(jwt.secret),
       issuer: checkOptionalText('jwt.issuer', jwt.issuer),
       audience: checkOptionalText('jwt.audience', jwt.audience),
-      claims: checkOptionalFunction('jwt.claims', jwt.claims) ?? (() => ({}))
+      claims: checkOptionalFunction('jwt.claims', jwt.claims)
     },
     store,
     storeTimeoutMs: checkInteger('storeTimeoutMs', options.storeTimeoutMs, 500),

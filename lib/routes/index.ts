@@ -24,11 +24,12 @@ export function createRoutes(deps: RouteDeps) {
     scope.addHook('preClose', async () => {
       isClosing = true
     })
-    scope.addHook('onSend', async ({ raw }, reply) => {
+    scope.addHook('onSend', ({ raw }, reply, _payload, done) => {
       reply.header('cache-control', 'no-store')
       // Otherwise an open request at the time of close() leaves a keep-alive connection, and close() waits 72 s for the
       // client. HTTP/2 has no `connection` header.
       if (isClosing && raw.httpVersionMajor === 1) reply.header('connection', 'close')
+      done()
     })
     const hostErrorHandler = scope.errorHandler
     scope.setErrorHandler((error: unknown, request, reply) => {

@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import { finished } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { TObject, TProperties } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -39,11 +38,9 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
   })
 
   // With `attachValidation` of the host, Fastify does not throw validation errors.
-  scope.addHook('preHandler', async ({ validationError }) => {
-    if (validationError) throw validationError
-  })
+  scope.addHook('preHandler', ({ validationError }, _reply, done) => done(validationError))
 
-  scope.addHook('onRequest', async ({ raw }, reply) => {
+  scope.addHook('onRequest', ({ raw }, reply, done) => {
     // Fastify's `requestTimeout` is off by default and belongs to the host.
     const timer = setTimeout(() => {
       const { complete, stream }: Incoming = raw
@@ -52,7 +49,8 @@ export function acceptOnlyJson(scope: FastifyInstance): void {
       // Under HTTP/2 only the response can destroy the stream.
       reply.raw.destroy()
     }, BODY_TIMEOUT_MS).unref()
-    finished(raw, { writable: false }, () => clearTimeout(timer))
+    raw.once('close', () => clearTimeout(timer))
+    done()
   })
 }
 

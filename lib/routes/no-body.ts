@@ -5,13 +5,14 @@ import type { FastifyInstance } from 'fastify'
  * revocation, and the response does not wait for the body.
  */
 export function ignoreBodies(scope: FastifyInstance): void {
-  scope.addHook('onRequest', async (request) => {
+  scope.addHook('onRequest', (request, _reply, done) => {
     for (const name of BODY_HEADERS) {
       if (request.headers[name] === undefined) continue
       // Remove from both: Fastify merges headers set by a host hook with the received headers.
       delete request.raw.headers[name]
       request.headers = { ...request.headers, [name]: undefined }
     }
+    done()
   })
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('*', (_request, payload, done) => {

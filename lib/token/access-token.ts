@@ -56,8 +56,8 @@ export interface AccessTokenConfig {
   secrets: readonly Buffer[]
   issuer: string | undefined
   audience: string | undefined
-  /** Returns the application's own claims. */
-  claims(user: User): Record<string, unknown>
+  /** Returns the application's own claims. Undefined: none. */
+  claims: ((user: User) => Record<string, unknown>) | undefined
 }
 
 /** Creates access tokens. Several secrets allow a rotation without a logout. */
@@ -91,7 +91,7 @@ class JwtAccessTokens implements AccessTokens {
       jti: id
     }
     try {
-      const token = this.#keys[0].sign({ ...copyClaims(claims(structuredClone(user))), ...registered })
+      const token = this.#keys[0].sign({ ...(claims && copyClaims(claims(structuredClone(user)))), ...registered })
       if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('Too long')
       return token
     } catch (error) {

@@ -92,10 +92,18 @@ export class GuardedUpstream {
   async #runInTime<T>({ operation, request }: GuardedCall, run: (call: UpstreamCall) => Promise<T>): Promise<T> {
     const { headers, ip, presence } = request
     const call = new AbortableCall(this.#guards.timeoutMs)
-    presence.onGone(() => call.abort(new ClientGoneError()))
-    const waitUntil = (work: Promise<unknown>) => call.waitUntil(work)
+    presence.onGone(() => call.abort(() => new ClientGoneError()))
+    const context: UpstreamCall = {
+      headers,
+      ip,
+      emitter: call.emitter,
+      get signal() {
+        return call.signal
+      },
+      waitUntil: (work) => call.waitUntil(work)
+    }
     try {
-      return await call.run(() => run({ headers, ip, signal: call.signal, waitUntil }))
+      return await call.run(() => run(context))
     } catch (error) {
       if (!call.hasTimedOut || isRejection(error)) throw error
       throw new UpstreamTimeoutError(new PlainCause(`${operation}: the upstream did not answer in time`))

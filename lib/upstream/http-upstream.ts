@@ -7,11 +7,11 @@ import { callApplication } from './call-application.js'
 import { EMPTY } from './read-json.js'
 import { createReadResponse, drainBody, isSuccess, type ReadResponse } from './read-response.js'
 import type { BodyMapping } from './request-body.js'
-import { createSendRequest, type SendRequest } from './send-request.js'
+import { createSendRequest, type Dispatch, type SendRequest } from './send-request.js'
 import { errorForStatus, type UpstreamLog } from './status-error.js'
 import type { UpstreamCall, UpstreamClient, UpstreamLogin } from './upstream-client.js'
 import type { HttpUpstreamConfig } from './upstream-config.js'
-import type { UpstreamDispatcher, UpstreamHttpResponse } from './upstream-dispatcher.js'
+import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
 import { whenAborted } from './when-aborted.js'
 
 /**
@@ -36,10 +36,10 @@ export class HttpUpstream implements UpstreamClient {
   readonly logout?: (session: Session, call: UpstreamCall) => Promise<void>
 
   constructor(config: HttpUpstreamConfig, log: UpstreamLog) {
-    const { dispatcher, close } = openDispatcher(config)
+    const { dispatch, close } = openDispatcher(config)
     this.#config = config
     this.#log = log
-    this.#send = createSendRequest(config, dispatcher)
+    this.#send = createSendRequest(config, dispatch)
     this.#read = createReadResponse(config, log)
     this.close = close
     const { logout: logoutPath } = config.paths
@@ -92,9 +92,14 @@ export class HttpUpstream implements UpstreamClient {
   }
 }
 
-function openDispatcher(config: HttpUpstreamConfig): { dispatcher: UpstreamDispatcher; close(): Promise<void> } {
+function openDispatcher(config: HttpUpstreamConfig): { dispatch: Dispatch; close(): Promise<void> } {
   const { dispatcher, origin, timeoutMs } = config
-  if (dispatcher !== undefined) return { dispatcher, async close() {} }
+  if (dispatcher !== undefined) {
+    return { dispatch: (request, { signal }) => dispatcher.request({ ...request, signal }), async close() {} }
+  }
   const pool = new Pool(origin, { connect: { timeout: timeoutMs }, keepAliveTimeout: KEEP_ALIVE_MS })
-  return { dispatcher: pool, close: () => pool.close() }
+  return {
+    dispatch: (request, { emitter }) => pool.request({ ...request, signal: emitter }),
+    close: () => pool.close()
+  }
 }

@@ -3,7 +3,7 @@ import { type BodyMapping, createRequestBody } from './request-body.js'
 import { createRequestHeaders } from './request-headers.js'
 import type { UpstreamCall, UpstreamOperation } from './upstream-client.js'
 import type { HttpUpstreamConfig } from './upstream-config.js'
-import type { UpstreamDispatcher, UpstreamHttpResponse } from './upstream-dispatcher.js'
+import type { UpstreamHttpRequest, UpstreamHttpResponse } from './upstream-dispatcher.js'
 
 /** A POST request to the upstream. */
 export interface UpstreamPost {
@@ -23,23 +23,22 @@ export interface UpstreamPost {
  */
 export type SendRequest = (request: UpstreamPost, call: UpstreamCall) => Promise<UpstreamHttpResponse>
 
-/** Creates the function that sends requests to the upstream through the dispatcher. */
-export function createSendRequest(config: HttpUpstreamConfig, dispatcher: UpstreamDispatcher): SendRequest {
+/** Sends a request that the call aborts. */
+export type Dispatch = (
+  request: Omit<UpstreamHttpRequest, 'signal'>,
+  call: UpstreamCall
+) => Promise<UpstreamHttpResponse>
+
+/** Creates the function that sends requests to the upstream. */
+export function createSendRequest(config: HttpUpstreamConfig, dispatch: Dispatch): SendRequest {
   const requestHeaders = createRequestHeaders(config)
 
   return async ({ operation, path, body, mapping }, call) => {
     const { contentType, text } = await createRequestBody(operation, body, mapping)
     try {
-      return await dispatcher.request({
-        origin: config.origin,
-        path,
-        method: 'POST',
-        headers: requestHeaders(call, contentType),
-        body: text,
-        signal: call.signal,
-        headersTimeout: 0,
-        bodyTimeout: 0
-      })
+      const headers = requestHeaders(call, contentType)
+      const timeouts = { headersTimeout: 0, bodyTimeout: 0 } as const
+      return await dispatch({ origin: config.origin, path, method: 'POST', headers, body: text, ...timeouts }, call)
     } catch (error) {
       const { message, code } = redactError(error)
       throw new PlainCause(`${operation}: the request to the upstream failed: ${message}`, code)

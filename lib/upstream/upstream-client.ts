@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { AbortEmitter } from '../internal/abortable-call.js'
 import type { Session, SessionData } from '../model/session.js'
 
 /** The context of a call to the upstream. */
@@ -16,6 +17,8 @@ export type UpstreamOperation = 'login' | 'register' | 'logout'
 
 /** The context of a call with internals of the plugin. */
 export interface UpstreamCall extends UpstreamContext {
+  /** For undici, aborted together with `signal`. Reading `signal` creates a signal, which is expensive. */
+  readonly emitter: AbortEmitter
   /** Adds work that may outlast the call, such as draining a body: the timeout of the call aborts the work too. */
   waitUntil(work: Promise<unknown>): void
 }

@@ -248,7 +248,7 @@ t.test('a late result of an aborted call is ignored', async (t) => {
   for (const name of ['resolve', 'reject'] as const) {
     const call = new AbortableCall(60_000)
     const result = call.run(late)
-    call.abort(new Error('gone'))
+    call.abort(() => new Error('gone'))
     await t.rejects(result, { message: 'gone' })
     t.notOk(call.hasTimedOut)
     settle?.[name](new Error('late') as never)
@@ -271,8 +271,27 @@ t.test('a call that has settled leaves no timer, and nothing aborts it any more'
   await new Promise(setImmediate)
   t.notOk(timers.some(isSet))
   for (const call of calls) {
-    call.abort(new Error('gone'))
+    call.abort(() => t.fail('no reason is created'))
     t.notOk(call.signal.aborted)
+    t.notOk(call.emitter.aborted)
+  }
+})
+
+t.test('an abort reaches the emitter, and a signal that was read before or after the abort', async (t) => {
+  stayAlive(t)
+  for (const isReadBefore of [true, false]) {
+    const call = new AbortableCall(60_000)
+    const before = isReadBefore ? call.signal : undefined
+    const emitted = new Promise((resolve) => call.emitter.once('abort', () => resolve(call.emitter.reason)))
+    const result = call.run(never)
+    const gone = new Error('gone')
+    call.abort(() => gone)
+    await t.rejects(result, gone)
+    t.equal(await emitted, gone)
+    t.ok(call.emitter.aborted)
+    t.ok(call.signal.aborted)
+    t.equal(call.signal.reason, gone)
+    if (before !== undefined) t.equal(call.signal, before)
   }
 })
 
@@ -282,7 +301,7 @@ t.test('a timer does not keep the process alive', async (t) => {
   const call = new AbortableCall(60_000)
   const hanging = call.run(never)
   t.strictSame([isSet(timers[0]), timers[0]?.hasRef()], [true, false])
-  call.abort(new Error('gone'))
+  call.abort(() => new Error('gone'))
   await t.rejects(hanging)
 })
 
@@ -299,7 +318,7 @@ t.test('what goes on after a call has the rest of its time, and outlives a clien
     return 'answered'
   })
   t.equal(await result, 'answered')
-  call.abort(new Error('gone'))
+  call.abort(() => new Error('gone'))
   t.notOk(call.signal.aborted)
   finish()
   await first
