@@ -18,13 +18,13 @@ const ENDINGS = [
   ['DELETE', '/user/sessions/:id']
 ] as const
 
-// Recognisable, so that an answer that repeats them is caught.
+// Recognizable: a reply with the username or the password in it is caught.
 const USERNAME = 'marked-username'
 const PASSWORD = 'marked-password'
 const SENT = [USERNAME, PASSWORD]
 const GOOD = JSON.stringify({ username: USERNAME, password: PASSWORD })
 
-// A body is read the same way whatever the host application has set for its own routes.
+// The host's settings for its own routes do not change how a body is read.
 const HOSTS: Record<string, FastifyServerOptions> = {
   'with Fastify’s defaults': {},
   'with lax settings': {
@@ -70,7 +70,7 @@ const REFUSED_TYPES = [
   ''
 ]
 
-// What RFC 9110 5.6.6 and 8.3.1 let a client write, and what Fastify reads as the same. None of them skips a check.
+// Spellings that RFC 9110 5.6.6 and 8.3.1 allow, and spellings that Fastify reads alike. Every spelling is checked.
 const ACCEPTED_TYPES = [
   'application/json',
   'APPLICATION/JSON',
@@ -87,7 +87,7 @@ const ACCEPTED_TYPES = [
   `application/json;${' '.repeat(4_000)}x`
 ]
 
-// Neither route tells them apart: the status, and the code of Fastify's own.
+// Login and registration give the same error reply: the status, and Fastify's own code.
 const REFUSED_BODIES: Record<string, [body: string | Buffer, statusCode: number, code: string]> = {
   'an array around it': [`[${GOOD}]`, 400, 'FST_ERR_VALIDATION'],
   'a string': [JSON.stringify(PASSWORD), 400, 'FST_ERR_VALIDATION'],
@@ -151,7 +151,7 @@ for (const [name, server] of Object.entries(HOSTS)) {
     const upstream = await startUpstream(t)
     const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl }, routes: { sessions: {} } }, server)
 
-    t.test('refuses a body that is not declared as JSON', async (t) => {
+    t.test('a body that is not declared as JSON is refused', async (t) => {
       const faults = createFaults()
       const expected = { statusCode: 415, code: 'FST_ERR_CTP_INVALID_MEDIA_TYPE' }
       for (const url of [LOGIN, REGISTER]) {
@@ -165,7 +165,7 @@ for (const [name, server] of Object.entries(HOSTS)) {
       await assertUntouched(t, app, upstream)
     })
 
-    t.test('checks every body that it takes for JSON', async (t) => {
+    t.test('every body that is declared as JSON is checked', async (t) => {
       const faults = createFaults()
       const expected = { statusCode: 400, code: 'FST_ERR_VALIDATION' }
       const bodies = [GOOD.replace(`"${PASSWORD}"`, '1'), GOOD.replace('}', ',"more":1}'), '{}', '[]', '1']
@@ -176,16 +176,16 @@ for (const [name, server] of Object.entries(HOSTS)) {
           for (const wrong of bodies) {
             faults.note(`${name} ${wrong}`, refusalFaults(await post(wrong), expected, SENT))
           }
-          faults.compare(`${name}: the upstream was not asked`, upstream.requests.length, 0)
+          faults.compare(`${name}: the upstream was not called`, upstream.requests.length, 0)
           await post(GOOD)
-          faults.compare(`${name}: the upstream was asked`, upstream.requests.pop()?.body, GOOD)
+          faults.compare(`${name}: the upstream was called`, upstream.requests.pop()?.body, GOOD)
         }
       }
       faults.assertNone(t)
       await assertUntouched(t, app, upstream)
     })
 
-    t.test('refuses a body that is malformed', async (t) => {
+    t.test('a malformed body is refused', async (t) => {
       const faults = createFaults()
       for (const url of [LOGIN, REGISTER]) {
         for (const [name, [body, statusCode, code]] of Object.entries(REFUSED_BODIES)) {
@@ -198,7 +198,7 @@ for (const [name, server] of Object.entries(HOSTS)) {
       await assertUntouched(t, app, upstream)
     })
 
-    t.test('reads no body at a logout or a revocation: whatever it is, the session ends', async (t) => {
+    t.test('the body of a logout or a revocation is not read, and the session ends', async (t) => {
       const faults = createFaults()
       const good = ACCEPTED_TYPES.map((type) => [GOOD, { 'content-type': type }] as const)
       const odd = REFUSED_TYPES.map((type) => [GOOD, { 'content-type': type }] as const)
@@ -222,13 +222,13 @@ for (const [name, server] of Object.entries(HOSTS)) {
       faults.assertNone(t)
     })
 
-    t.test('takes a body of exactly 16 KB', async (t) => {
+    t.test('a body of exactly 16 KB is accepted', async (t) => {
       const answer = await app.inject(postJson(LOGIN, JSON.stringify(CREDENTIALS).padEnd(16_384)))
       t.equal(answer.statusCode, 200)
       t.equal(upstream.requests.pop()?.body, JSON.stringify(CREDENTIALS))
     })
 
-    t.test('refuses a body that is longer or shorter than it says', async (t) => {
+    t.test('a body with a wrong Content-Length is refused', async (t) => {
       for (const length of [GOOD.length - 1, GOOD.length + 1, 0]) {
         const answer: LightMyRequestResponse = await app.inject(
           postJson(LOGIN, GOOD, { 'content-length': String(length) })
@@ -242,12 +242,12 @@ for (const [name, server] of Object.entries(HOSTS)) {
 
 /** Nothing has reached the upstream, and the next good login works. */
 async function assertUntouched(t: Test, app: FastifyInstance, upstream: Upstream): Promise<void> {
-  t.strictSame(upstream.requests, [], 'the upstream was not asked')
+  t.strictSame(upstream.requests, [], 'the upstream was not called')
   t.equal((await app.inject(withToken(await logIn(app)))).statusCode, 200, 'the next login works')
   upstream.requests.length = 0
 }
 
-t.test('many fields that no schema names are refused like one', async (t) => {
+t.test('many undeclared fields get the same error reply as a single undeclared field', async (t) => {
   const app = await createApp(t)
   for (const count of [1, 7, 8, 9, 500]) {
     const more = Object.fromEntries(Array.from({ length: count }, (_, index) => [`field-${index}`, index]))
@@ -261,7 +261,7 @@ t.test('many fields that no schema names are refused like one', async (t) => {
   }
 })
 
-t.test('parsers and hooks of the host do not make a logout read its body', async (t) => {
+t.test('a logout does not read the body, whatever parsers and hooks the host has', async (t) => {
   const before: Record<string, (app: FastifyInstance) => unknown> = {
     'a parser that refuses': (app) =>
       app.addContentTypeParser(['text/plain', '*'], (_request, _body, done) => done(new Error('Unreadable'))),

@@ -27,7 +27,7 @@ async function openStream(t: Test, options: Partial<JwtSessionOptions> = {}) {
 
 const isSilent = ({ events, isOver }: EventsResponse) => events().length <= 1 && !isOver()
 
-t.test('the stream begins with the expiry of the session, and its headers fit proxies', async (t) => {
+t.test('the first event is the expiry of the session, and proxies do not buffer the stream', async (t) => {
   const { stream, session } = await openStream(t)
   await until(() => stream.events().length > 0)
   t.equal(stream.status, 200)
@@ -53,7 +53,7 @@ t.test('the end of the session is the last event, with its reason', async (t) =>
   t.equal((await app.inject(withToken(token))).statusCode, 401)
 })
 
-t.test('a new expiry is an event, other changes of the session are none', async (t) => {
+t.test('a new expiry is an event, and other changes of the session are not', async (t) => {
   const { app, stream, session, token } = await openStream(t, { session: { idleTimeoutSeconds: 2, ttlSeconds: 60 } })
   await app.sessions.update(session.id, { theme: 'dark' })
   await delay(500)
@@ -96,7 +96,7 @@ t.test('a stream never extends the session', async (t) => {
   t.strictSame(stream.events().slice(1), [{ event: 'ended', data: { reason: 'expired' } }])
 })
 
-t.test('without a live session the answer is the answer of the guard', async (t) => {
+t.test('without a live session the stream gets the error reply of the guard', async (t) => {
   const { app, token } = await openStream(t)
   const url = '/user/session/events'
   t.equal((await app.inject({ url })).json().code, 'FST_JWT_SESSION_MISSING')
@@ -109,7 +109,7 @@ t.test('without a live session the answer is the answer of the guard', async (t)
   t.equal((await app.inject(withToken(token, { url, method: 'HEAD' }))).statusCode, 404)
 })
 
-t.test('over 50 streams of a user the answer is 429, for this user only', async (t) => {
+t.test('more than 50 streams of a user are answered 429, and other users are not', async (t) => {
   const { app, url, headers, stream } = await openStream(t)
   const others = await Promise.all(Array.from({ length: 49 }, () => readEvents(t, url, headers)))
   const refused = await app.inject({ url: '/user/session/events', headers })
@@ -128,7 +128,7 @@ t.test('over 50 streams of a user the answer is 429, for this user only', async 
   t.ok(others.every(isSilent))
 })
 
-t.test('over `maxOpen` streams the answer is 503, until a stream closes', async (t) => {
+t.test('more than `maxOpen` streams are answered 503 until a stream closes', async (t) => {
   const { app, url, stream } = await openStream(t, { routes: { events: { maxOpen: 1 } } })
   const { token } = await app.sessions.create({ id: 'bob' })
   const headers = { authorization: `Bearer ${token}` }
@@ -158,7 +158,7 @@ t.test('over HTTP/2 the stream has no connection header', async (t) => {
   t.strictSame((await events).at(-1), { event: 'ended', data: { reason: 'revoked' } })
 })
 
-t.test('headers of CORS plugins reach the stream, and pages of other origins may read the clock', async (t) => {
+t.test('headers of CORS plugins reach the stream, and pages of other origins may read the Date header', async (t) => {
   const { default: cors } = await import('@fastify/cors')
   const { app } = await createHost(t, {
     options: { upstream, routes: ON },
@@ -172,7 +172,7 @@ t.test('headers of CORS plugins reach the stream, and pages of other origins may
   t.equal(stream.headers['access-control-expose-headers'], 'Date')
 })
 
-t.test('a hook of the host that fails leaves no stream behind', async (t) => {
+t.test('a failed hook of the host leaves no stream open', async (t) => {
   const { app } = await createHost(t, {
     options: { upstream, routes: { events: { maxOpen: 1 } } },
     before: (app) =>
@@ -201,7 +201,7 @@ t.test('streams of several instances end together', async (t) => {
   t.ok(isSilent(second.stream), 'the other session of the user stays')
 })
 
-t.test('wrong options of the route fail register()', async (t) => {
+t.test('invalid options of the events route fail register()', async (t) => {
   const { track: _track, ...untracked } = createMemoryStore()
   const wrong: [string, Partial<JwtSessionOptions>][] = [
     ['routes.events.heartbeatSeconds', { routes: { events: { heartbeatSeconds: 4 } } }],

@@ -21,20 +21,17 @@ async function openSession(t: Test, options: Partial<JwtSessionOptions> = {}) {
   }
 }
 
-t.test(
-  '"stay logged in" extends the session also within a tenth of the idle timeout, and answers what GET answers',
-  async (t) => {
-    const { clock, extend, read } = await openSession(t)
-    clock.now += 1
-    const extended = await extend()
-    t.equal(extended.statusCode, 200)
-    t.strictSame(extended.json(), (await read()).json())
-    t.equal(extended.json().idle_expires_at, new Date((NOW + 101) * 1_000).toISOString())
-    t.equal(extended.headers['cache-control'], 'no-store')
-  }
-)
+t.test('POST extends the session also within a tenth of the idle timeout, and has the reply of GET', async (t) => {
+  const { clock, extend, read } = await openSession(t)
+  clock.now += 1
+  const extended = await extend()
+  t.equal(extended.statusCode, 200)
+  t.strictSame(extended.json(), (await read()).json())
+  t.equal(extended.json().idle_expires_at, new Date((NOW + 101) * 1_000).toISOString())
+  t.equal(extended.headers['cache-control'], 'no-store')
+})
 
-t.test('the answer comes after the write: without the write it is 503', async (t) => {
+t.test('an extension is answered after the write, and answered 503 when the write fails', async (t) => {
   const redis = await startRedis(t)
   const { app, id, extend, clock } = await openSession(t, { redis: redis.client() })
   await redis.client().config('SET', 'maxmemory', '1')
@@ -48,7 +45,7 @@ t.test('the answer comes after the write: without the write it is 503', async (t
   t.equal((await app.sessions.find(id))?.lastSeenAt, (NOW + 1) * 1_000)
 })
 
-t.test('the age of the login does not matter, although it does for GET', async (t) => {
+t.test('freshSeconds does not apply to an extension, although it applies to GET', async (t) => {
   const routes = { session: { path: '/me', config: { session: { freshSeconds: 10 } } } }
   const { clock, extend, app } = await openSession(t, { routes })
   clock.now += 50
@@ -59,7 +56,7 @@ t.test('the age of the login does not matter, although it does for GET', async (
   t.equal(stale.json().code, 'FST_JWT_SESSION_NOT_FRESH')
 })
 
-t.test('an ended session is not extended', async (t) => {
+t.test('a session that has ended is not extended', async (t) => {
   const { app, id, extend, clock } = await openSession(t)
   await app.sessions.revoke(id)
   const refused = await extend()
@@ -82,7 +79,7 @@ t.test('a session that ends while it is extended is answered with its reason', a
   t.equal(refused.headers['session-ended'], 'revoked')
 })
 
-t.test('bodies of any kind are ignored', async (t) => {
+t.test('the body of an extension is ignored', async (t) => {
   const { extend } = await openSession(t)
   for (const [type, payload] of [
     ['application/json', '{'],
@@ -93,16 +90,16 @@ t.test('bodies of any kind are ignored', async (t) => {
   }
 })
 
-t.test('without an idle timeout the session stays as it is', async (t) => {
+t.test('without an idle timeout an extension does not change the session', async (t) => {
   const { app, id, clock, extend } = await openSession(t, { session: { idleTimeoutSeconds: false } })
   clock.now += 5
   const extended = await extend()
   t.equal(extended.statusCode, 200)
-  t.equal((await app.sessions.find(id))?.lastSeenAt, NOW * 1_000, 'activity means nothing')
+  t.equal((await app.sessions.find(id))?.lastSeenAt, NOW * 1_000, 'without an idle timeout no activity is stored')
   t.equal(extended.json().idle_expires_at, null)
 })
 
-t.test('there is no such route when `routes.session` is false', async (t) => {
+t.test('there is no extend route when `routes.session` is false', async (t) => {
   const { extend } = await openSession(t, { routes: { session: false } })
   t.equal((await extend()).statusCode, 404)
 })
@@ -114,7 +111,7 @@ t.test('a hundred extensions at once all succeed', async (t) => {
   t.ok(answers.every(({ statusCode }) => statusCode === 200))
 })
 
-t.test('with the cookie a page of another origin extends nothing', async (t) => {
+t.test('a page of another origin cannot extend the session by the cookie', async (t) => {
   const clock = freezeClock(t)
   const app = await createApp(t, { upstream, session, cookie: {} })
   const { token, session: created } = await app.sessions.create({ id: 'ada' })

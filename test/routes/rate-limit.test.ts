@@ -11,11 +11,11 @@ import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
 const MAX = 5
 
-/** By account and address together: a stranger cannot lock a user out, nor try one password with many accounts. */
+/** The key is the account and the address: a stranger at another address cannot lock a user out. */
 const rateLimit = {
   max: MAX,
   timeWindow: '1 minute',
-  // The body is there and has been checked.
+  // The body has been parsed and checked.
   hook: 'preHandler' as const,
   keyGenerator: ({ ip, body }: FastifyRequest) => JSON.stringify([ip, (body as typeof CREDENTIALS).username])
 }
@@ -36,7 +36,7 @@ const login = (username: string, password: string, ip = '192.0.2.1') =>
   postJson('/user/login', { username, password }, { 'x-forwarded-for': ip })
 
 t.test(
-  'of 200 parallel guesses at two instances over one Redis not one above the limit reaches the upstream',
+  'two instances that share a Redis together let no more parallel guesses reach the upstream than the limit',
   async (t) => {
     const upstream = await startUpstream(t)
     const redis = await startRedis(t)
@@ -51,18 +51,22 @@ t.test(
     t.equal(upstream.requests.length, MAX)
 
     for (const app of apps) {
-      t.equal((await app.inject(login('ada', CREDENTIALS.password))).statusCode, 429, 'the right password neither')
+      t.equal(
+        (await app.inject(login('ada', CREDENTIALS.password))).statusCode,
+        429,
+        'the right password is refused too'
+      )
       t.equal(
         (await app.inject(login('ada', CREDENTIALS.password, '192.0.2.2'))).statusCode,
         200,
-        'from elsewhere it does'
+        'another address is not limited'
       )
-      t.equal((await app.inject(login('bob', CREDENTIALS.password))).statusCode, 200, 'as does another account')
+      t.equal((await app.inject(login('bob', CREDENTIALS.password))).statusCode, 200, 'another account is not limited')
     }
   }
 )
 
-t.test('the 429 of @fastify/rate-limit is the same as on a route of the host', async (t) => {
+t.test('the 429 of @fastify/rate-limit is the same on the login route as on a route of the host', async (t) => {
   const upstream = await startUpstream(t)
   const app = await startApp(t, upstream.baseUrl)
   const refusalOf = async (url: string) => {
@@ -76,16 +80,16 @@ t.test('the 429 of @fastify/rate-limit is the same as on a route of the host', a
   t.strictSame(refusal, await refusalOf('/host'))
 })
 
-t.test('the config of a guarded route is beside what the guard does there', async (t) => {
+t.test('the config of a guarded route is applied beside the settings of the guard', async (t) => {
   const upstream = await startUpstream(t)
   const app = await startApp(t, upstream.baseUrl)
   const { token, session } = await app.sessions.create({ id: 'ada' })
-  const look = () => app.inject(withToken(token, { url: '/user/session' }))
+  const readSession = () => app.inject(withToken(token, { url: '/user/session' }))
   const later = t.intercept(Date, 'now', { value: () => session.createdAt + 600_000 })
-  t.equal((await look()).statusCode, 200)
-  t.equal((await look()).statusCode, 429)
+  t.equal((await readSession()).statusCode, 200)
+  t.equal((await readSession()).statusCode, 429)
   later.restore()
-  t.equal((await app.sessions.find(session.id))?.lastSeenAt, session.lastSeenAt, 'looking extends nothing')
+  t.equal((await app.sessions.find(session.id))?.lastSeenAt, session.lastSeenAt, 'GET does not extend the session')
 })
 
 t.test('config.session of a guarded route is merged over the settings of the route', async (t) => {

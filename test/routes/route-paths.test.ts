@@ -8,7 +8,7 @@ import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
 const required: JwtSessionOptions = { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } }
 
-t.test('the prefix is the plugin’s or Fastify’s own, and the same either way', async (t) => {
+t.test('`routes.prefix` and the `prefix` of register() give the same paths', async (t) => {
   const cases: [options: Partial<JwtSessionOptions>, login: string, notFound: string][] = [
     [{}, '/user/login', '/login'],
     [{ routes: { prefix: '/auth' } }, '/auth/login', '/user/login'],
@@ -27,12 +27,12 @@ t.test('the prefix is the plugin’s or Fastify’s own, and the same either way
       t.equal((await app.inject(postJson(login.replace('login', 'register'), CREDENTIALS))).statusCode, 201)
       t.equal((await app.inject(postJson(login.replace('login', 'logout'), ''))).statusCode, 204)
       t.equal((await app.inject(postJson(notFound, CREDENTIALS))).statusCode, 404)
-      t.equal((await app.inject('/me')).statusCode, 401, 'the host’s own routes stay where they are')
+      t.equal((await app.inject('/me')).statusCode, 401, 'the routes of the host have no prefix')
     })
   }
 })
 
-t.test('two prefixes contradict each other', async (t) => {
+t.test('two different prefixes fail register()', async (t) => {
   const app = createWatchedFastify(t)
   const options = { ...required, prefix: '/auth', routes: { prefix: '/user' } }
   const error = await t.rejects(async () => await app.register(fastifyJwtSession, options))
@@ -40,7 +40,7 @@ t.test('two prefixes contradict each other', async (t) => {
   t.match(error, { code: 'FST_JWT_SESSION_INVALID_OPTION', option: 'routes.prefix', message: /contradicts/ })
 })
 
-t.test('in a scope with a prefix, the routes are behind it', async (t) => {
+t.test('in a scope with a prefix, the paths begin with the prefix of the scope', async (t) => {
   const { baseUrl } = await startUpstream(t)
   const app = createWatchedFastify(t)
   app.register(
@@ -53,7 +53,7 @@ t.test('in a scope with a prefix, the routes are behind it', async (t) => {
   t.equal((await app.inject(postJson('/user/login', CREDENTIALS))).statusCode, 404)
 })
 
-t.test('paths of one’s own', async (t) => {
+t.test('each route may have a custom path', async (t) => {
   const app = await createApp(t, {
     routes: { login: { path: '/sessions/new' }, register: { path: '/sign-up' }, logout: { path: '/bye' } }
   })
@@ -65,7 +65,7 @@ t.test('paths of one’s own', async (t) => {
   }
 })
 
-t.test('a route that is switched off is not there, and the others are', async (t) => {
+t.test('a disabled route is 404, and the other routes work', async (t) => {
   const answers = { login: 200, register: 201, logout: 204 } as const
   for (const off of Object.keys(answers)) {
     const app = await createApp(t, { routes: { [off]: false } })
@@ -85,7 +85,7 @@ t.test('without a register method of the upstream there is no register route', a
   t.equal((await app.inject(postJson('/user/register', CREDENTIALS))).statusCode, 404)
 })
 
-t.test('the routes answer POST and nothing else', async (t) => {
+t.test('login, register and logout accept only POST', async (t) => {
   const upstream = await startUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const { token, session } = await app.sessions.create({ id: 'ada' })
@@ -105,7 +105,7 @@ t.test('the routes answer POST and nothing else', async (t) => {
   t.ok(await app.sessions.find(session.id), 'no session has ended')
 })
 
-t.test('a path that the host has already fails the start', async (t) => {
+t.test('a path that the host has already registered fails the start', async (t) => {
   const taken = createHost(t, { before: (app) => app.post('/user/login', async () => 'mine') })
   await t.rejects(taken, { code: 'FST_ERR_DUPLICATED_ROUTE' })
 })

@@ -11,13 +11,13 @@ import { startUpstream } from '../fixtures/upstream.js'
 const LOGIN = '/user/login'
 const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/
 
-/** A token that was good until a minute ago. */
+/** A token that expired a minute ago. */
 function expiredToken(): string {
   const now = Math.floor(Date.now() / 1_000)
   return seal(HEADER, JSON.stringify({ sub: 'ada', jti: createSessionId('ada'), iat: now - 120, exp: now - 60 }))
 }
 
-/** What is neither live nor, most of it, a token. */
+/** Authorization headers without a valid token. */
 const DEAD_CREDENTIALS: Record<string, () => string> = {
   garbage: () => 'Bearer garbage',
   'an expired token': () => `Bearer ${expiredToken()}`,
@@ -27,7 +27,7 @@ const DEAD_CREDENTIALS: Record<string, () => string> = {
   '100 KB of it': () => `Bearer ${'a'.repeat(100_000)}`
 }
 
-t.test('a good login answers a token, how long it lasts and whose it is, and no more', async (t) => {
+t.test('the reply to a login has the token, the lifetime and the user, and no other field', async (t) => {
   const userSchema = Type.Object({ id: Type.String(), name: Type.String() })
   const app = await createApp(t, { userSchema, session: { ttlSeconds: 77 } })
   const answer = await app.inject(postJson(LOGIN, CREDENTIALS))
@@ -39,7 +39,7 @@ t.test('a good login answers a token, how long it lasts and whose it is, and no 
   t.strictSame(headers, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' })
 })
 
-t.test('a good registration answers the user and opens no session', async (t) => {
+t.test('the reply to a registration has the user, and no session is opened', async (t) => {
   const store = createRecordingStore(t)
   const app = await createApp(t, { store })
   const token = await logIn(app, 'bob')
@@ -51,7 +51,7 @@ t.test('a good registration answers the user and opens no session', async (t) =>
   const { date, connection, 'content-length': length, ...headers } = answer.headers
   t.strictSame(headers, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' })
   t.strictSame(store.calls, [], 'the store is not touched')
-  t.equal((await app.inject(withToken(token))).statusCode, 200, 'the session that came with it lives on')
+  t.equal((await app.inject(withToken(token))).statusCode, 200, 'the session of the request stays live')
 })
 
 /** 204, no body, and the clear signal. */
@@ -67,7 +67,7 @@ function assertLoggedOut(t: Test, answer: LightMyRequestResponse): void {
   })
 }
 
-t.test('a logout ends the session it came with, and no other', async (t) => {
+t.test('a logout ends the session of the request, and no other', async (t) => {
   const app = await createApp(t)
   const [token, other] = [await logIn(app), await logIn(app)]
   assertLoggedOut(t, await app.inject(logout(token)))
@@ -76,7 +76,7 @@ t.test('a logout ends the session it came with, and no other', async (t) => {
   assertLoggedOut(t, await app.inject(logout(token)))
 })
 
-t.test('a logout is good also when there is nothing to end', async (t) => {
+t.test('a logout without a live session is 204', async (t) => {
   const store = createRecordingStore(t)
   const app = await createApp(t, { store })
   assertLoggedOut(t, await app.inject({ method: 'POST', url: '/user/logout' }))
@@ -86,11 +86,11 @@ t.test('a logout is good also when there is nothing to end', async (t) => {
       assertLoggedOut(t, await app.inject({ method: 'POST', url: '/user/logout', headers }))
     })
   }
-  const asked = store.calls.filter((call) => !/^end [\w-]{38}$/.test(call))
-  t.strictSame(asked, [], 'the store is asked nothing, and told of sessions that an expired token of ours names')
+  const otherCalls = store.calls.filter((call) => !/^end [\w-]{38}$/.test(call))
+  t.strictSame(otherCalls, [], 'the store only ends the session of an expired token')
 })
 
-t.test('a logout may declare JSON and send no body, or a body, which is ignored', async (t) => {
+t.test('a logout that declares JSON is 204, with or without a body', async (t) => {
   const app = await createApp(t)
   for (const body of ['', '{}', 'null', '{"access_token":"x"}']) {
     const token = await logIn(app)
@@ -111,7 +111,7 @@ t.test('every login opens a new session', async (t) => {
   t.equal(new Set(tokens).size, 3)
 })
 
-t.test('a login ends the session of the request, whichever user it belongs to, and no other', async (t) => {
+t.test('a login ends the session of the request, also of another user, and no other session', async (t) => {
   const app = await createApp(t)
   for (const username of ['ada', 'bob']) {
     const [previous, other] = [await logIn(app), await logIn(app)]
@@ -123,7 +123,7 @@ t.test('a login ends the session of the request, whichever user it belongs to, a
   }
 })
 
-t.test('a login does not mind what else it comes with', async (t) => {
+t.test('an Authorization header without a valid token does not fail a login', async (t) => {
   const app = await createApp(t)
   for (const [name, authorization] of Object.entries(DEAD_CREDENTIALS)) {
     await t.test(name, async (t) => {
@@ -133,7 +133,7 @@ t.test('a login does not mind what else it comes with', async (t) => {
   }
 })
 
-t.test('a login that is refused leaves the session that it comes with alone', async (t) => {
+t.test('a refused login does not end the session of the request', async (t) => {
   const upstream = await startUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const token = await logIn(app)
@@ -145,7 +145,7 @@ t.test('a login that is refused leaves the session that it comes with alone', as
   t.equal((await app.inject(withToken(token))).statusCode, 200)
 })
 
-t.test('credentials and tokens in a URL are not read', async (t) => {
+t.test('credentials and tokens in a URL are neither read nor forwarded', async (t) => {
   const upstream = await startUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const token = await logIn(app)
@@ -159,7 +159,7 @@ t.test('credentials and tokens in a URL are not read', async (t) => {
   const answer = await app.inject(postJson(`${LOGIN}?x=1&${token}`, CREDENTIALS))
   t.equal(answer.statusCode, 200)
   t.notOk(answer.headers.location)
-  t.match(upstream.requests, [{ path: LOGIN }], 'nor handed on')
+  t.match(upstream.requests, [{ path: LOGIN }], 'the query is not forwarded')
 
   for (const name of ['access_token', 'token', 'jwt', 'authorization', 'Authorization']) {
     const headers = { cookie: `${name}=${token}`, [`x-${name.toLowerCase()}`]: token }
@@ -167,10 +167,10 @@ t.test('credentials and tokens in a URL are not read', async (t) => {
     assertRefused(t, guarded, { statusCode: 401, code: 'FST_JWT_SESSION_MISSING' })
     await app.inject({ method: 'POST', url: `/user/logout?${name}=${token}`, headers })
   }
-  t.equal((await app.inject(withToken(token))).statusCode, 200, 'a logout does not read them either')
+  t.equal((await app.inject(withToken(token))).statusCode, 200, 'a logout reads no token from a URL')
 })
 
-t.test('what a browser is told to delete is for the application to say', async (t) => {
+t.test('the Clear-Site-Data header is the value of the `clearSiteData` option', async (t) => {
   for (const [clearSiteData, expected] of [
     [['cache', 'cookies', 'storage'], '"cache", "cookies", "storage"'],
     [['*'], '"*"'],

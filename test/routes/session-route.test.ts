@@ -15,7 +15,7 @@ const at = (second: number) => new Date((NOW + second) * 1_000).toISOString()
 
 for (const [name, createStore] of Object.entries(STORES)) {
   t.test(`GET /user/session with the ${name} store`, async (t) => {
-    t.test('says who is logged in and until when, and nothing else', async (t) => {
+    t.test('the reply has the user and the expiry of the session, and no other field', async (t) => {
       const clock = freezeClock(t)
       const userSchema = Type.Object({ id: Type.String(), name: Type.String() })
       const app = await createApp(t, { store: await createStore(t), userSchema })
@@ -32,12 +32,12 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.match(answer.json().created_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
     })
 
-    t.test('counts down: a look does not extend the session, a use does, up to the absolute end', async (t) => {
+    t.test('GET does not extend the session, and activity extends the session up to the absolute expiry', async (t) => {
       const clock = freezeClock(t)
       const session = { ttlSeconds: 3_600, idleTimeoutSeconds: 1_800 }
       const app = await createApp(t, { store: await createStore(t), session })
       const token = await logIn(app)
-      const look = async () => {
+      const readExpiry = async () => {
         const answer = await app.inject(withToken(token, { url }))
         const { created_at, expires_at, idle_expires_at } = answer.json()
         t.strictSame([created_at, expires_at], [at(0), at(3_600)])
@@ -45,22 +45,22 @@ for (const [name, createStore] of Object.entries(STORES)) {
       }
       for (const second of [0, 100, 900, 1_799, 1_799.999]) {
         clock.now = NOW + second
-        t.equal(await look(), at(1_800))
+        t.equal(await readExpiry(), at(1_800))
       }
       clock.now = NOW + 1_700
       t.equal((await app.inject(withToken(token))).statusCode, 200)
       await turn()
-      t.equal(await look(), at(3_500))
+      t.equal(await readExpiry(), at(3_500))
       clock.now = NOW + 2_000
       t.equal((await app.inject(withToken(token))).statusCode, 200)
-      t.equal(await look(), at(3_600), 'no later than the absolute end')
+      t.equal(await readExpiry(), at(3_600), 'not later than the absolute expiry')
       clock.now = NOW + 3_599.999
-      t.equal(await look(), at(3_600))
+      t.equal(await readExpiry(), at(3_600))
       clock.now = NOW + 3_600
       assertEnded(t, { answer: await app.inject(withToken(token, { url })), handlerRuns: 0, storeCalls: [] }, 'expired')
     })
 
-    t.test('has no idle end to tell when there is none', async (t) => {
+    t.test('`idle_expires_at` is null without an idle timeout', async (t) => {
       freezeClock(t)
       const session = { ttlSeconds: 60, idleTimeoutSeconds: false } as const
       const app = await createApp(t, { store: await createStore(t), session })
@@ -81,15 +81,15 @@ for (const [before, after] of [
   [600, false],
   [false, 600]
 ] as const) {
-  t.test(`a look tells the end that holds, also after a release from ${before} to ${after}`, async (t) => {
+  t.test(`GET has the expiry by the current idle timeout after a change from ${before} to ${after}`, async (t) => {
     const clock = freezeClock(t)
     const store = createMemoryStore()
     const old = await createApp(t, { upstream, store, session: { ttlSeconds: 3_600, idleTimeoutSeconds: before } })
     const young = await createApp(t, { upstream, store, session: { ttlSeconds: 3_600, idleTimeoutSeconds: after } })
     const { token, session } = await old.sessions.create({ id: 'ada' })
     clock.now = NOW + 30
-    const told = (await young.inject(withToken(token, { url }))).json()
-    const end = Date.parse(told.idle_expires_at ?? told.expires_at) / 1_000
+    const shown = (await young.inject(withToken(token, { url }))).json()
+    const end = Date.parse(shown.idle_expires_at ?? shown.expires_at) / 1_000
     clock.now = end - 0.001
     t.ok(await young.sessions.find(session.id), `before ${end - NOW} s`)
     clock.now = end
@@ -97,7 +97,7 @@ for (const [before, after] of [
   })
 }
 
-t.test('a look is one read, and no write', async (t) => {
+t.test('GET /user/session reads the store once and writes nothing', async (t) => {
   const clock = freezeClock(t)
   const store = createRecordingStore(t)
   const app = await createApp(t, { upstream, store })
@@ -109,7 +109,7 @@ t.test('a look is one read, and no write', async (t) => {
   t.match(store.calls[0], /^find /)
 })
 
-t.test('it refuses as the guard does, and is never cached', async (t) => {
+t.test('GET /user/session has the error replies of the guard, and is never cached', async (t) => {
   const app = await createApp(t)
   const [token, ending] = [await logIn(app), await logIn(app)]
   assertRefused(t, await app.inject(url), { statusCode: 401, code: 'FST_JWT_SESSION_MISSING' })
@@ -149,10 +149,10 @@ t.test('GET and HEAD are answered, HEAD without a body, and other methods but PO
   for (const method of ['PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const) {
     t.equal((await app.inject(withToken(token, { method, url }))).statusCode, 404)
   }
-  t.equal((await app.inject(withToken(token, { url }))).statusCode, 200, 'the session goes on')
+  t.equal((await app.inject(withToken(token, { url }))).statusCode, 200, 'the session stays live')
 })
 
-t.test('its path is to be chosen, and false is no such route', async (t) => {
+t.test('`routes.session` sets the path, and false disables the route', async (t) => {
   const cases = [
     [{}, '/user/session'],
     [{ session: {} }, '/user/session'],
@@ -172,7 +172,7 @@ t.test('its path is to be chosen, and false is no such route', async (t) => {
   t.equal((await app.inject(withToken(token))).statusCode, 200)
 })
 
-t.test('the hooks and serializers of the host do not change its answer', async (t) => {
+t.test('hooks and serializers of the host do not change the reply of GET /user/session', async (t) => {
   const { app } = await createHost(t, {
     before(app) {
       app.setSerializerCompiler(() => () => '"host"')
@@ -185,7 +185,7 @@ t.test('the hooks and serializers of the host do not change its answer', async (
   assertRefused(t, await app.inject(url), { statusCode: 401, code: 'FST_JWT_SESSION_MISSING' })
 })
 
-t.test('its schemas say what it answers, for documentation', async (t) => {
+t.test('the schemas of GET /user/session document every reply', async (t) => {
   const app = createWatchedFastify(t)
   const schemas: unknown[] = []
   app.addHook('onRoute', (route) => {

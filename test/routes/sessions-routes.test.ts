@@ -27,7 +27,7 @@ function idOf(token: string): string {
   return readPayload(token).jti as string
 }
 
-/** 204 without a body and without the clear signal. */
+/** Asserts a 204 without a body and without the clear signal. */
 function assertDone(t: Test, { statusCode, body, headers }: LightMyRequestResponse): void {
   t.equal(statusCode, 204)
   t.equal(body, '')
@@ -35,12 +35,12 @@ function assertDone(t: Test, { statusCode, body, headers }: LightMyRequestRespon
   t.strictSame(rest, { 'cache-control': 'no-store' })
 }
 
-/** The bytes of the answer, but for the date. */
+/** The bytes of the reply without the date. */
 function bytesOf({ statusCode, headers, body }: LightMyRequestResponse): string {
   return JSON.stringify([statusCode, { ...headers, date: '' }, body])
 }
 
-t.test('a login is listed with the address that Fastify trusts, and no other', async (t) => {
+t.test('a session is listed with the address that Fastify trusts, and no other address', async (t) => {
   for (const [trustProxy, ip] of [
     [false, '127.0.0.1'],
     [true, '203.0.113.7']
@@ -56,7 +56,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
     const app = await createRoutedApp(t, { store: await createStore(t) })
     const statusOf = async (token: string) => (await get(app, token, '/user/session')).statusCode
 
-    t.test('list them, the oldest first, each with what the contract names and no more', async (t) => {
+    t.test('GET lists the sessions of the user, oldest first, with the documented fields only', async (t) => {
       const tokens = [await logIn(app, 'ada', { 'user-agent': 'one' }), await logIn(app, 'ada', { 'user-agent': '' })]
       const { token, session } = await app.sessions.create({ id: 'ada' })
       await app.sessions.update(session.id, { secret: 'data' })
@@ -86,7 +86,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       }
     })
 
-    t.test('end all but the one that asks', async (t) => {
+    t.test('DELETE ends all sessions of the user except the session of the request', async (t) => {
       const [first, asking, last] = [await logIn(app, 'cy'), await logIn(app, 'cy'), await logIn(app, 'cy')]
       const bystander = await logIn(app, 'dan')
       const userId = { 'x-user-id': 'dan' }
@@ -98,10 +98,10 @@ for (const [name, createStore] of Object.entries(STORES)) {
       }
       for (const token of [asking, bystander]) t.equal(await statusOf(token), 200)
       assertDone(t, await remove(app, asking))
-      t.equal((await get(app, asking)).json().length, 1, 'again is no harm')
+      t.equal((await get(app, asking)).json().length, 1, 'a second DELETE ends no further session')
     })
 
-    t.test('end one of them', async (t) => {
+    t.test('DELETE with an id ends only the session with the id', async (t) => {
       const [one, two, asking] = [await logIn(app, 'eve'), await logIn(app, 'eve'), await logIn(app, 'eve')]
       assertDone(t, await remove(app, asking, `${PATH}/${idOf(one)}`))
       assertEnded(t, { answer: await get(app, one), handlerRuns: 0, storeCalls: [] }, 'revoked')
@@ -109,16 +109,16 @@ for (const [name, createStore] of Object.entries(STORES)) {
         (await get(app, asking)).json().map(({ id }: Session) => id),
         [idOf(two), idOf(asking)]
       )
-      t.equal((await remove(app, asking, `${PATH}/${idOf(one)}`)).body, NOT_FOUND, 'once')
+      t.equal((await remove(app, asking, `${PATH}/${idOf(one)}`)).body, NOT_FOUND, 'a second DELETE is 404')
     })
 
-    t.test('end the one that asks, too, which its next use is told', async (t) => {
+    t.test('DELETE ends also the session of the request, and the next request gets the reason', async (t) => {
       const token = await logIn(app, 'flo')
       assertDone(t, await remove(app, token, `${PATH}/${idOf(token)}`))
       assertEnded(t, { answer: await get(app, token), handlerRuns: 0, storeCalls: [] }, 'revoked')
     })
 
-    t.test('know no session of another user: the same bytes as for one that there never was', async (t) => {
+    t.test('DELETE gives the same bytes for a session of another user as for an unknown id', async (t) => {
       const [mine, theirs, ended] = [await logIn(app, 'gus'), await logIn(app, 'hal'), await logIn(app, 'hal')]
       await app.inject(logout(ended))
       const answers = []
@@ -133,7 +133,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal(await statusOf(theirs), 200)
     })
 
-    t.test('end nothing for an id that is junk, forged from two, or the name of something else', async (t) => {
+    t.test('DELETE ends no session for an id that is malformed, or forged from two ids', async (t) => {
       const [mine, other, theirs] = [await logIn(app, 'ivy'), await logIn(app, 'ivy'), await logIn(app, 'joe')]
       const [own, foreign] = [idOf(mine), idOf(theirs)]
       const forged = [own.slice(0, 16) + foreign.slice(16), foreign.slice(0, 16) + own.slice(16)]
@@ -143,7 +143,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       for (const id of [...forged, ...encoded, ...names, own.slice(0, -1), `${own}x`, 'x'.repeat(99), '%F0%9F%98%80']) {
         t.equal(bytesOf(await remove(app, mine, `${PATH}/${id}`)), notFound, id)
       }
-      // What is no URL, or longer than a parameter may be, Fastify refuses before it looks for a route.
+      // Fastify refuses invalid URLs and overlong parameters before the route is looked up.
       for (const id of [
         '',
         '%',
@@ -161,7 +161,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       for (const token of [mine, other, theirs]) t.equal(await statusOf(token), 200)
     })
 
-    t.test('are guarded', async (t) => {
+    t.test('the routes require a live session', async (t) => {
       const [token, bystander] = [await logIn(app, 'kim'), await logIn(app, 'kim')]
       await app.inject(logout(token))
       for (const [method, url] of requestsFor(idOf(bystander))) {
@@ -185,7 +185,7 @@ function requestsFor(id: string) {
   ] as const
 }
 
-t.test('a store that fails at any step is 503: no session ends, and there is no clear signal', async (t) => {
+t.test('a failure of the store at any step is 503 without the clear signal, and no session ends', async (t) => {
   const memory = createMemoryStore()
   const down = new Set<keyof SessionStore>()
   const failing = Object.entries(memory).map(([name, method]) => [
@@ -215,7 +215,7 @@ t.test('a store that fails at any step is 503: no session ends, and there is no 
   }
 })
 
-t.test('they are there only for those who ask for them, at the path they say', async (t) => {
+t.test('the routes of sessions exist only with `routes.sessions`, at the path of the option', async (t) => {
   for (const routes of [undefined, {}, { sessions: undefined }, { sessions: false as const }]) {
     const app = await createApp(t, { upstream, routes })
     const token = await logIn(app)

@@ -21,8 +21,8 @@ const UNFINISHED: Record<string, [headers: string[], body: string]> = {
   'chunks of a type that is refused at once': [['Content-Type: text/plain', 'Transfer-Encoding: chunked'], '1\r\nx\r\n']
 }
 
-// All of them wait at the same time: what is measured here takes seconds.
-t.test('within ten seconds', { jobs: 20 }, async (t) => {
+// The tests run in parallel: each waits for seconds.
+t.test('a request with an unfinished body is cut off within ten seconds', { jobs: 20 }, async (t) => {
   const upstream = await startUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const { dial } = await listen(t, app)
@@ -32,7 +32,7 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
 
   for (const path of ROUTES) {
     for (const [name, [headers, body]] of Object.entries(UNFINISHED)) {
-      meanwhile(`${path} is cut off when of its body comes ${name}`, async (t) => {
+      meanwhile(`${path} is cut off when the body is unfinished: ${name}`, async (t) => {
         const { socket, closed, received } = dial()
         socket.write(httpPost(path, headers, body))
         await closed
@@ -43,7 +43,7 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
   }
 
   for (const [name, [headers, body]] of Object.entries(UNFINISHED)) {
-    meanwhile(`a logout is answered before the rest of its body comes, then cut off: ${name}`, async (t) => {
+    meanwhile(`a logout with an unfinished body is answered, then cut off: ${name}`, async (t) => {
       const { token, session } = await app.sessions.create({ id: 'ada' })
       const { socket, closed, received } = dial()
       socket.write(httpPost('/user/logout', [`Authorization: Bearer ${token}`, ...headers], body))
@@ -54,7 +54,7 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
     })
   }
 
-  meanwhile('so it is over HTTP/2', async (t) => {
+  meanwhile('over HTTP/2 a logout or a revocation with an unfinished body is answered', async (t) => {
     const app = createWatchedFastify(t, { http2: true })
     const options = { jwt: { secret: SECRET }, upstream: { baseUrl: upstream.baseUrl }, routes: { sessions: {} } }
     await app.register(fastifyJwtSession as never, options as never)
@@ -80,7 +80,7 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
     t.notOk(session.closed)
   })
 
-  meanwhile('a logout with ten megabytes is answered, and its connection can be used again', async (t) => {
+  meanwhile('a logout with a body of ten megabytes is answered, and the connection can be used again', async (t) => {
     const { socket, received } = dial()
     for (const round of [1, 2]) {
       const { token } = await app.sessions.create({ id: 'ada' })
@@ -102,7 +102,7 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
     t.notMatch(received(), 'HTTP/1.1 2')
   })
 
-  meanwhile('over HTTP/2 such a request is cut off, and the others on its connection go on', async (t) => {
+  meanwhile('over HTTP/2 a login with an unfinished body is cut off, and the connection stays open', async (t) => {
     const app = createWatchedFastify(t, { http2: true })
     const options = { jwt: { secret: SECRET }, upstream: { baseUrl: upstream.baseUrl } }
     await app.register(fastifyJwtSession as never, options as never)
@@ -119,7 +119,7 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
     t.notOk(session.closed)
   })
 
-  meanwhile('a connection that is kept alive is not, once its body was there in time', async () => {
+  meanwhile('a keep-alive connection is not cut off after a body that arrived in time', async () => {
     const { socket, received } = dial()
     const request = httpPost('/user/login', [JSON_TYPE, `Content-Length: ${BODY.length}`], BODY)
     const answers = () => received().match(/HTTP\/1\.1 200 OK/g)?.length
@@ -130,7 +130,7 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
     await until(() => answers() === 2)
   })
 
-  meanwhile('nor is a login whose upstream takes longer than a body may', async (t) => {
+  meanwhile('a login is not cut off when the upstream takes longer than a body may', async (t) => {
     const slow = await startUpstream(t, async (_request, response) => {
       await delay(5_500)
       response.setHeader('content-type', 'application/json').end('{"user":{"id":"ada"}}')
@@ -142,7 +142,7 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
     await until(() => received().includes('"token_type":"Bearer"'))
   })
 
-  meanwhile('nor is a logout without a body, when the upstream does not answer it', async (t) => {
+  meanwhile('a logout without a body is not cut off when the upstream does not respond', async (t) => {
     const stalled = await startUpstream(t, (request, response) => {
       if (request.url === '/logout') return
       response.setHeader('content-type', 'application/json').end('{"user":{"id":"ada"}}')
@@ -157,11 +157,11 @@ t.test('within ten seconds', { jobs: 20 }, async (t) => {
   })
 
   await Promise.all(waiting)
-  t.equal(upstream.requests.length, 2, 'nothing that was not finished has reached the upstream')
+  t.equal(upstream.requests.length, 2, 'no unfinished request has reached the upstream')
   t.equal((await app.inject(withToken(await logIn(app)))).statusCode, 200, 'and the next login works')
 })
 
-t.test('over a real connection', async (t) => {
+t.test('malformed requests over a real connection are refused', async (t) => {
   const upstream = await startUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const { dial } = await listen(t, app)
@@ -211,7 +211,7 @@ t.test('over a real connection', async (t) => {
   t.equal((await app.inject(withToken(await logIn(app)))).statusCode, 200, 'the next login works')
 })
 
-t.test('a client that hangs up in the middle of its body does no harm', async (t) => {
+t.test('a client that hangs up in the middle of a body does no harm', async (t) => {
   const upstream = await startUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const { dial } = await listen(t, app)
@@ -226,7 +226,7 @@ t.test('a client that hangs up in the middle of its body does no harm', async (t
   t.equal((await app.inject(withToken(await logIn(app)))).statusCode, 200, 'the next login works')
 })
 
-t.test('a request that has been answered leaves no timer behind that would keep the process alive', async (t) => {
+t.test('an answered request leaves no timer that would keep the process alive', async (t) => {
   const app = await createApp(t)
   const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length
   const token = await logIn(app)

@@ -22,7 +22,7 @@ const NO_SESSION_IDS: unknown[] = [
   ...[`${'x'.repeat(38)}\n`, `\n${'x'.repeat(38)}`, `${'x'.repeat(37)}\0`, 'é'.repeat(38), ['x'.repeat(38)]]
 ]
 
-/** The record that is stored under this id. */
+/** The record that is stored under an id. */
 async function recordOf(store: SessionStore, id: string): Promise<string> {
   const found = await store.find(id)
   if (found === null || 'ended' in found) throw new Error('No record')
@@ -38,7 +38,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
     async function open(userId: string, count = 1): Promise<Session[]> {
       const opened: Session[] = []
       for (let n = 0; n < count; n++) {
-        // Each in a millisecond of its own: that is all that tells which is older.
+        // A different millisecond for each session: only `createdAt` gives the order.
         const previous = Date.now()
         while (Date.now() === previous) await turn()
         opened.push((await app.sessions.create({ id: userId })).session)
@@ -47,7 +47,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
     }
     const find = (sessions: Session[]) => Promise.all(sessions.map(({ id }) => other.sessions.find(id)))
 
-    t.test('are listed as they are, the oldest first', async (t) => {
+    t.test('list() has the sessions as stored, oldest first', async (t) => {
       t.strictSame(await app.sessions.list('unknown'), [])
       const opened = await open('ada', 25)
       t.strictSame(await other.sessions.list('ada'), opened)
@@ -60,7 +60,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       )
     })
 
-    t.test('are listed only while they are live', async (t) => {
+    t.test('list() has only live sessions', async (t) => {
       const brief = await createApp(t, { store, upstream, session: { ttlSeconds: 60 } })
       const idle = await createApp(t, { store, upstream, session: { idleTimeoutSeconds: 60 } })
       const [one, revoked, corrupt] = (await open('bob', 3)) as [Session, Session, Session]
@@ -76,11 +76,11 @@ for (const [name, createStore] of Object.entries(STORES)) {
       const { now } = Date
       t.intercept(Date, 'now', { value: () => now() + 60_000 })
       t.strictSame(await app.sessions.list('bob'), [one, unused, last])
-      t.strictSame(await idle.sessions.list('bob'), [], 'an idle timeout holds for all sessions at once')
+      t.strictSame(await idle.sessions.list('bob'), [], 'an idle timeout applies to all sessions at once')
       t.strictSame(await find([revoked, corrupt, expiring, unused]), [null, null, null, unused])
     })
 
-    t.test('belong to one user, whatever characters the id of the user has', async (t) => {
+    t.test('sessions belong to one user, whatever characters the id of the user has', async (t) => {
       const byUser = new Map<string, Session[]>()
       for (const id of ODD_IDS) t.strictSame(await app.sessions.list(id), [])
       for (const id of ODD_IDS) byUser.set(id, await open(id, 2))
@@ -93,7 +93,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       }
     })
 
-    t.test('end alone when revoked, on every instance at once', async (t) => {
+    t.test('revoke() ends one session, on every instance at once', async (t) => {
       const opened = await open('cy', 3)
       await app.sessions.revoke(opened[1]?.id as string)
       await app.sessions.revoke(opened[1]?.id as string)
@@ -101,7 +101,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await other.sessions.list('cy'), [opened[0], opened[2]])
     })
 
-    t.test('end all at once, on every instance', async (t) => {
+    t.test('revokeAll() ends all sessions of the user, on every instance at once', async (t) => {
       const token = await logIn(app, 'dan')
       const [opened, [bystander]] = [await open('dan', 2), await open('eve')]
       t.equal(await app.sessions.revokeAll('dan'), undefined)
@@ -110,24 +110,24 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await other.sessions.list('dan'), [])
       t.strictSame(await other.sessions.list('eve'), [bystander])
       await app.sessions.revokeAll('dan')
-      t.strictSame(await other.sessions.list('dan'), [], 'again is no harm')
+      t.strictSame(await other.sessions.list('dan'), [], 'a second revokeAll() does no harm')
       const [next] = await open('dan')
-      t.strictSame(await other.sessions.list('dan'), [next], 'and a later login is one')
+      t.strictSame(await other.sessions.list('dan'), [next], 'a later session is listed')
     })
 
-    t.test('end all but the one to keep, be it the first, the last or one between', async (t) => {
+    t.test('revokeAll() keeps the session `exceptId`: the first, the middle or the last', async (t) => {
       for (const index of [0, 1, 2]) {
         const opened = await open('flo', 3)
         await app.sessions.revokeAll('flo', { exceptId: opened[index]?.id })
         t.strictSame(await other.sessions.list('flo'), [opened[index]])
         await app.sessions.revokeAll('flo', { exceptId: opened[index]?.id })
-        t.strictSame(await other.sessions.list('flo'), [opened[index]], 'again the same')
+        t.strictSame(await other.sessions.list('flo'), [opened[index]], 'a second revokeAll() keeps the session too')
         await app.sessions.revokeAll('flo', { exceptId: undefined })
         t.strictSame(await other.sessions.list('flo'), [])
       }
     })
 
-    t.test('all end when the session to keep is not one of them', async (t) => {
+    t.test('revokeAll() ends all sessions when `exceptId` is not a session of the user', async (t) => {
       const [bystander] = (await open('gus', 1)) as [Session]
       const [ended] = (await open('hal', 1)) as [Session]
       await app.sessions.revoke(ended.id)
@@ -139,14 +139,17 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await find([bystander]), [bystander])
     })
 
-    t.test('all end when the session to keep has their random part behind the tag of another user', async (t) => {
-      const [bystander] = (await open('gus', 1)) as [Session]
-      const [own] = (await open('hal', 1)) as [Session]
-      await app.sessions.revokeAll('hal', { exceptId: bystander.id.slice(0, 16) + own.id.slice(16) })
-      t.strictSame(await find([own, bystander]), [null, bystander])
-    })
+    t.test(
+      'revokeAll() ends all sessions when `exceptId` joins the tag of another user to the own random part',
+      async (t) => {
+        const [bystander] = (await open('gus', 1)) as [Session]
+        const [own] = (await open('hal', 1)) as [Session]
+        await app.sessions.revokeAll('hal', { exceptId: bystander.id.slice(0, 16) + own.id.slice(16) })
+        t.strictSame(await find([own, bystander]), [null, bystander])
+      }
+    )
 
-    t.test('are not found under an id put together from those of two users', async (t) => {
+    t.test('a session is not found by an id that joins parts of the ids of two users', async (t) => {
       const [[mine], [theirs]] = [await open('ivy'), await open('joe')] as [[Session], [Session]]
       const forged = [mine.id.slice(0, 16) + theirs.id.slice(16), theirs.id.slice(0, 16) + mine.id.slice(16)]
       for (const id of [...forged, mine.id.toLowerCase(), createSessionId('ivy')]) {
@@ -159,7 +162,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
   })
 }
 
-t.test('a value that is no session id is not found, ends nothing, and never reaches the store', async (t) => {
+t.test('a malformed session id finds and ends no session, and never reaches the store', async (t) => {
   const store = createRecordingStore(t)
   const app = await createApp(t, { store, upstream })
   for (const id of NO_SESSION_IDS as string[]) {
@@ -170,7 +173,7 @@ t.test('a value that is no session id is not found, ends nothing, and never reac
   t.strictSame(store.calls, [])
 })
 
-t.test('a value that is no user id is refused, and never reaches the store', async (t) => {
+t.test('an invalid user id is refused, and never reaches the store', async (t) => {
   const store = createRecordingStore(t)
   const app = await createApp(t, { store, upstream })
   const expected = { code: 'FST_JWT_SESSION_INVALID_USER', statusCode: 500, name: 'InvalidUserError' }
@@ -182,7 +185,7 @@ t.test('a value that is no user id is refused, and never reaches the store', asy
   t.strictSame(store.calls, [])
 })
 
-t.test('looking at sessions writes nothing', async (t) => {
+t.test('find() and list() write nothing', async (t) => {
   const store = createRecordingStore(t)
   const app = await createApp(t, { store, upstream, session: { idleTimeoutSeconds: 60 } })
   const { session } = await app.sessions.create({ id: 'ada' })
@@ -201,7 +204,7 @@ t.test('a session of another user with the same tag that a store hands out is no
   const [mine, theirs] = opened.map(({ session }) => session.id) as [string, string]
   const everything = [
     { id: mine, record: await recordOf(memory, mine) },
-    // As if the hashes of both users had the same 96 bits.
+    // Simulates a collision: the hashes of both users have the same 96 bits.
     { id: createSessionId('ada'), record: await recordOf(memory, theirs) }
   ]
   t.strictSame(await app.sessions.list('ada'), [opened[0]?.session])
