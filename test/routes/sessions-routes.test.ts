@@ -87,29 +87,29 @@ for (const [name, createStore] of Object.entries(STORES)) {
     })
 
     t.test('DELETE ends all sessions of the user except the session of the request', async (t) => {
-      const [first, asking, last] = [await logIn(app, 'cy'), await logIn(app, 'cy'), await logIn(app, 'cy')]
+      const [first, current, last] = [await logIn(app, 'cy'), await logIn(app, 'cy'), await logIn(app, 'cy')]
       const bystander = await logIn(app, 'dan')
       const userId = { 'x-user-id': 'dan' }
       const payload = { user: { id: 'dan' }, userId: 'dan', sub: 'dan', exceptId: idOf(last) }
-      const attack = withToken(asking, { method: 'DELETE', url: `${PATH}?userId=dan&exceptId=${idOf(last)}`, payload })
+      const attack = withToken(current, { method: 'DELETE', url: `${PATH}?userId=dan&exceptId=${idOf(last)}`, payload })
       assertDone(t, await app.inject({ ...attack, headers: { ...attack.headers, ...userId } }))
       for (const token of [first, last]) {
         assertEnded(t, { answer: await get(app, token), handlerRuns: 0, storeCalls: [] }, 'revoked')
       }
-      for (const token of [asking, bystander]) t.equal(await statusOf(token), 200)
-      assertDone(t, await remove(app, asking))
-      t.equal((await get(app, asking)).json().length, 1, 'a second DELETE ends no further session')
+      for (const token of [current, bystander]) t.equal(await statusOf(token), 200)
+      assertDone(t, await remove(app, current))
+      t.equal((await get(app, current)).json().length, 1, 'a second DELETE ends no further session')
     })
 
     t.test('DELETE with an id ends only the session with the id', async (t) => {
-      const [one, two, asking] = [await logIn(app, 'eve'), await logIn(app, 'eve'), await logIn(app, 'eve')]
-      assertDone(t, await remove(app, asking, `${PATH}/${idOf(one)}`))
+      const [one, two, current] = [await logIn(app, 'eve'), await logIn(app, 'eve'), await logIn(app, 'eve')]
+      assertDone(t, await remove(app, current, `${PATH}/${idOf(one)}`))
       assertEnded(t, { answer: await get(app, one), handlerRuns: 0, storeCalls: [] }, 'revoked')
       t.strictSame(
-        (await get(app, asking)).json().map(({ id }: Session) => id),
-        [idOf(two), idOf(asking)]
+        (await get(app, current)).json().map(({ id }: Session) => id),
+        [idOf(two), idOf(current)]
       )
-      t.equal((await remove(app, asking, `${PATH}/${idOf(one)}`)).body, NOT_FOUND, 'a second DELETE is 404')
+      t.equal((await remove(app, current, `${PATH}/${idOf(one)}`)).body, NOT_FOUND, 'a second DELETE is 404')
     })
 
     t.test('DELETE ends also the session of the request, and the next request gets the reason', async (t) => {

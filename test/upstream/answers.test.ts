@@ -20,7 +20,7 @@ const rejectedRegistration = (statusCode: number) => ({ statusCode, code: 'FST_J
 
 const REFUSALS_OF_LOGIN = [400, 401, 402, 403, 404, 409, 410, 412, 422, 423, 428, 451]
 
-/** Every status that means something; the rest of 200 to 599 is an upstream that cannot be trusted. */
+/** The statuses with a meaning. Every other status from 200 to 599 is an invalid reply of the upstream. */
 const MEANINGS = {
   login: new Map([
     ...REFUSALS_OF_LOGIN.map((status) => [status, REJECTED_LOGIN] as const),
@@ -56,11 +56,11 @@ for (const route of ROUTES) {
       expected.push([status, meaning.statusCode, meaning.code, ...HEADERS, ...extra])
     }
     t.strictSame(actual, expected)
-    t.equal(upstream.requests.length, 400, 'each was asked once')
+    t.equal(upstream.requests.length, 400, 'the upstream was called once per status')
   })
 }
 
-t.test('every refusal is an error in the shape of Fastify and says nothing of the upstream', async (t) => {
+t.test('every error reply has the shape of Fastify and no detail of the upstream', async (t) => {
   const { app, upstream } = await start(t)
   for (const route of ROUTES) {
     for (const [status, meaning] of [...MEANINGS[route], [302, INVALID], [500, INVALID]] as const) {
@@ -73,7 +73,7 @@ t.test('every refusal is an error in the shape of Fastify and says nothing of th
   }
 })
 
-t.test('all rejected logins are answered with the same bytes', async (t) => {
+t.test('all rejected logins get the same bytes', async (t) => {
   const { app, upstream } = await start(t)
   const answers = new Set<string>()
   for (const status of REFUSALS_OF_LOGIN) {
@@ -104,7 +104,7 @@ t.test('no redirect is followed', async (t) => {
   t.equal(upstream.requests.length, 7 * 4 * 2)
 })
 
-t.test('Retry-After of a busy upstream passes when it is digits or an HTTP date, and nothing else does', async (t) => {
+t.test('Retry-After of a busy upstream is forwarded when the value is digits or an HTTP date', async (t) => {
   const { app, upstream } = await start(t)
   const good = ['0', '1', '120', '999999999', 'Wed, 21 Oct 2026 07:28:00 GMT']
   const hostile = [
@@ -122,7 +122,7 @@ t.test('Retry-After of a busy upstream passes when it is digits or an HTTP date,
   }
 })
 
-t.test('Retry-After that only looks like an HTTP date is dropped', async (t) => {
+t.test('a Retry-After that is almost an HTTP date is dropped', async (t) => {
   const { app, upstream } = await start(t)
   for (const value of ['Foo, 99 Bar 2026 99:99:99 GMT', 'Wed, 31 Feb 2026 07:28:00 GMT']) {
     upstream.answers.push(response(429, '', [`Retry-After: ${value}`]))
@@ -132,7 +132,7 @@ t.test('Retry-After that only looks like an HTTP date is dropped', async (t) => 
   }
 })
 
-t.test('a Retry-After that smuggles a line brings no header along', async (t) => {
+t.test('a Retry-After with a line break adds no header', async (t) => {
   const { app, upstream } = await start(t)
   for (const smuggled of [
     ['retry-after: 1', 'retry-after: 2'],
@@ -150,7 +150,7 @@ t.test('a Retry-After that smuggles a line brings no header along', async (t) =>
   }
 })
 
-t.test('interim answers before the final one are of no account', async (t) => {
+t.test('interim responses before the final response are ignored', async (t) => {
   const { app, upstream } = await start(t)
   const early = 'HTTP/1.1 103 Early Hints\r\nlink: </evil>; rel=preload\r\nretry-after: 7\r\n\r\n'
   for (const [answers, statusCode] of [

@@ -21,7 +21,7 @@ function logInAll(app: FastifyInstance, times: number) {
   return Promise.all(Array.from({ length: times }, () => logIn(app)))
 }
 
-t.test('an upstream that refuses connections is not asked for a while, and then by one', async (t) => {
+t.test('refused connections open the circuit, and one probe at a time is let through', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, {
     upstream: { baseUrl: upstream.baseUrl },
@@ -30,26 +30,30 @@ t.test('an upstream that refuses connections is not asked for a while, and then 
   await upstream.stop()
   for (let i = 0; i < 5; i++) t.equal((await logIn(app)).status, 502)
   t.match((await logIn(app)).body, UNAVAILABLE)
-  t.equal((await app.inject(postJson('/user/register', CREDENTIALS))).statusCode, 503, 'nor for a registration')
+  t.equal(
+    (await app.inject(postJson('/user/register', CREDENTIALS))).statusCode,
+    503,
+    'registrations share the circuit'
+  )
   await until(async () => (await logIn(app)).status === 502)
-  t.equal((await logIn(app)).status, 503, 'one has asked in vain')
+  t.equal((await logIn(app)).status, 503, 'a failed probe keeps the circuit open')
   await upstream.start()
   await until(async () => (await logIn(app)).status === 200)
   t.ok((await logInAll(app, 10)).every(({ status }) => status === 200))
 })
 
-t.test('an upstream that hangs is answered 503 at once after a few timeouts', async (t) => {
+t.test('timeouts open the circuit, and logins are answered 503 at once', async (t) => {
   const upstream = await startRawUpstream(t)
   const breaker = { upstream: { probeAfterMs: 1_000 } }
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 300 }, breaker })
   upstream.answers.push(...Array.from({ length: 5 }, () => nothing))
   t.ok((await logInAll(app, 5)).every(({ status }) => status === 504))
   t.ok((await logInAll(app, 20)).every(({ body }) => body.code === UNAVAILABLE.code))
-  t.equal(upstream.requests.length, 5, 'it was not asked')
+  t.equal(upstream.requests.length, 5, 'the upstream was not called')
   await until(async () => (await logIn(app)).status === 200)
 })
 
-t.test('an upstream that says no, or nonsense, has answered', async (t) => {
+t.test('error responses of the upstream do not open the circuit', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const answers = {
@@ -66,7 +70,7 @@ t.test('an upstream that says no, or nonsense, has answered', async (t) => {
   t.equal((await logIn(app)).status, 200)
 })
 
-t.test('clients that hang up say nothing about the upstream', async (t) => {
+t.test('clients that hang up do not open the circuit', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const { dial } = await listen(t, app)
@@ -78,15 +82,15 @@ t.test('clients that hang up say nothing about the upstream', async (t) => {
     socket.write(httpPost('/user/login', headers, body))
     await until(() => upstream.requests.length === i)
     socket.destroy()
-    // undici opens another connection in the place of the one that it has cut; nothing is asked over it.
+    // undici replaces the closed connection; the new connection gets no request.
     await until(() => upstream.requests[i - 1]?.socket.destroyed === true)
   }
   t.equal((await logIn(app)).status, 200)
 })
 
-t.test('a probe whose client hangs up says nothing: the next login is a probe at once', async (t) => {
+t.test('after a probe whose client hangs up the next login is a probe at once', async (t) => {
   const upstream = await startRawUpstream(t)
-  // Nothing but an abandoned probe lets the next login through.
+  // Only an abandoned probe lets the next login through.
   const breaker = { upstream: { failures: 1, probeAfterMs: 2_000 } }
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 300 }, breaker })
   const { dial } = await listen(t, app)
@@ -97,18 +101,18 @@ t.test('a probe whose client hangs up says nothing: the next login is a probe at
   t.equal((await logIn(app)).status, 503)
   const { now } = performance
   t.intercept(performance, 'now', { value: () => now.call(performance) + 2_000 })
-  for (const asked of [2, 3]) {
+  for (const count of [2, 3]) {
     const { socket } = dial()
     socket.write(httpPost('/user/login', head, body))
-    await until(() => upstream.requests.length === asked)
+    await until(() => upstream.requests.length === count)
     t.equal((await logIn(app)).status, 503, 'one probe at a time')
     socket.destroy()
-    await until(() => upstream.requests[asked - 1]?.socket.destroyed === true)
+    await until(() => upstream.requests[count - 1]?.socket.destroyed === true)
   }
   t.equal((await logIn(app)).status, 200)
 })
 
-t.test('a login whose request the application could not make says nothing about the upstream', async (t) => {
+t.test('a failed mapCredentials is neither a failure nor a response of the upstream', async (t) => {
   const upstream = await startRawUpstream(t)
   const mapCredentials = (body: { username: string }) => {
     if (body.username === 'throw') throw new TypeError('no')
@@ -123,10 +127,10 @@ t.test('a login whose request the application could not make says nothing about 
   t.equal(await statusOf('ada'), 502)
   t.strictSame([await statusOf('throw'), await statusOf('reject')], [502, 401])
   t.equal(await statusOf('ada'), 502)
-  t.equal(await statusOf('ada'), 503, 'they do not stand between two consecutive failures')
+  t.equal(await statusOf('ada'), 503, 'the two failures are consecutive')
 })
 
-t.test('a logout endpoint that hangs closes no login, and a login endpoint that hangs no logout', async (t) => {
+t.test('logouts have a circuit of their own, apart from logins and registrations', async (t) => {
   const hung: string[] = []
   const hangIf = async (name: string) => {
     if (hung.includes(name)) await new Promise(nothing)
@@ -150,7 +154,7 @@ t.test('a logout endpoint that hangs closes no login, and a login endpoint that 
   const tokens = await Promise.all(Array.from({ length: 5 }, tokenOf))
   hung.push('logout')
   for (const token of tokens.slice(0, 4)) t.equal((await app.inject(logout(token))).statusCode, 204)
-  t.equal(notified.length, 2, 'it is not notified any more')
+  t.equal(notified.length, 2, 'with the circuit open the upstream is not notified')
   t.equal(lines.filter((line) => line.includes('The upstream does not respond to logouts')).length, 1)
   t.equal(lines.filter((line) => line.includes('requests that need the upstream are answered 503')).length, 0)
   t.equal((await logIn(app)).status, 200)
@@ -162,7 +166,7 @@ t.test('a logout endpoint that hangs closes no login, and a login endpoint that 
   const { token } = await other.sessions.create({ id: 'ada' })
   t.equal((await logIn(other)).status, 504)
   t.equal((await other.inject(postJson('/user/register', CREDENTIALS))).statusCode, 504)
-  t.equal((await logIn(other)).status, 503, 'logins and registrations share a breaker')
+  t.equal((await logIn(other)).status, 503, 'logins and registrations share a circuit')
   t.equal((await other.inject(logout(token))).statusCode, 204)
   t.equal(notified.length, 3)
 })
@@ -186,7 +190,7 @@ t.test('a logout endpoint that responds again is notified again', async (t) => {
   t.equal(lines.filter((line) => line.includes('The upstream responds to logouts again')).length, 1)
 })
 
-t.test('beyond maxInFlight logins are answered 503 at once, and sessions are verified as ever', async (t) => {
+t.test('logins over maxInFlight are answered 503 at once, and sessions are still verified', async (t) => {
   const upstream = await startRawUpstream(t)
   const options = {
     upstream: { baseUrl: upstream.baseUrl, timeoutMs: 2_000 },
@@ -205,7 +209,7 @@ t.test('beyond maxInFlight logins are answered 503 at once, and sessions are ver
   t.ok((await hanging).every(({ status }) => status === 502))
 })
 
-t.test('a client that says it did not reach the upstream is not called for a while', async (t) => {
+t.test('an UpstreamInvalidError caused by a refused connection opens the circuit', async (t) => {
   const { code, message } = { code: 'ECONNREFUSED', message: 'connect' }
   let calls = 0
   const login = async () => {
@@ -219,7 +223,7 @@ t.test('a client that says it did not reach the upstream is not called for a whi
   t.equal(calls, 2)
 })
 
-t.test('a client of the user is guarded too, whatever it throws', async (t) => {
+t.test('connection errors of an UpstreamClient open the circuit, and a rejection closes the circuit', async (t) => {
   let error: Error = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
   const fail = async () => Promise.reject(error)
   const upstream: UpstreamClient = { login: fail, register: fail, logout: fail }
@@ -232,13 +236,13 @@ t.test('a client of the user is guarded too, whatever it throws', async (t) => {
   for (let i = 0; i < 10; i++) t.equal(await codes(), 'FST_JWT_SESSION_CREDENTIALS_REJECTED')
 })
 
-t.test('one of them that is never answered keeps the others from asking for a minute, and no longer', async (t) => {
-  let asked = 0
+t.test('a probe that never settles holds up the next probe for a minute, and no longer', async (t) => {
+  let calls = 0
   const upstream: UpstreamClient = {
     async login() {
-      asked++
-      if (asked === 1) throw Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
-      if (asked === 2) await new Promise(nothing)
+      calls++
+      if (calls === 1) throw Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
+      if (calls === 2) await new Promise(nothing)
       return { user: { id: 'ada' } }
     },
     register: async () => ({ user: {} })
@@ -250,9 +254,9 @@ t.test('one of them that is never answered keeps the others from asking for a mi
   t.equal((await logIn(app)).status, 502)
   laterMs = 10
   void logIn(app).catch(nothing)
-  await until(() => asked === 2)
+  await until(() => calls === 2)
   for (laterMs of [20, 50_000]) t.match(await logIn(app), { status: 503, body: UNAVAILABLE })
   laterMs = 61_000
   t.equal((await logIn(app)).status, 200)
-  t.equal(asked, 3)
+  t.equal(calls, 3)
 })

@@ -10,7 +10,7 @@ import { until } from '../fixtures/until.js'
 const CANARY = 'upstream-only'
 const QUERY = 'key=a-key-of-the-query'
 
-/** The causes in the lines of the log, which are taken out of it. */
+/** Takes all lines out of the log, and returns the causes in the lines. */
 function takeCauses(lines: string[]): unknown[] {
   return lines
     .splice(0)
@@ -19,7 +19,7 @@ function takeCauses(lines: string[]): unknown[] {
     .map(({ cause }) => cause)
 }
 
-const ANSWERS: [answer: RawAnswer, says: string][] = [
+const ANSWERS: [answer: RawAnswer, cause: string][] = [
   ...[404, 405, 418, 500, 503, 429].map((status): [RawAnswer, string] => [
     response(status, CANARY, [`x-a: ${CANARY}`]),
     `the upstream answered ${status}`
@@ -33,8 +33,8 @@ const ANSWERS: [answer: RawAnswer, says: string][] = [
   [`${CANARY}\r\n\r\n`, 'the request to the upstream failed: HTTPParserError']
 ]
 
-/** Of an answer to a login; to a registration it is an answer all the same. */
-const BODIES: [answer: RawAnswer, says: string][] = [
+/** Unusable bodies for a login. A registration needs no body. */
+const BODIES: [answer: RawAnswer, cause: string][] = [
   [response(200, CANARY), 'the response is not JSON'],
   [response(200, Buffer.from([0x22, 0xff, 0x22])), 'the response is not JSON'],
   [response(200, ''), 'the response is empty'],
@@ -44,7 +44,7 @@ const BODIES: [answer: RawAnswer, says: string][] = [
   [response(200, 'null'), '`selectUser` threw TypeError']
 ]
 
-t.test('the log says what the upstream has answered to what, and nothing that it wrote', async (t) => {
+t.test('the log has the operation and the status of the upstream, and no text of the upstream', async (t) => {
   const upstream = await startRawUpstream(t)
   const { lines, logger } = createLog()
   const paths = { loginPath: `/in?${QUERY}`, registerPath: `/up?${QUERY}`, logoutPath: `/out?${QUERY}` }
@@ -55,22 +55,22 @@ t.test('the log says what the upstream has answered to what, and nothing that it
   )
   const all: string[] = []
   for (const route of ['login', 'register'] as const) {
-    for (const [answer, says] of [...ANSWERS, ...BODIES]) {
+    for (const [answer, cause] of [...ANSWERS, ...BODIES]) {
       upstream.answers.push(answer)
       const { statusCode, body } = await app.inject(postJson(`/user/${route}`, CREDENTIALS))
-      t.notMatch(body, /upstream answered|not JSON|selectUser/, 'the client is not told')
+      t.notMatch(body, /upstream answered|not JSON|selectUser/, 'the reply has no cause')
       all.push(...lines)
-      const isSaid = statusCode !== 201 || !says.endsWith('is empty')
-      t.strictSame(takeCauses(lines), isSaid ? [`${route}: ${says}`] : [], `${route}: ${says}`)
+      const isLogged = statusCode !== 201 || !cause.endsWith('is empty')
+      t.strictSame(takeCauses(lines), isLogged ? [`${route}: ${cause}`] : [], `${route}: ${cause}`)
     }
   }
-  for (const [answer, says] of ANSWERS) {
+  for (const [answer, cause] of ANSWERS) {
     const token = await logIn(app)
     takeCauses(lines)
     upstream.answers.push(answer)
     t.equal((await app.inject(logout(token))).statusCode, 204)
     all.push(...lines)
-    t.strictSame(takeCauses(lines), [`logout: ${says}`])
+    t.strictSame(takeCauses(lines), [`logout: ${cause}`])
   }
   const host = upstream.baseUrl.slice('http://'.length)
   for (const leak of [CANARY, QUERY, '/in', '/up', '/out', host, CREDENTIALS.password]) {
@@ -82,7 +82,7 @@ t.test('the log says what the upstream has answered to what, and nothing that it
   }
 })
 
-t.test('the log says that an upstream is not there, or did not answer in time', async (t) => {
+t.test('the log has the cause when the upstream is unreachable or times out', async (t) => {
   const upstream = await startRawUpstream(t)
   const { lines, logger } = createLog()
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 1_000 } }, { logger })
@@ -94,7 +94,7 @@ t.test('the log says that an upstream is not there, or did not answer in time', 
   t.strictSame(takeCauses(lines), ['login: the request to the upstream failed: ECONNREFUSED'])
 })
 
-t.test('a client of the application’s own is named by the operation and the kind of its error', async (t) => {
+t.test('the log has the operation and the error class of a failed UpstreamClient', async (t) => {
   let thrown: unknown
   const fail = async () => Promise.reject(thrown)
   const upstream: UpstreamClient = { login: fail, register: fail }
@@ -116,7 +116,7 @@ t.test('a client of the application’s own is named by the operation and the ki
   t.strictSame(takeCauses(lines), ['Error'])
 })
 
-t.test('an answer that was read is not read away, and an answer that is not read leaves the connection', async (t) => {
+t.test('a response whose body is not needed leaves the connection open', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, {
     upstream: { baseUrl: upstream.baseUrl },

@@ -40,7 +40,7 @@ async function start(t: Test, options: Partial<HttpUpstreamOptions>) {
   return { upstream, app, lines }
 }
 
-t.test('an error class of the application’s own is answered as it is, wherever it is thrown', async (t) => {
+t.test('a subclass of UpstreamError is answered unchanged, wherever the error is thrown', async (t) => {
   const error = new SecondFactorNeeded('a-challenge')
   const fail = () => {
     throw error
@@ -84,7 +84,7 @@ t.test('an error class of the application’s own is answered as it is, wherever
   }
 })
 
-t.test('no error of an upstream is the end of a session, whatever its code', async (t) => {
+t.test('an UpstreamError does not end the session, whatever the code of the error', async (t) => {
   class Ended extends UpstreamError {
     readonly reason = 'revoked'
     constructor() {
@@ -97,7 +97,7 @@ t.test('no error of an upstream is the end of a session, whatever its code', asy
   t.notOk(answer.headers['session-ended'] ?? answer.headers['clear-site-data'])
 })
 
-t.test('the status of an error is one of an error', async (t) => {
+t.test('an UpstreamError must have an error status', async (t) => {
   class Any extends UpstreamError {
     constructor(statusCode: number) {
       super('X', statusCode, 'x')
@@ -112,7 +112,7 @@ t.test('the status of an error is one of an error', async (t) => {
   t.match(lines.join(''), 'login: `mapError` threw FST_JWT_SESSION_INVALID_ANSWER')
 })
 
-t.test('mapError sees the operation, the status and the JSON of every answer, before anything decides', async (t) => {
+t.test('mapError gets the operation, the status and the JSON of every response', async (t) => {
   const seen: UpstreamAnswer[] = []
   const { app, upstream } = await start(t, {
     maxResponseBytes: 100,
@@ -152,7 +152,7 @@ t.test('mapError sees the operation, the status and the JSON of every answer, be
   ])
 })
 
-t.test('mapError is asked before selectUser, and its answer wins', async (t) => {
+t.test('mapError is called before selectUser, and an error of mapError wins', async (t) => {
   const order: string[] = []
   const { app, upstream } = await start(t, {
     mapError({ body }) {
@@ -175,7 +175,7 @@ t.test('mapError is asked before selectUser, and its answer wins', async (t) => 
   t.strictSame(order, ['mapError', 'mapError', 'selectUser', 'mapError', 'selectUser'])
 })
 
-t.test('a mapError that fails is 502, and the log says so', async (t) => {
+t.test('a failed mapError is 502 and logged', async (t) => {
   const fails: [mapError: () => unknown, cause: string][] = [
     [() => ({}), 'did not return an UpstreamError or undefined'],
     [() => null, 'did not return an UpstreamError or undefined'],
@@ -195,7 +195,7 @@ t.test('a mapError that fails is 502, and the log says so', async (t) => {
   }
 })
 
-t.test('a refusal whose body is late is refused by its status at the deadline', async (t) => {
+t.test('an error response whose body is late is answered by status at the deadline', async (t) => {
   const { app, upstream } = await start(t, { timeoutMs: 1_000, mapError: () => undefined })
   upstream.answers.push('HTTP/1.1 401 No\r\ncontent-length: 9\r\n\r\n{')
   t.equal((await app.inject(LOGIN)).statusCode, 401)
@@ -203,7 +203,7 @@ t.test('a refusal whose body is late is refused by its status at the deadline', 
   t.equal((await app.inject(LOGIN)).statusCode, 504)
 })
 
-t.test('the details of a rejected registration are passed on, as JSON of at most 4 KB', async (t) => {
+t.test('the details of a rejected registration are forwarded, as JSON of at most 4 KB', async (t) => {
   let details: unknown
   const { app, upstream, lines } = await start(t, {
     mapError: ({ body }) => new RegistrationRejectedError(422, { details: details ?? body })
@@ -245,7 +245,7 @@ t.test('selectUser may be asynchronous', async (t) => {
   t.strictSame((await app.inject(LOGIN)).json().user, { id: 'ada' })
 })
 
-t.test('selectData finds the data of the session, which the client is not told', async (t) => {
+t.test('selectData chooses the data of the session, and the client does not get the data', async (t) => {
   for (const selectData of [
     (body: { cart: string[] }) => ({ cart: body.cart }),
     async (body: { cart: string[] }) => ({ cart: body.cart })
@@ -263,7 +263,7 @@ t.test('selectData finds the data of the session, which the client is not told',
   }
 })
 
-t.test('a selectData that fails is 502, and an UpstreamError of it the answer', async (t) => {
+t.test('a failed selectData is 502, and an UpstreamError of selectData is answered unchanged', async (t) => {
   const fails: [selectData: () => unknown, cause: string][] = [
     [() => 'a-secret', '`selectData` did not return an object or undefined'],
     [() => ['a-secret'], '`selectData` did not return an object or undefined'],

@@ -13,7 +13,7 @@ import { startUpstream } from '../fixtures/upstream.js'
 const LOGIN = postJson('/user/login', CREDENTIALS)
 const INVALID = { statusCode: 502, code: 'FST_JWT_SESSION_UPSTREAM_INVALID' }
 
-t.test('the pool of the plugin’s own keeps its connections until the app closes, and no longer', async (t) => {
+t.test('the connections of the plugin’s pool stay open until the app closes', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const kept = response(200, '{"user":{"id":"ada"}}', ['keep-alive: timeout=600'])
@@ -21,19 +21,19 @@ t.test('the pool of the plugin’s own keeps its connections until the app close
   await Promise.all(Array.from({ length: 5 }, () => logIn(app)))
   t.equal(upstream.sockets.size, 5)
   for (let n = 0; n < 5; n += 1) await logIn(app)
-  t.equal(upstream.sockets.size, 5, 'used again')
+  t.equal(upstream.sockets.size, 5, 'the connections are reused')
   const start = performance.now()
   await app.close()
   await until(() => upstream.sockets.size === 0)
-  t.ok(performance.now() - start < 2_000, 'long before they would have been given up for idleness')
+  t.ok(performance.now() - start < 2_000, 'close() does not wait for the keep-alive timeout')
 })
 
-t.test('an app without a single login closes', async (t) => {
+t.test('an app without logins closes', async (t) => {
   const app = await createApp(t, { upstream: { baseUrl: 'http://127.0.0.1:1' } })
   await app.close()
 })
 
-t.test('a pool that is injected is used, and left alone when the app closes', async (t) => {
+t.test('an injected dispatcher is used, and stays open when the app closes', async (t) => {
   const { baseUrl, requests } = await startUpstream(t)
   for (const dispatcher of [new Pool(baseUrl), new Agent()]) {
     t.teardown(() => dispatcher.close())
@@ -46,7 +46,7 @@ t.test('a pool that is injected is used, and left alone when the app closes', as
     t.notOk(dispatcher.destroyed)
     const { statusCode, body } = await dispatcher.request({ origin: baseUrl, path: '/x', method: 'POST', body: '{}' })
     await body.dump()
-    t.equal(statusCode, 201, 'it still works')
+    t.equal(statusCode, 201, 'the dispatcher is still open')
   }
   t.strictSame(
     requests.map(({ path }) => path),
@@ -54,7 +54,7 @@ t.test('a pool that is injected is used, and left alone when the app closes', as
   )
 })
 
-t.test('a MockAgent stands in for the upstream, and is left alone too', async (t) => {
+t.test('a MockAgent can replace the upstream, and stays open when the app closes', async (t) => {
   const agent = new MockAgent()
   agent.disableNetConnect()
   t.teardown(() => agent.close())
@@ -74,7 +74,7 @@ t.test('a MockAgent stands in for the upstream, and is left alone too', async (t
   t.equal(close().length, 0)
 })
 
-t.test('a dispatcher that throws is a broken upstream', async (t) => {
+t.test('a dispatcher that throws is 502', async (t) => {
   const thrown = new Error('upstream-only')
   const fails: Dispatcher['request'][] = [
     () => {
@@ -110,12 +110,12 @@ t.test('the certificate of an upstream is verified', async (t) => {
   const dispatcher = new Pool(baseUrl, { connect: { ca: cert } })
   t.teardown(() => dispatcher.close())
   const trusting = await createApp(t, { upstream: { baseUrl, dispatcher } })
-  t.equal((await trusting.inject(LOGIN)).statusCode, 200, 'one that is trusted is asked')
+  t.equal((await trusting.inject(LOGIN)).statusCode, 200, 'a trusted upstream is called')
 })
 
-t.test('TLS where there is none, and none where there is TLS, is 502', async (t) => {
+t.test('https to an HTTP upstream is 502, and http to an HTTPS upstream too', async (t) => {
   const plain = await startUpstream(t)
-  const server = createServer({ key, cert }, () => t.fail('asked'))
+  const server = createServer({ key, cert }, () => t.fail('the upstream was called'))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => server.close())
   const { port } = server.address() as AddressInfo

@@ -23,10 +23,10 @@ const LOGIN = postJson('/user/login', CREDENTIALS)
 const USER = '{"user":{"id":"eve"}}'
 const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n'
 
-/** Writes and hangs up, so that the last byte is followed by the end of the connection. */
+/** Writes the bytes and ends the connection. */
 const thenEnd = (bytes: string) => (socket: Socket) => socket.end(bytes)
 
-/** Writes, and resets the connection once the other side had the time to read. */
+/** Writes the bytes, and resets the connection after a pause for the reader. */
 const thenReset = (bytes: string) => (socket: Socket) =>
   socket.write(bytes, () => setImmediate(() => socket.resetAndDestroy()))
 
@@ -37,7 +37,7 @@ const FAULTS: Record<string, RawAnswer> = {
   'a reset within the headers': thenReset(`${HEAD}x-a: ${CANARY}`),
   'a reset within the body': thenReset(`${HEAD}content-length: 21\r\n\r\n{"user":`),
   'a reset within a chunk': thenReset(`${HEAD}transfer-encoding: chunked\r\n\r\n15\r\n{"user":`),
-  'a reset after a whole user whose end was not said': thenReset(
+  'a reset after a whole user without the end of the body': thenReset(
     `${HEAD}transfer-encoding: chunked\r\n\r\n15\r\n${USER}\r\n`
   ),
   'an end within the headers': thenEnd(`${HEAD}content-le`),
@@ -74,14 +74,14 @@ const FAULTS: Record<string, RawAnswer> = {
   )
 }
 
-/** The fault is over, and no user got the session of another user. */
+/** The next login works, and gets the session of the right user. */
 async function assertRecovered(t: Test, app: FastifyInstance): Promise<void> {
   const answer = await app.inject(LOGIN)
   t.equal(answer.statusCode, 200, 'the next login works')
   t.strictSame(answer.json().user, { id: CREDENTIALS.username })
 }
 
-t.test('an upstream that breaks off or talks nonsense is 502, asked once, and forgiven', async (t) => {
+t.test('a broken response is 502, the upstream is called once, and the next login works', async (t) => {
   const upstream = await startRawUpstream(t)
   const { lines, logger } = createLog()
   const options = { baseUrl: upstream.baseUrl, timeoutMs: 3_000 }
@@ -108,7 +108,7 @@ t.test('an upstream that breaks off or talks nonsense is 502, asked once, and fo
   }
 })
 
-t.test('an upstream that is not there is 502, and is found again when it is', async (t) => {
+t.test('an unreachable upstream is 502, and logins work again when the upstream is back', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   await upstream.stop()
@@ -122,7 +122,7 @@ t.test('an upstream that is not there is 502, and is found again when it is', as
   t.equal(upstream.requests.length, 2)
 })
 
-t.test('many logins at once on a dying upstream are each answered, and each was asked at most once', async (t) => {
+t.test('parallel logins on a failing upstream are all answered, with at most one call each', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const users = Array.from({ length: 60 }, (_, index) => `user-${index}`)
@@ -137,7 +137,7 @@ t.test('many logins at once on a dying upstream are each answered, and each was 
   t.strictSame(upstream.requests.map(({ body }) => JSON.parse(body.toString()).username).sort(), users.toSorted())
 })
 
-t.test('bytes that the upstream left on a connection do not answer the next login', async (t) => {
+t.test('surplus bytes on a connection do not answer the next login', async (t) => {
   const admin = goodLogin('admin')
   const ways: Record<string, (upstream: RawUpstream) => unknown> = {
     'in one piece with the answer before': (upstream) =>

@@ -26,7 +26,7 @@ const userSchema = Type.Object({
 
 const extra = { secret: CANARY, [CANARY]: 1 }
 
-/** What the upstream says of the user, and what is left of it. */
+/** Users of the upstream, with the fields that remain. */
 const CLEANED: Record<string, [given: object, kept: object]> = {
   'nothing but the id': [{ ...extra, id: 'ada', email: 'x' }, { id: 'ada' }],
   'optional fields': [
@@ -74,7 +74,7 @@ const CLEANED: Record<string, [given: object, kept: object]> = {
   ]
 }
 
-t.test('of the upstream’s user the fields of userSchema pass, and no further one anywhere', async (t) => {
+t.test('only fields of userSchema are in the reply, the token and the store', async (t) => {
   const upstream = await startRawUpstream(t)
   const records: string[] = []
   const memory = createMemoryStore()
@@ -148,7 +148,7 @@ t.test('a default of userSchema is in the answer and in the session', async (t) 
   }
 })
 
-t.test('a user that does not fit userSchema is 502, and nothing is coerced to make it fit', async (t) => {
+t.test('a user that does not match userSchema is 502, and no field is coerced', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl }, userSchema })
   for (const wrong of [
@@ -175,13 +175,13 @@ t.test('a user that does not fit userSchema is 502, and nothing is coerced to ma
   }
 })
 
-t.test('a prototype in the body reaches no object', async (t) => {
+t.test('a `__proto__` key in the body pollutes no prototype', async (t) => {
   const upstream = await startRawUpstream(t)
   const open: TObject = Type.Object({ id: Type.String(), any: Type.Optional(Type.Unknown()) })
   const seen: unknown[] = []
   const selectUser = (body: { user: object }) => {
     seen.push(body)
-    // What applications do with an object, and what makes an own `__proto__` key dangerous.
+    // Object.assign is where an own `__proto__` key does harm.
     return Object.assign({}, body.user)
   }
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, selectUser }, userSchema: open })
@@ -202,7 +202,7 @@ t.test('a prototype in the body reaches no object', async (t) => {
   t.equal((seen[0] as { isAdmin?: boolean }).isAdmin, undefined)
 })
 
-t.test('selectUser decides what is looked at, and whatever it does ends in a user or in 502', async (t) => {
+t.test('selectUser chooses the user, and every other result is 502', async (t) => {
   const upstream = await startRawUpstream(t)
   let select = (_body: { data: unknown }): unknown => undefined
   const { lines, logger } = createLog()
@@ -247,7 +247,7 @@ t.test('selectUser decides what is looked at, and whatever it does ends in a use
   )
 })
 
-t.test('an upstream that says no with 200 can be understood by selectUser', async (t) => {
+t.test('selectUser can reject a login that the upstream answered 200', async (t) => {
   const { baseUrl } = await startUpstream(t, (_request, response) => response.end('{"ok":false}'))
   const selectUser = (body: { ok: boolean }) => {
     if (!body.ok) throw new CredentialsRejectedError()

@@ -39,7 +39,7 @@ const CLIENT_HEADERS = [
   ...['X-HTTP-Method-Override: DELETE', 'X-Original-URL: /admin', 'Content-Language: de', 'Range: bytes=0-1', 'X-Id: 7']
 ]
 
-/** What every request of the plugin looks like, whatever the client has sent. */
+/** The headers of every call of the upstream, whatever the client has sent. */
 const ownHeaders = (baseUrl: string, body: string, userAgent = 'fastify-jwt-session') => [
   'accept-encoding: identity',
   'accept: application/json',
@@ -50,7 +50,7 @@ const ownHeaders = (baseUrl: string, body: string, userAgent = 'fastify-jwt-sess
   `user-agent: ${userAgent}`
 ]
 
-t.test('the upstream sees the plugin’s own headers, and of the client’s those on the allow-list', async (t) => {
+t.test('the upstream gets the headers of the plugin, and the allowed headers of the client', async (t) => {
   const body = JSON.stringify(CREDENTIALS)
   for (const [forwardHeaders, forwarded, userAgent] of [
     [undefined, [], undefined],
@@ -82,7 +82,7 @@ t.test('the upstream sees the plugin’s own headers, and of the client’s thos
   }
 })
 
-t.test('a header that came twice or empty is forwarded as Node has read it', async (t) => {
+t.test('a repeated or empty header is forwarded as Node.js has parsed the header', async (t) => {
   const upstream = await startRawUpstream(t)
   const forwardHeaders = ['x-id', 'x-empty', 'x-latin', 'user-agent']
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, forwardHeaders } })
@@ -112,7 +112,7 @@ const NEVER_FORWARDED = [
   ...['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port', 'x-forwarded-user', 'x-real-ip']
 ]
 
-t.test('headers of credentials, framing and proxies cannot be allow-listed, in any spelling', async (t) => {
+t.test('headers of credentials, framing and proxies cannot be in `forwardHeaders`, in any spelling', async (t) => {
   for (const header of NEVER_FORWARDED) {
     const snake = header.replaceAll('-', '_')
     const capitals = header.replace(/\b[a-z]/g, (letter) => letter.toUpperCase())
@@ -123,7 +123,7 @@ t.test('headers of credentials, framing and proxies cannot be allow-listed, in a
   }
 })
 
-t.test('what is not a list of header names cannot be allow-listed', async (t) => {
+t.test('`forwardHeaders` must be a list of header names', async (t) => {
   const names = [
     '',
     ' ',

@@ -10,7 +10,7 @@ const LOGIN = postJson('/user/login', CREDENTIALS)
 const KEEP_OPEN_MS = 300
 const NETWORK_MS = 30
 
-/** An upstream that closes connections which have been idle for 300 ms, and does not say so. */
+/** An upstream that closes connections after 300 ms without a request, and sends no Keep-Alive header. */
 async function startImpatientUpstream(t: Test): Promise<number> {
   const server = createServer((socket) => {
     let idle: NodeJS.Timeout | undefined
@@ -25,7 +25,7 @@ async function startImpatientUpstream(t: Test): Promise<number> {
   return listenOn(t, server)
 }
 
-/** The network between: whatever is written arrives 30 ms later, the end too. */
+/** A network with a delay of 30 ms, also for the end of a connection. */
 async function startNetwork(t: Test, port: number): Promise<string> {
   const server = createServer({ allowHalfOpen: true }, (near) => {
     const far = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
@@ -53,9 +53,9 @@ async function listenOn(t: Test, server: ReturnType<typeof createServer>): Promi
   return (server.address() as AddressInfo).port
 }
 
-t.test('an upstream that closes idle connections loses no login, however long after the last login', async (t) => {
+t.test('no login fails when the upstream closes idle connections', async (t) => {
   const baseUrl = await startNetwork(t, await startImpatientUpstream(t))
-  // Each with a pool of its own, and with the second login a little later than that of the one before.
+  // Each app has a pool of its own, and pauses a little longer than the app before.
   const pauses = Array.from({ length: 40 }, (_, index) => 180 + 5 * index)
   const statuses = await Promise.all(
     pauses.map(async (pauseMs) => {
@@ -71,7 +71,7 @@ t.test('an upstream that closes idle connections loses no login, however long af
   )
 })
 
-t.test('a connection is kept as long as the upstream says, and a little while when it says nothing', async (t) => {
+t.test('a connection is kept open as long as the Keep-Alive header of the upstream allows', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const logInAfter = async (...headers: string[]) => {
@@ -82,9 +82,9 @@ t.test('a connection is kept as long as the upstream says, and a little while wh
   const closing = await logInAfter('keep-alive: timeout=1')
   t.not(await logInAfter(), closing, 'too short for a request to be safe')
   await until(() => upstream.sockets.size === 0)
-  t.pass('given up though the upstream keeps it')
+  t.pass('the plugin closes the connection before the upstream does')
 
   const kept = await logInAfter('keep-alive: timeout=600')
   await delay(500)
-  t.equal(await logInAfter(), kept, 'closed by neither side')
+  t.equal(await logInAfter(), kept, 'the connection is reused')
 })

@@ -4,7 +4,7 @@ import { createApp, logIn, logout, withToken } from '../fixtures/app.js'
 import { createLog } from '../fixtures/log.js'
 import { type RawAnswer, response, startRawUpstream } from '../fixtures/raw-upstream.js'
 
-t.test('the upstream is told of a logout after the session has ended, and cannot make it fail', async (t) => {
+t.test('the upstream is notified of a logout after the session has ended, and cannot fail the logout', async (t) => {
   const upstream = await startRawUpstream(t)
   const memory = createMemoryStore()
   const events: string[] = []
@@ -34,7 +34,7 @@ t.test('the upstream is told of a logout after the session has ended, and cannot
     const token = await logIn(app)
     events.length = 0
     upstream.answers.push((socket) => {
-      events.push('told')
+      events.push('notified')
       if (typeof answer === 'function') answer(socket)
       else socket.write(answer)
     })
@@ -43,15 +43,15 @@ t.test('the upstream is told of a logout after the session has ended, and cannot
     t.equal(ended.body, '')
     t.equal(ended.headers['session-ended'], 'logged_out')
     t.notOk(ended.headers['retry-after'] ?? ended.headers.location)
-    t.strictSame(events, ['ended', 'told'])
+    t.strictSame(events, ['ended', 'notified'])
     const { requestLine, body, headers } = upstream.requests.at(-1) ?? {}
     t.strictSame([requestLine, body?.toString()], ['POST /user/logout HTTP/1.1', '{"user":{"id":"ada"}}'])
     t.notMatch(JSON.stringify(headers), token)
     t.equal((await app.inject(withToken(token))).statusCode, 401)
   }
-  const told = upstream.requests.length
+  const notified = upstream.requests.length
   t.equal((await app.inject(logout('garbage'))).statusCode, 204)
-  t.equal(upstream.requests.length, told, 'without a session the upstream is not notified')
+  t.equal(upstream.requests.length, notified, 'without a session the upstream is not notified')
   t.equal(lines.filter((line) => line.includes('upstream was not notified of a logout')).length, 6)
   t.strictSame(
     lines.filter((line) => line.includes('upstream-only')),
@@ -59,13 +59,13 @@ t.test('the upstream is told of a logout after the session has ended, and cannot
   )
 })
 
-t.test('a client of the user’s own is told of a logout with the session, and may fail', async (t) => {
-  const told: unknown[] = []
+t.test('an UpstreamClient is notified of a logout with the session, and may fail', async (t) => {
+  const notified: unknown[] = []
   let fail: () => unknown = () => {}
   const upstream: UpstreamClient = {
     login: async () => ({ user: { id: 'ada', name: 'Ada' } }),
     async logout(session, context) {
-      told.push(session, context.signal.aborted, context.ip)
+      notified.push(session, context.signal.aborted, context.ip)
       return fail()
     }
   }
@@ -75,13 +75,13 @@ t.test('a client of the user’s own is told of a logout with the session, and m
     fail = () => {
       if (thrown !== undefined) throw thrown
     }
-    told.length = 0
+    notified.length = 0
     const token = await logIn(app)
     const session = (await app.inject(withToken(token))).json()
     const answer = await app.inject(logout(token))
     t.equal(answer.statusCode, 204)
     t.equal(answer.headers['session-ended'], 'logged_out')
-    t.strictSame(told, [session, false, '127.0.0.1'])
+    t.strictSame(notified, [session, false, '127.0.0.1'])
     t.equal((await app.inject(withToken(token))).statusCode, 401)
   }
   t.strictSame(
@@ -90,7 +90,7 @@ t.test('a client of the user’s own is told of a logout with the session, and m
   )
 })
 
-t.test('the upstream is not notified of a logout that could not be stored', async (t) => {
+t.test('the upstream is not notified of a logout that was not stored', async (t) => {
   let calls = 0
   const upstream: UpstreamClient = {
     login: async () => ({ user: { id: 'ada' } }),
@@ -102,7 +102,7 @@ t.test('the upstream is not notified of a logout that could not be stored', asyn
   const app = await createApp(t, { upstream, store: { ...memory, end: () => Promise.reject(new Error('down')) } })
   const token = await logIn(app)
   t.equal((await app.inject(logout(token))).statusCode, 503)
-  t.equal((await app.inject(withToken(token))).statusCode, 200, 'the session lives')
+  t.equal((await app.inject(withToken(token))).statusCode, 200, 'the session stays live')
   t.equal(calls, 0)
 })
 
@@ -118,10 +118,10 @@ t.test('a logout is one call of the store, and notifies the upstream once', asyn
       }
     ])
   ) as unknown as SessionStore
-  const told: unknown[] = []
+  const notified: unknown[] = []
   const upstream: UpstreamClient = {
     login: async () => ({ user: { id: 'ada' } }),
-    logout: async (session) => told.push(session.id)
+    logout: async (session) => notified.push(session.id)
   }
   const app = await createApp(t, { upstream, store })
   const token = await logIn(app)
@@ -129,5 +129,5 @@ t.test('a logout is one call of the store, and notifies the upstream once', asyn
   t.equal((await app.inject(logout(token))).statusCode, 204)
   t.strictSame(calls, ['end'])
   t.equal((await app.inject(logout(token))).statusCode, 204)
-  t.equal(told.length, 1, 'of a session that had ended it is not notified again')
+  t.equal(notified.length, 1, 'a second logout does not notify the upstream')
 })

@@ -22,7 +22,7 @@ async function start(t: Test, options: Partial<HttpUpstreamOptions>) {
   return { requests, app: await createApp(t, { upstream: { baseUrl, logoutPath: '/user/logout', ...options } }) }
 }
 
-t.test('fixed headers go with every call', async (t) => {
+t.test('fixed headers are sent with every call', async (t) => {
   const headers = {
     Authorization: 'Bearer an-api-key',
     'x-api-key': 'a key, with spaces',
@@ -44,7 +44,7 @@ t.test('fixed headers go with every call', async (t) => {
   }
 })
 
-t.test('there is always a user agent: that of the headers, of the client, or the plugin’s own', async (t) => {
+t.test('every call has a user agent: the fixed header, the client’s header or the plugin’s name', async (t) => {
   const agentOf = async (options: Partial<HttpUpstreamOptions>, client: string | undefined) => {
     const { app, requests } = await start(t, options)
     await app.inject(postJson('/user/login', CREDENTIALS, { 'user-agent': client as string }))
@@ -56,7 +56,7 @@ t.test('there is always a user agent: that of the headers, of the client, or the
   t.equal(await agentOf({ forwardHeaders: ['user-agent'] }, ''), 'fastify-jwt-session')
 })
 
-t.test('forwardClientIp sends the address of the client, and nothing that the client has written', async (t) => {
+t.test('forwardClientIp sends the address of the client, and no header of the client', async (t) => {
   const { baseUrl, requests } = await startUpstream(t)
   const forwarded = { 'x-forwarded-for': '6.6.6.6', x_forwarded_for: '6.6.6.6' }
   const addressOf = async (forwardClientIp: boolean, remoteAddress: string, trustProxy = false, sent = forwarded) => {
@@ -80,13 +80,13 @@ t.test('forwardClientIp sends the address of the client, and nothing that the cl
   t.equal(await addressOf(true, '::ffff:192.0.2.1'), '192.0.2.1')
   t.equal(await addressOf(true, '::FFFF:192.0.2.1'), '192.0.2.1')
   t.equal(await addressOf(true, '2001:db8::1'), '2001:db8::1')
-  t.equal(await addressOf(true, '::ffff:c000:201'), '::ffff:c000:201', 'an address that is spelled otherwise')
-  t.equal(await addressOf(true, '192.0.2.1', true), '6.6.6.6', 'request.ip, which the host may take from a proxy')
+  t.equal(await addressOf(true, '::ffff:c000:201'), '::ffff:c000:201', 'other spellings are sent unchanged')
+  t.equal(await addressOf(true, '192.0.2.1', true), '6.6.6.6', 'request.ip may come from a trusted proxy')
   const text = { 'x-forwarded-for': 'evil, text', x_forwarded_for: 'evil' }
-  t.equal(await addressOf(true, '192.0.2.1', true, text), undefined, 'no address')
+  t.equal(await addressOf(true, '192.0.2.1', true, text), undefined, 'an invalid address is not sent')
 })
 
-t.test('mapCredentials and mapRegistration make what is sent: JSON, or a form', async (t) => {
+t.test('mapCredentials and mapRegistration make the body: JSON or a form', async (t) => {
   const maps: [map: (body: { username: string; password: string }) => object, type: string, sent: string][] = [
     [({ username, password }) => ({ email: username, secret: password }), 'json', '{"email":"ada","secret":"ä&b"}'],
     [
@@ -135,7 +135,7 @@ t.test('a mapping cannot change the body that other code of the host sees', asyn
   t.strictSame(seen, [CREDENTIALS])
 })
 
-t.test('a mapping that makes nothing to send, or throws, is 502, and the upstream is not asked', async (t) => {
+t.test('a mapping that throws or returns no body is 502, and the upstream is not called', async (t) => {
   const secret = 'hunter2'
   const circular: Record<string, unknown> = {}
   circular.self = circular
@@ -163,7 +163,7 @@ t.test('a mapping that makes nothing to send, or throws, is 502, and the upstrea
   t.equal(upstream.requests.length, 0)
 })
 
-t.test('an UpstreamError of a mapping is the answer, and the upstream is not asked', async (t) => {
+t.test('an UpstreamError of a mapping is answered unchanged, and the upstream is not called', async (t) => {
   const { app, requests } = await start(t, {
     mapCredentials() {
       throw new CredentialsRejectedError()
@@ -221,7 +221,7 @@ const REFUSED = [
   ...['keep-alive', 'te', 'trailer', 'upgrade', 'proxy-connection', 'http2-settings']
 ]
 
-t.test('fixed headers of framing, and those that a proxy vouches for, are refused in any spelling', async (t) => {
+t.test('fixed headers of framing and proxies are refused, in any spelling', async (t) => {
   for (const header of REFUSED) {
     for (const name of new Set([header, header.toUpperCase(), header.replaceAll('-', '_'), header.replace('-', '_')])) {
       const error = await registerError({ baseUrl: BASE_URL, headers: { 'x-a': 'b', [name]: 'hunter2' } })
@@ -231,7 +231,7 @@ t.test('fixed headers of framing, and those that a proxy vouches for, are refuse
   }
 })
 
-t.test('fixed headers are names with printable values', async (t) => {
+t.test('fixed headers must be header names with printable values', async (t) => {
   const values = ['', ' ', 'a ', ' a', 'a\r\nb: c', 'a\n', 'a\0', 'a\t', '\u00e9', '\u{1f511}', '\x7f', 7, true, null]
   const more = [undefined, {}, [], ['a'], Symbol('a'), () => 'a']
   const names = ['', ' ', 'x y', 'x:', 'x\r\ny', 'x\u00e9', '"x"', 'x/y']
@@ -261,7 +261,7 @@ t.test('a header that is both fixed and forwarded fails the start', async (t) =>
   t.equal(await registerError({ baseUrl: BASE_URL, headers: { 'x-a': 'b' }, forwardHeaders: ['x-b'] }), undefined)
 })
 
-t.test('a switch that is none, and a function that is none, are refused', async (t) => {
+t.test('options that are not booleans or functions as required are refused', async (t) => {
   await assertOptionRefused(t, 'upstream.forwardClientIp', [null, 0, 1, 'true', {}])
   for (const name of ['mapCredentials', 'mapRegistration', 'mapError', 'selectData']) {
     await assertOptionRefused(t, `upstream.${name}`, [null, 'body', {}, [], true])

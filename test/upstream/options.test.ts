@@ -1,7 +1,7 @@
 import t from 'tap'
 import { assertOptionRefused, BASE_URL, registerError } from '../fixtures/assert-option-refused.js'
 
-t.test('upstream is an HTTP upstream or an UpstreamClient, without unknown options', async (t) => {
+t.test('`upstream` must be HTTP options or an UpstreamClient, without unknown options', async (t) => {
   for (const upstream of [
     undefined,
     null,
@@ -47,7 +47,7 @@ t.test('baseUrl with credentials, a query or a hash is refused', async (t) => {
   await assertOptionRefused(t, 'upstream.baseUrl', [...hostile, ...suffixes.map((suffix) => BASE_URL + suffix)])
 })
 
-t.test('baseUrl that is not plainly http or https is refused', async (t) => {
+t.test('baseUrl must be a plain http or https URL', async (t) => {
   const schemes = ['ftp', 'file', 'ws', 'wss', 'data', 'javascript', 'unix', 'blob:http', 'http+unix', 'httpx']
   await assertOptionRefused(
     t,
@@ -79,7 +79,7 @@ t.test('baseUrl that is not plainly http or https is refused', async (t) => {
   ])
 })
 
-t.test('baseUrl that is not a string is refused', async (t) => {
+t.test('baseUrl must be a string', async (t) => {
   await assertOptionRefused(t, 'upstream.baseUrl', [
     null,
     7,
@@ -93,7 +93,7 @@ t.test('baseUrl that is not a string is refused', async (t) => {
   await assertOptionRefused(t, 'upstream.baseUrl', [{ toString: () => BASE_URL }, Object(BASE_URL), Symbol.iterator])
 })
 
-t.test('baseUrl that the URL parser would have to repair is refused', async (t) => {
+t.test('a baseUrl that the URL parser would repair is refused', async (t) => {
   await assertOptionRefused(t, 'upstream.baseUrl', [
     `${BASE_URL}\r\n`,
     `${BASE_URL}\n`,
@@ -158,10 +158,10 @@ const HOSTILE_PATHS = [
   ...['/a@b', '/@evil', '/{id}', '/<b>', '/"', "/'", '/a&b', '/a=b', '/a+b', '/a,b', '/$', '/!', '/[a]']
 ]
 
-// A slash at the end is dropped from a base URL, and what has none in front is no path of it.
+// A base URL may end with a slash, and a base path begins with a slash.
 const hostileBasePaths = HOSTILE_PATHS.filter((path) => path.startsWith('/') && path !== '/')
 
-t.test('a path or a base path that could mean two things is refused', async (t) => {
+t.test('an ambiguous path or base path is refused', async (t) => {
   await assertOptionRefused(
     t,
     'upstream.baseUrl',
@@ -175,7 +175,7 @@ t.test('a path or a base path that could mean two things is refused', async (t) 
   }
 })
 
-t.test('null is no way to say "the default"', async (t) => {
+t.test('null is refused for every option of the upstream', async (t) => {
   const keys = ['baseUrl', 'loginPath', 'registerPath', 'logoutPath', 'forwardHeaders', 'selectUser', 'dispatcher']
   for (const key of [...keys, 'timeoutMs', 'maxResponseBytes']) await assertOptionRefused(t, `upstream.${key}`, [null])
 })
@@ -185,7 +185,7 @@ t.test('a count that is not a positive integer is refused', async (t) => {
   for (const option of ['upstream.timeoutMs', 'upstream.maxResponseBytes']) await assertOptionRefused(t, option, wrong)
 })
 
-t.test('a selectUser that is no function and a dispatcher that is none are refused', async (t) => {
+t.test('selectUser must be a function, and dispatcher must be a dispatcher', async (t) => {
   await assertOptionRefused(t, 'upstream.selectUser', ['user', 'body.user', {}, []])
   await assertOptionRefused(t, 'upstream.dispatcher', ['agent', {}, [], { request: true }, () => {}, { dispatch() {} }])
 })

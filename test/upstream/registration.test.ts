@@ -38,18 +38,18 @@ const UNUSABLE: Record<string, RawAnswer> = {
     socket.write(`${HEAD}content-length: 21\r\n\r\n{`, () => setImmediate(() => socket.resetAndDestroy()))
 }
 
-t.test('once the upstream has said 2xx a registration is 201, whatever becomes of its body', async (t) => {
+t.test('a registration that the upstream answers 2xx is 201, whatever the body is', async (t) => {
   const { app, upstream } = await start(t)
   for (const [name, answer] of Object.entries(UNUSABLE)) {
     upstream.answers.push(answer)
     const { statusCode, body } = await app.inject(REGISTER)
     t.strictSame([statusCode, JSON.parse(body)], [201, { user: {} }], name)
   }
-  t.equal(upstream.requests.length, Object.keys(UNUSABLE).length, 'each was asked once')
-  t.strictSame((await app.inject(REGISTER)).json(), { user: { id: 'ada' } }, 'and the upstream counts as there')
+  t.equal(upstream.requests.length, Object.keys(UNUSABLE).length, 'the upstream was called once per registration')
+  t.strictSame((await app.inject(REGISTER)).json(), { user: { id: 'ada' } }, 'the circuit stays closed')
 })
 
-t.test('a selectUser that fails, or hangs, does not undo a registration', async (t) => {
+t.test('a registration is 201 although selectUser fails or hangs', async (t) => {
   const selects: Record<string, () => unknown> = {
     throws() {
       throw new Error('a-secret')
@@ -66,7 +66,7 @@ t.test('a selectUser that fails, or hangs, does not undo a registration', async 
   }
 })
 
-t.test('a mapError that fails is 502, and for want of a body it does not undo a registration', async (t) => {
+t.test('a failed mapError is 502 for a response with JSON, and 201 for a 2xx without JSON', async (t) => {
   for (const mapError of [
     () => {
       throw new TypeError('a-secret')
@@ -89,7 +89,7 @@ t.test('a mapError that fails is 502, and for want of a body it does not undo a 
   }
 })
 
-t.test('an application that is about to refuse, with details too long, has not accepted', async (t) => {
+t.test('a rejection with too long details is 502, and not 201', async (t) => {
   const refuse = (body: { success: boolean }) => {
     if (!body.success) throw new RegistrationRejectedError(422, { details: 'x'.repeat(5_000) })
   }
@@ -103,7 +103,7 @@ t.test('an application that is about to refuse, with details too long, has not a
   }
 })
 
-t.test('mapError and selectUser may say no to what the upstream has said 2xx to', async (t) => {
+t.test('mapError and selectUser can reject a registration that the upstream answered 2xx', async (t) => {
   const reject = (body: { success?: boolean } | undefined) =>
     body?.success === false ? new RegistrationRejectedError(409) : undefined
   const ways: Partial<HttpUpstreamOptions>[] = [
@@ -132,7 +132,7 @@ t.test('mapError and selectUser may say no to what the upstream has said 2xx to'
   }
 })
 
-t.test('mapError says no to a status, also when its body is late or broken', async (t) => {
+t.test('mapError can reject by status, also when the body is late or broken', async (t) => {
   const statuses: unknown[] = []
   const mapError: HttpUpstreamOptions['mapError'] = ({ operation, status, body }) => {
     statuses.push([operation, status, body])
@@ -150,7 +150,7 @@ t.test('mapError says no to a status, also when its body is late or broken', asy
   )
 })
 
-t.test('an answer of 5xx that the application makes of a 2xx is its answer', async (t) => {
+t.test('a 5xx error of mapError is the reply to a 2xx of the upstream', async (t) => {
   const { app, upstream } = await start(t, { mapError: () => new UpstreamInvalidError() })
   upstream.answers.push(CREATED)
   t.equal((await app.inject(REGISTER)).statusCode, 502)

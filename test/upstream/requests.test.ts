@@ -5,7 +5,7 @@ import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
 import { response, startRawUpstream } from '../fixtures/raw-upstream.js'
 import { startUpstream } from '../fixtures/upstream.js'
 
-// As JSON text: not every one of them can be written in another way.
+// JSON text, because some values cannot be written as string literals.
 const TEXTS: Record<string, string> = {
   spaces: '"  a b\\t "',
   'a line break': '"\\r\\n"',
@@ -30,7 +30,7 @@ const TEXTS: Record<string, string> = {
   '256 characters': JSON.stringify('\u{1f511}'.repeat(128))
 }
 
-t.test('credentials reach the upstream as they were sent', async (t) => {
+t.test('credentials reach the upstream unchanged', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   for (const [name, json] of Object.entries(TEXTS)) {
@@ -50,7 +50,7 @@ t.test('credentials reach the upstream as they were sent', async (t) => {
   t.equal(JSON.parse(upstream.requests.at(-1)?.body.toString() ?? '').password, password)
 })
 
-t.test('of a key that is written twice the upstream gets what was validated', async (t) => {
+t.test('the upstream gets the validated value of a repeated key', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const body = '{"username":{"$gt":""},"username":"ada","password":1,"pass\\u0077ord":"x","password":"y"}'
@@ -58,7 +58,7 @@ t.test('of a key that is written twice the upstream gets what was validated', as
   t.equal(upstream.requests[0]?.body.toString(), '{"username":"ada","password":"y"}')
 })
 
-t.test('a body of the application’s own schema is forwarded with every field that it lets through', async (t) => {
+t.test('every field that a custom body schema allows is forwarded', async (t) => {
   const upstream = await startRawUpstream(t)
   const schema = Type.Object({ email: Type.String(), pin: Type.Integer(), device: Type.Optional(Type.Object({})) })
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl }, routes: { login: { schema } } })
@@ -68,7 +68,7 @@ t.test('a body of the application’s own schema is forwarded with every field t
   t.equal(upstream.requests[0]?.body.toString(), body)
 })
 
-t.test('paths are the base path and then the route’s, and nothing of the client’s URL', async (t) => {
+t.test('the upstream path is the base path plus the configured path, without the client’s query', async (t) => {
   const { baseUrl, requests } = await startUpstream(t)
   const paths = { loginPath: '/v1.0/~sign_in-x', registerPath: '/v1/sign-up', logoutPath: '/bye' }
   for (const [upstream, login, register, bye] of [

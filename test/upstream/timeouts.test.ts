@@ -13,7 +13,7 @@ const TIMEOUT = { statusCode: 504, code: 'FST_JWT_SESSION_UPSTREAM_TIMEOUT' }
 const ROUTES = ['login', 'register'] as const
 const never = () => new Promise<never>(() => {})
 
-t.test('a client of the application’s own that never settles is 504 at its deadline', async (t) => {
+t.test('an UpstreamClient that never settles is 504 at `timeoutMs`', async (t) => {
   const contexts: UpstreamContext[] = []
   const hang = (_body: unknown, context: UpstreamContext) => {
     contexts.push(context)
@@ -43,7 +43,7 @@ const LATE: Record<string, (signal: AbortSignal) => Promise<{ user: unknown }>> 
 }
 
 for (const [name, call] of Object.entries(LATE)) {
-  t.test(`a client that ${name} is 504, and the rest is ignored`, async (t) => {
+  t.test(`an UpstreamClient that ${name} is 504, and the late result is ignored`, async (t) => {
     const run = (_body: unknown, { signal }: UpstreamContext) => call(signal)
     const app = await createApp(t, { upstream: { login: run, register: run, timeoutMs: 50 } })
     await listen(t, app)
@@ -55,7 +55,7 @@ for (const [name, call] of Object.entries(LATE)) {
   })
 }
 
-t.test('a client that refuses in the moment of the abort has refused', async (t) => {
+t.test('a rejection in the turn of the abort is the reply', async (t) => {
   const login = (_body: unknown, { signal }: UpstreamContext) =>
     new Promise<never>((_resolve, reject) =>
       signal.addEventListener('abort', () => reject(new CredentialsRejectedError()))
@@ -65,7 +65,7 @@ t.test('a client that refuses in the moment of the abort has refused', async (t)
   t.equal((await app.inject(postJson('/user/login', CREDENTIALS))).statusCode, 401)
 })
 
-t.test('garbage that is collected while upstreams hang takes no deadline along', async (t) => {
+t.test('garbage collection during a call does not cancel the deadline', async (t) => {
   setFlagsFromString('--expose-gc')
   const collectGarbage: () => void = runInNewContext('gc')
   const upstream = await startRawUpstream(t)
@@ -82,7 +82,7 @@ t.test('garbage that is collected while upstreams hang takes no deadline along',
   }
 })
 
-t.test('a client that hangs up aborts a call that does not obey, and what it comes to is ignored', async (t) => {
+t.test('a client that hangs up aborts the call of the upstream, and a late error is ignored', async (t) => {
   const calls: { signal: AbortSignal; reject: (error: Error) => void }[] = []
   const login = (_body: unknown, { signal }: UpstreamContext) =>
     new Promise<never>((_resolve, reject) => calls.push({ signal, reject }))
@@ -97,13 +97,13 @@ t.test('a client that hangs up aborts a call that does not obey, and what it com
     t.notOk(calls[n - 1]?.signal.aborted)
     socket.destroy()
     await until(() => calls[n - 1]?.signal.aborted === true)
-    // The call is not in flight any more.
+    // Only now the call is no longer counted as in flight.
     await new Promise(setImmediate)
     calls[n - 1]?.reject(new Error('late'))
   }
 })
 
-t.test('timeoutMs of a client is a number of milliseconds that a timer can wait', async (t) => {
+t.test('timeoutMs of an UpstreamClient must be an integer that a timer accepts', async (t) => {
   for (const timeoutMs of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, '300', null, true, {}]) {
     const upstream = { login: never, timeoutMs } as unknown as UpstreamClient
     await t.rejects(createApp(t, { upstream }), {

@@ -23,14 +23,14 @@ const INVALID = { statusCode: 502, code: 'FST_JWT_SESSION_UPSTREAM_INVALID' }
 const CANARY = 'upstream-only'
 const ROUTES = ['login', 'register'] as const
 
-/** A client whose user, for a login as for a registration, is what the function returns. */
+/** An UpstreamClient that returns the result of `act` as the user of a login or a registration. */
 function clientThat(act: () => unknown): UpstreamClient {
   return { login: async () => ({ user: act() }), register: async () => ({ user: act() }) }
 }
 
 const attempt = (app: FastifyInstance, route: string) => app.inject(postJson(`/user/${route}`, CREDENTIALS))
 
-t.test('a client of the user’s own gets the body and what it needs of the request', async (t) => {
+t.test('an UpstreamClient gets the body and a context: the address, the headers and a signal', async (t) => {
   const calls: [string, unknown, UpstreamContext][] = []
   class Client implements UpstreamClient {
     readonly #user = { id: 7, name: 'Ada', secret: CANARY }
@@ -58,7 +58,7 @@ t.test('a client of the user’s own gets the body and what it needs of the requ
   }
 })
 
-t.test('what it resolves to is parsed by userSchema, and no user is 502', async (t) => {
+t.test('the result of an UpstreamClient is parsed by userSchema, and a result without a user is 502', async (t) => {
   let user: unknown
   const app = await createApp(t, { upstream: clientThat(() => user) })
   const circular: Record<string, unknown> = { id: 'ada' }
@@ -109,7 +109,7 @@ t.test('what it resolves to is parsed by userSchema, and no user is 502', async 
   t.strictSame((await app.inject(withToken(answer.json().access_token))).json().user, { id: 'ada' })
 })
 
-t.test('an UpstreamError passes with its status, and no other error of the package', async (t) => {
+t.test('an UpstreamError of an UpstreamClient is answered unchanged, and every other error is 502', async (t) => {
   let thrown: unknown
   const app = await createApp(t, {
     upstream: clientThat(() => {
@@ -127,7 +127,7 @@ t.test('an UpstreamError passes with its status, and no other error of the packa
     [new UpstreamInvalidError(new Error(CANARY)), 502, 'UPSTREAM_INVALID', {}],
     [new UpstreamUnavailableError(), 503, 'UPSTREAM_UNAVAILABLE', { 'retry-after': undefined }],
     [new UpstreamTimeoutError(), 504, 'UPSTREAM_TIMEOUT', {}],
-    // Not the upstream's to say: the clear signal, above all.
+    // An UpstreamClient must not send the clear signal.
     [new SessionEndedError('revoked'), 502, 'UPSTREAM_INVALID', { 'session-ended': undefined }],
     [new StoreUnavailableError(new Error(CANARY)), 502, 'UPSTREAM_INVALID', { 'retry-after': undefined }],
     [new SessionMissingError(), 502, 'UPSTREAM_INVALID', { 'www-authenticate': undefined }]
@@ -168,14 +168,14 @@ const FOREIGN: Record<string, unknown> = {
   'a number': 401,
   null: null,
   undefined: undefined,
-  // AWS SDKs name their errors with what the service has answered.
+  // AWS SDKs build error names from text of the service.
   'an error named by the upstream': Object.assign(new Error('x'), { name: `${CANARY} is locked` }),
   'an error whose name is no string': Object.assign(new Error(CANARY), { name: Symbol(CANARY) }),
   'an error like Redis’s, without a message': Object.assign(new Error('x'), { name: 'ReplyError', message: undefined })
 }
 
 for (const [name, thrown] of Object.entries(FOREIGN)) {
-  t.test(`${name} that a client throws is 502, and not a word of it is passed on or logged`, async (t) => {
+  t.test(`${name} that an UpstreamClient throws is 502, and no text of the error is sent or logged`, async (t) => {
     const { lines, logger } = createLog()
     const upstream = clientThat(() => {
       throw thrown
@@ -190,7 +190,7 @@ for (const [name, thrown] of Object.entries(FOREIGN)) {
   })
 }
 
-t.test('a client may throw before it gives a promise', async (t) => {
+t.test('an UpstreamClient may throw synchronously', async (t) => {
   const fail = () => {
     throw new CredentialsRejectedError()
   }
@@ -198,7 +198,7 @@ t.test('a client may throw before it gives a promise', async (t) => {
   for (const route of ROUTES) t.equal((await attempt(app, route)).statusCode, 401)
 })
 
-t.test('without a register method there is no such route, and asking for it fails the start', async (t) => {
+t.test('without a register method there is no register route, and `routes.register` fails the start', async (t) => {
   const upstream: UpstreamClient = { login: async () => ({ user: { id: 'ada' } }) }
   for (const routes of [undefined, { register: false }] as const) {
     const app = await createApp(t, { upstream, routes })

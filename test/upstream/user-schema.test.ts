@@ -11,10 +11,10 @@ import { SECRET } from '../fixtures/planted-secrets.js'
 const id = Type.String()
 const closed = { additionalProperties: false }
 
-/** The users that a schema with this field lets pass. */
+/** A parser for users with an `id` and this field. */
 const parserOf = (field: TSchema) => createUserParser(resolveUserSchema(Type.Object({ id, field })))
 
-/** What is left of a field that an upstream gave, or null when the user is refused. */
+/** The parsed field, or null when the user is refused. */
 function parseField(field: TSchema, given: unknown): unknown {
   const user: object | null = parserOf(field).parse({ id: 'ada', field: given })
   return (user as { field?: unknown } | null)?.field ?? null
@@ -27,9 +27,9 @@ const tree = Type.Cyclic(
 const named = Type.Object({ name: id })
 const aged = Type.Object({ age: Type.Number() })
 
-/** A schema as libraries other than typebox 1 make them. */
+/** A plain JSON schema, as other libraries make schemas. */
 const PLAIN = { type: 'object', properties: { name: { type: 'string' } } } as TSchema
-/** What `Type.Object` of @sinclair/typebox 0.34 makes. */
+/** The result of `Type.Object` in @sinclair/typebox 0.34. */
 const SINCLAIR = { [Symbol.for('TypeBox.Kind')]: 'Object', ...PLAIN } as TSchema
 
 const FOREIGN: Record<string, TSchema> = {
@@ -76,10 +76,10 @@ const PLACES: Record<string, [at: string, place: (schema: TSchema) => TSchema]> 
   ]
 }
 
-t.test('a schema that is not TypeBox’s own is refused at any depth, with its path', async (t) => {
+t.test('a schema that is not made by TypeBox is refused at any depth, with the path of the schema', async (t) => {
   for (const [place, [path, put]] of Object.entries(PLACES)) {
     for (const [name, schema] of Object.entries(FOREIGN)) {
-      // A boolean says something there, and an optional or refined copy of it is none of TypeBox.
+      // A boolean is meaningful here, and an optional or refined copy of a boolean is not a TypeBox schema.
       if (typeof schema === 'boolean' && path.endsWith('Properties')) continue
       const expected = { code: 'FST_JWT_SESSION_INVALID_OPTION', option: 'userSchema', message: `at \`${path}\`` }
       let thrown: unknown
@@ -91,13 +91,25 @@ t.test('a schema that is not TypeBox’s own is refused at any depth, with its p
       t.match(thrown, expected, `${name} as ${place}`)
     }
   }
-  t.throws(() => parserOf(Type.Optional(Type.Unsafe(PLAIN))), { message: '`/field`' }, 'Optional hides nothing')
-  t.throws(() => parserOf(Type.Readonly(Type.Unsafe(PLAIN))), { message: '`/field`' }, 'nor does Readonly')
-  t.throws(() => parserOf(Type.Refine(Type.Unsafe(PLAIN), () => true)), { message: '`/field`' }, 'nor does Refine')
+  t.throws(
+    () => parserOf(Type.Optional(Type.Unsafe(PLAIN))),
+    { message: '`/field`' },
+    'Optional does not hide a foreign schema'
+  )
+  t.throws(
+    () => parserOf(Type.Readonly(Type.Unsafe(PLAIN))),
+    { message: '`/field`' },
+    'Readonly does not hide a foreign schema'
+  )
+  t.throws(
+    () => parserOf(Type.Refine(Type.Unsafe(PLAIN), () => true)),
+    { message: '`/field`' },
+    'Refine does not hide a foreign schema'
+  )
   t.throws(() => resolveUserSchema(Type.Object({ id }, { not: PLAIN })), { message: '`/not`' })
 })
 
-t.test('the plugin is not registered with such a schema', async (t) => {
+t.test('a foreign schema fails register()', async (t) => {
   const userSchema = Type.Object({ id, profile: PLAIN })
   const app = Fastify()
   const options = { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' }, userSchema }
@@ -108,7 +120,7 @@ t.test('the plugin is not registered with such a schema', async (t) => {
   await app.close()
 })
 
-t.test('a type of TypeBox is refused that is not read, or that JSON does not have', async (t) => {
+t.test('unsupported types of TypeBox are refused', async (t) => {
   const unread: Record<string, TSchema> = {
     This: Type.Object({ next: Type.Optional(Type.This()) }),
     'a definition that is not there': Type.Ref('Node'),
@@ -129,7 +141,7 @@ t.test('a type of TypeBox is refused that is not read, or that JSON does not hav
   }
 })
 
-t.test('a format that nothing checks is refused until the host registers it', async (t) => {
+t.test('an unknown format is refused until the host registers the format', async (t) => {
   for (const schema of [
     Type.String({ format: 'even' }),
     Type.Array(Type.Union([Type.Null(), Type.String({ format: 'even' })]))
@@ -145,7 +157,7 @@ t.test('a format that nothing checks is refused until the host registers it', as
   t.equal(parseField(Type.String({ format: 'even' }), 'odd'), null)
 })
 
-t.test('an id with a default is refused: all users without an id would be one', async (t) => {
+t.test('an id with a default is refused, because all users without an id would share the default', async (t) => {
   const schema = Type.Object({ id: Type.String({ default: 'fallback' }) })
   t.throws(() => resolveUserSchema(schema), { option: 'userSchema', message: '`/id`' })
 })
@@ -153,7 +165,7 @@ t.test('an id with a default is refused: all users without an id would be one', 
 const hash = { passwordHash: 'x' }
 const EXTRA = { name: 'Ada', age: 36, ...hash }
 
-/** Each with what an upstream gives and what of it is declared; null: the user is refused. */
+/** A schema, a field of the upstream and the parsed field; null: the user is refused. */
 const DECLARED: Record<string, [schema: TSchema, given: unknown, kept: unknown]> = {
   'a variant that wants more fields than it has': [
     Type.Union([Type.Object({ name: id }, { minProperties: 2 }), Type.Null()]),
@@ -282,7 +294,7 @@ const DECLARED: Record<string, [schema: TSchema, given: unknown, kept: unknown]>
   ]
 }
 
-t.test('no schema lets a field pass that it does not declare', async (t) => {
+t.test('no schema lets an undeclared field through', async (t) => {
   for (const [name, [schema, given, kept]] of Object.entries(DECLARED)) {
     t.strictSame(parseField(schema, given), kept, name)
     const nested = Type.Union([Type.Object({ items: Type.Array(schema) }), Type.Boolean()])
@@ -300,7 +312,7 @@ t.test('an optional union may be missing', async (t) => {
   t.equal(users.parse({ id: 'ada', field: 'Ada' }), null)
 })
 
-t.test('a default is put where a field is missing, and nowhere else', async (t) => {
+t.test('a default replaces only a missing field', async (t) => {
   const role = Type.String({ default: 'reader' })
   const deep = Type.Object({ role, since: Type.Optional(Type.Number({ default: 0 })), note: Type.Optional(id) })
   const filled = { role: 'reader', since: 0 }
@@ -327,12 +339,12 @@ t.test('a default is put where a field is missing, and nowhere else', async (t) 
     t.strictSame(parseField(schema, given), kept, name)
   const list = Type.Array(id, { default: [] })
   const [first, second] = [parseField(list, undefined), parseField(list, undefined)]
-  t.not(first, second, 'users do not share it')
+  t.not(first, second, 'each user gets a copy of the default')
   const users = createUserParser(resolveUserSchema(Type.Object({ id, role }, { default: { id: 'fallback' } })))
-  for (const noUser of [undefined, null, '', []]) t.equal(users.parse(noUser), null, 'no user is made of nothing')
+  for (const noUser of [undefined, null, '', []]) t.equal(users.parse(noUser), null, 'defaults alone make no user')
 })
 
-t.test('a check or a default that throws, or a value too deep for both, is no user', async (t) => {
+t.test('a user is refused when a check or a default throws, or when a value is too deep', async (t) => {
   const fail = () => {
     throw new Error('passwordHash')
   }
@@ -353,7 +365,7 @@ t.test('a check or a default that throws, or a value too deep for both, is no us
   t.equal(parseField(tree, JSON.parse(below)), null)
 })
 
-t.test('the log says where a user does not match, in words of the schema', async (t) => {
+t.test('the log has the path in the schema where a user does not match', async (t) => {
   const schema = Type.Object({
     id,
     name: Type.String(),

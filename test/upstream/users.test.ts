@@ -22,7 +22,7 @@ interface Parts {
   upstream: RawUpstream
 }
 
-/** A login that the upstream answers 200 with this body. */
+/** Logs in; the upstream answers 200 with `body`. */
 async function logInWith({ app, upstream }: Parts, body: string | Buffer, headers: string[] = []) {
   upstream.answers.push(response(200, body, headers))
   return app.inject(postJson('/user/login', CREDENTIALS))
@@ -79,10 +79,10 @@ t.test('a 200 without a valid user is 502', async (t) => {
     t.equal(answer.statusCode, 502, name)
     assertRefused(t, answer, INVALID, ['ada'])
   }
-  t.equal((await logInWith(parts, '{"user":{"id":"ada"}}')).statusCode, 200, 'and the next login works')
+  t.equal((await logInWith(parts, '{"user":{"id":"ada"}}')).statusCode, 200, 'the next login works')
 })
 
-t.test('an id is a string of 1 to 256 characters or a safe integer, as the upstream wrote it', async (t) => {
+t.test('an id of 1 to 256 characters or a safe integer is accepted unchanged', async (t) => {
   const parts = await start(t)
   const good: Record<string, string> = {
     '0': '0',
@@ -139,12 +139,12 @@ t.test('any other id is 502', async (t) => {
   }
 })
 
-t.test('one byte order mark is passed over, as RFC 8259 allows', async (t) => {
+t.test('a byte order mark is ignored, as RFC 8259 allows', async (t) => {
   const answer = await logInWith(await start(t), '\ufeff{"user":{"id":"ada"}}')
   t.strictSame(answer.json().user, { id: 'ada' })
 })
 
-t.test('a compressed body is not unpacked, whatever it would grow to', async (t) => {
+t.test('a compressed body is not decompressed', async (t) => {
   const parts = await start(t, {}, { timeoutMs: 2_000 })
   const user = '{"user":{"id":"ada"}}'
   const bomb = Buffer.alloc(40_000_000, ' ')
@@ -163,7 +163,7 @@ t.test('a compressed body is not unpacked, whatever it would grow to', async (t)
   t.ok(parts.upstream.requests.every(({ headers }) => headers.includes('accept-encoding: identity')))
 })
 
-t.test('the largest answer is maxResponseBytes long, to the byte', async (t) => {
+t.test('a response of maxResponseBytes is accepted, and a response with one more byte is 502', async (t) => {
   const parts = await start(t, {}, { maxResponseBytes: 1_000 })
   const user = (length: number) => `{"user":{"id":"ada"}}`.padEnd(length, ' ')
   t.equal((await logInWith(parts, user(1_000))).statusCode, 200)
@@ -181,7 +181,7 @@ const profile = Type.Object({
 })
 const whole = { id: 'ada', name: 'Ada', role: 'reader' }
 
-/** What an upstream may resolve a registration to, and the user that is answered. */
+/** Results of `register()`, and the user in the reply. */
 const REGISTERED: [resolved: unknown, user: object][] = [
   [{ user: { id: 7, name: 'Ada', passwordHash: 'x' } }, { ...whole, id: '7' }],
   [{ user: { id: 'ada', passwordHash: 'x' } }, { id: 'ada' }],
@@ -201,7 +201,7 @@ const REGISTERED: [resolved: unknown, user: object][] = [
   ])
 ]
 
-t.test('a registration that the upstream has made is 201, with the fields that fit', async (t) => {
+t.test('a registration of an UpstreamClient is 201 with the valid fields of the user', async (t) => {
   let resolved: unknown
   const register = async () => resolved as { user: unknown }
   const app = await createApp(t, { upstream: { login: register, register }, userSchema: profile })
@@ -216,10 +216,14 @@ t.test('a registration that the upstream has made is 201, with the fields that f
   const other = await createApp(t, { upstream: { login: register, register }, userSchema: open })
   resolved = { user: { id: 'ada', theme: 'dark' } }
   const answer = await other.inject(postJson('/user/register', CREDENTIALS))
-  t.strictSame(answer.json().user, { id: 'ada', theme: 'dark' }, 'so do others where the schema says so')
+  t.strictSame(
+    answer.json().user,
+    { id: 'ada', theme: 'dark' },
+    'undeclared fields are in the reply when the schema allows them'
+  )
 })
 
-t.test('a registration that the upstream has made over HTTP is 201 too, whatever its user lacks', async (t) => {
+t.test('a registration over HTTP is 201, whatever fields of the user are missing', async (t) => {
   const { app, upstream } = await start(t, { userSchema: profile })
   for (const [body, user] of [
     ['{"user":{"id":7}}', { id: '7' }],
@@ -233,7 +237,7 @@ t.test('a registration that the upstream has made over HTTP is 201 too, whatever
   }
 })
 
-t.test('the answer of a registration is documented with fields that may all be missing', async (t) => {
+t.test('the schema of the registration reply requires no field', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   const schemas: object[] = []
@@ -250,10 +254,10 @@ t.test('the answer of a registration is documented with fields that may all be m
   const { user } = response?.[201].properties ?? {}
   t.strictSame(Object.keys(user?.properties ?? {}), ['id', 'name', 'role', 'address'])
   t.notOk(user && 'required' in user)
-  t.strictSame(profile.required, ['id', 'name', 'role'], 'the schema of the application is not changed')
+  t.strictSame(profile.required, ['id', 'name', 'role'], 'the schema of the application is unchanged')
 })
 
-t.test('the log of a login without a valid user has the path in userSchema, and no value', async (t) => {
+t.test('the log of an invalid user has the path in userSchema, and no value', async (t) => {
   const upstream = await startRawUpstream(t)
   const { lines, logger } = createLog()
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl }, userSchema: profile }, { logger })
