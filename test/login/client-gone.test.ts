@@ -23,19 +23,19 @@ import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 const BODY = JSON.stringify(CREDENTIALS)
 const REQUEST_HEADERS = ['Content-Type: application/json', `Content-Length: ${BODY.length}`]
 
-/** An upstream that accepts each login, and how often it was asked. */
+/** An upstream that accepts every login and counts the calls. */
 function createCountingUpstream() {
-  let asked = 0
+  let calls = 0
   const upstream: UpstreamClient = {
     async login() {
-      asked += 1
+      calls += 1
       return { user: { id: 'ada' } }
     }
   }
-  return { upstream, askedTimes: () => asked }
+  return { upstream, callCount: () => calls }
 }
 
-/** The store in memory, and the ids of the sessions that live in it. */
+/** A memory store with the ids of all sessions and of the live sessions. */
 function createCountingStore() {
   const memory = createMemoryStore()
   const created: string[] = []
@@ -57,7 +57,7 @@ function createCountingStore() {
   }
 }
 
-/** A counting store that opens a session when `write` is opened; `writing` tells that it was asked to. */
+/** A counting store whose create() opens the gate `writing`, then waits for the gate `write`. */
 function createHeldStore() {
   const [writing, write] = [createGate(), createGate()]
   const counting = createCountingStore()
@@ -72,7 +72,7 @@ function createHeldStore() {
   return { counting, writing, write, store }
 }
 
-/** An app that listens, and how to send it a login and hang up. */
+/** A listening app, with functions that send a login and hang up. */
 async function start(
   t: Test,
   options: Pick<JwtSessionOptions, 'upstream' | 'store'>,
@@ -88,14 +88,14 @@ async function start(
   return {
     app,
     lines,
-    /** Whether a request has ended because its client has gone. */
+    /** Whether the log has a request whose client hung up. */
     isGone: () => lines.some((line) => line.includes('FST_JWT_SESSION_CLIENT_GONE')),
     send(route = 'login', headers: string[] = []) {
       const connection = dial()
       connection.socket.write(httpPost(`/user/${route}`, [...REQUEST_HEADERS, ...headers], BODY))
       return connection
     },
-    /** Hangs up, and waits until the server knows. */
+    /** Hangs up, and waits until the server has closed the socket. */
     async hangUp(socket: Socket) {
       socket.destroy()
       await until(() => served.size === 0)
@@ -104,7 +104,7 @@ async function start(
 }
 
 for (const route of ['login', 'register']) {
-  t.test(`when the client goes, the upstream is not waited for: ${route}`, async (t) => {
+  t.test(`the call of the upstream is aborted when the client hangs up: ${route}`, async (t) => {
     const upstream = await startRawUpstream(t)
     const store = createCountingStore()
     const { baseUrl } = upstream
@@ -112,45 +112,48 @@ for (const route of ['login', 'register']) {
     upstream.answers.push(() => {})
     const { socket } = send(route)
     await until(() => upstream.requests.length === 1)
-    const { socket: asked } = upstream.requests[0] as RawRequest
+    const { socket: upstreamSocket } = upstream.requests[0] as RawRequest
     await hangUp(socket)
-    await until(() => !upstream.sockets.has(asked))
+    await until(() => !upstream.sockets.has(upstreamSocket))
     await until(isGone)
     t.equal(store.created.length, 0)
-    t.equal(upstream.requests.length, 1, 'it is not asked again')
+    t.equal(upstream.requests.length, 1, 'the upstream is not called again')
     t.strictSame(
       lines.filter((line) => /"level":[56]0/.test(line)),
       [],
-      'no fault is logged'
+      'no error is logged'
     )
   })
 }
 
-t.test('a client of the user’s own is told by its signal, and may answer all the same', async (t) => {
-  const asked = createGate()
-  const answer = createGate()
-  let signal: AbortSignal | undefined
-  const upstream: UpstreamClient = {
-    async login(_credentials, context) {
-      signal = context.signal
-      asked.open()
-      await answer.opened
-      return { user: { id: 'ada' } }
+t.test(
+  'the signal of an UpstreamClient aborts when the client hangs up, and a late user opens no session',
+  async (t) => {
+    const called = createGate()
+    const answer = createGate()
+    let signal: AbortSignal | undefined
+    const upstream: UpstreamClient = {
+      async login(_credentials, context) {
+        signal = context.signal
+        called.open()
+        await answer.opened
+        return { user: { id: 'ada' } }
+      }
     }
+    const store = createCountingStore()
+    const { send, hangUp, isGone } = await start(t, { upstream, store })
+    const { socket } = send()
+    await called.opened
+    t.equal(signal?.aborted, false)
+    await hangUp(socket)
+    t.equal(signal?.aborted, true)
+    answer.open()
+    await until(isGone)
+    t.equal(store.created.length, 0)
   }
-  const store = createCountingStore()
-  const { send, hangUp, isGone } = await start(t, { upstream, store })
-  const { socket } = send()
-  await asked.opened
-  t.equal(signal?.aborted, false)
-  await hangUp(socket)
-  t.equal(signal?.aborted, true)
-  answer.open()
-  await until(isGone)
-  t.equal(store.created.length, 0)
-})
+)
 
-t.test('a session that was being written when the client went is ended', async (t) => {
+t.test('a session is ended when the client hung up during create()', async (t) => {
   const upstream = await startRawUpstream(t)
   const { counting, writing, write, store } = createHeldStore()
   const { send, hangUp, isGone } = await start(t, { upstream: { baseUrl: upstream.baseUrl }, store })
@@ -163,37 +166,34 @@ t.test('a session that was being written when the client went is ended', async (
   await until(() => counting.live.size === 0)
 })
 
-t.test(
-  'it is ended again and again until the store has acknowledged that, and no rejection is unhandled',
-  async (t) => {
-    const unhandled: unknown[] = []
-    const listener = (reason: unknown) => unhandled.push(reason)
-    process.on('unhandledRejection', listener)
-    t.teardown(() => process.off('unhandledRejection', listener))
-    const upstream = await startRawUpstream(t)
-    const { counting, writing, write, store: held } = createHeldStore()
-    const reasons: string[] = []
-    const store = {
-      ...held,
-      async end(...args: Parameters<SessionStore['end']>) {
-        reasons.push(args[1])
-        if (reasons.length < 3) throw new Error('The store is read-only')
-        return counting.end(...args)
-      }
+t.test('the end of an abandoned session is retried until the store acknowledges the end', async (t) => {
+  const unhandled: unknown[] = []
+  const listener = (reason: unknown) => unhandled.push(reason)
+  process.on('unhandledRejection', listener)
+  t.teardown(() => process.off('unhandledRejection', listener))
+  const upstream = await startRawUpstream(t)
+  const { counting, writing, write, store: held } = createHeldStore()
+  const reasons: string[] = []
+  const store = {
+    ...held,
+    async end(...args: Parameters<SessionStore['end']>) {
+      reasons.push(args[1])
+      if (reasons.length < 3) throw new Error('The store is read-only')
+      return counting.end(...args)
     }
-    const { send, hangUp, isGone } = await start(t, { upstream: { baseUrl: upstream.baseUrl }, store })
-    const { socket } = send()
-    await writing.opened
-    await hangUp(socket)
-    write.open()
-    await until(isGone)
-    await until(() => counting.created.length === 1 && counting.live.size === 0)
-    t.strictSame(reasons, ['revoked', 'revoked', 'revoked'])
-    t.strictSame(unhandled, [])
   }
-)
+  const { send, hangUp, isGone } = await start(t, { upstream: { baseUrl: upstream.baseUrl }, store })
+  const { socket } = send()
+  await writing.opened
+  await hangUp(socket)
+  write.open()
+  await until(isGone)
+  await until(() => counting.created.length === 1 && counting.live.size === 0)
+  t.strictSame(reasons, ['revoked', 'revoked', 'revoked'])
+  t.strictSame(unhandled, [])
+})
 
-t.test("another user's session of the request outlives a login whose client went while it was written", async (t) => {
+t.test("another user's session of the request stays live when the client hangs up during create()", async (t) => {
   const [writing, write] = [createGate(), createGate()]
   const counting = createCountingStore()
   let isHeld = false
@@ -221,12 +221,12 @@ t.test("another user's session of the request outlives a login whose client went
   t.strictSame([...counting.live], [session.id])
 })
 
-t.test('a client that went while a hook of the host had the request gets no session', async (t) => {
+t.test('no session is opened when the client hangs up during a hook of the host', async (t) => {
   for (const hook of ['preValidation', 'preHandler'] as const) {
     await t.test(hook, async (t) => {
       const reached = createGate()
       const release = createGate()
-      const { upstream, askedTimes } = createCountingUpstream()
+      const { upstream, callCount } = createCountingUpstream()
       const store = createCountingStore()
       const { send, hangUp, isGone } = await start(t, { upstream, store }, (app) =>
         app.addHook(hook, async () => {
@@ -239,13 +239,13 @@ t.test('a client that went while a hook of the host had the request gets no sess
       await hangUp(socket)
       release.open()
       await until(() => isGone() || store.created.length > 0)
-      t.equal(store.live.size, 0, 'no session is left')
-      t.equal(askedTimes(), 0, 'and the upstream is not asked')
+      t.equal(store.live.size, 0, 'no session is live')
+      t.equal(callCount(), 0, 'the upstream is not called')
     })
   }
 })
 
-t.test('the session of the request outlives a login that the client did not wait for', async (t) => {
+t.test('the session of the request stays live when the client hangs up during the login', async (t) => {
   const upstream = await startRawUpstream(t)
   const store = createCountingStore()
   const { app, send, hangUp, isGone } = await start(t, { upstream: { baseUrl: upstream.baseUrl }, store })
@@ -258,9 +258,9 @@ t.test('the session of the request outlives a login that the client did not wait
   t.strictSame([...store.live], [session.id])
 })
 
-t.test('over HTTP/2 too a client that went while a hook of the host had the request gets no session', async (t) => {
+t.test('over HTTP/2 no session is opened when the client hangs up during a hook of the host', async (t) => {
   const [reached, release] = [createGate(), createGate()]
-  const { upstream, askedTimes } = createCountingUpstream()
+  const { upstream, callCount } = createCountingUpstream()
   const store = createCountingStore()
   const { lines, logger } = createLog()
   const app = createWatchedFastify(t, { http2: true, logger })
@@ -277,15 +277,15 @@ t.test('over HTTP/2 too a client that went while a hook of the host had the requ
   await reached.opened
   stream.close(constants.NGHTTP2_CANCEL)
   await once(stream, 'close')
-  // Answered in order: by then the server has seen the request go.
+  // HTTP/2 frames are handled in order: after the ping the server has seen the cancel.
   await new Promise((resolve) => session.ping(resolve))
   release.open()
   await until(() => lines.some((line) => line.includes('FST_JWT_SESSION_CLIENT_GONE')) || store.created.length > 0)
-  t.equal(store.live.size, 0, 'no session is left')
-  t.equal(askedTimes(), 0, 'and the upstream is not asked')
+  t.equal(store.live.size, 0, 'no session is live')
+  t.equal(callCount(), 0, 'the upstream is not called')
 })
 
-/** The ways in which a client over HTTP/2 goes away while its login is under way. */
+/** How a client over HTTP/2 can hang up during a login. */
 const HANG_UPS: Record<string, (session: ClientHttp2Session, stream: ClientHttp2Stream, socket: Socket) => void> = {
   'the stream is cancelled': (_session, stream) => stream.close(constants.NGHTTP2_CANCEL),
   'the stream is closed without an error': (_session, stream) => stream.close(constants.NGHTTP2_NO_ERROR),
@@ -296,7 +296,7 @@ const HANG_UPS: Record<string, (session: ClientHttp2Session, stream: ClientHttp2
 
 for (const [name, hangUp] of Object.entries(HANG_UPS)) {
   for (const route of ['login', 'register']) {
-    t.test(`over HTTP/2 a client that goes while the upstream is called is noticed: ${route}, ${name}`, async (t) => {
+    t.test(`over HTTP/2 the call of the upstream is aborted when the client hangs up: ${route}, ${name}`, async (t) => {
       const [called, answer] = [createGate(), createGate()]
       let signal: AbortSignal | undefined
       async function call(_body: unknown, context: UpstreamContext) {
@@ -329,7 +329,7 @@ for (const [name, hangUp] of Object.entries(HANG_UPS)) {
   }
 }
 
-t.test('a client that goes while the answer of its login waits in a hook of the host keeps no session', async (t) => {
+t.test('the session is ended when the client hangs up while the reply waits in a hook of the host', async (t) => {
   for (const http2 of [false, true]) {
     const [inHook, sent] = [createGate(), createGate()]
     const store = createCountingStore()

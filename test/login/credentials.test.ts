@@ -9,7 +9,7 @@ import { startUpstream } from '../fixtures/upstream.js'
 const ROUTES = ['/user/login', '/user/register']
 const INVALID = { statusCode: 400, code: 'FST_ERR_VALIDATION' }
 
-// Recognisable, so that an answer that repeats them is caught.
+// Recognizable: a reply with text of the request is caught.
 const MARK = 'marked-value'
 
 const COERCING: FastifyServerOptions = {
@@ -27,7 +27,7 @@ const WRONG_VALUES: Record<string, unknown> = {
   nothing: ''
 }
 
-// Characters are Unicode code points, as JSON Schema counts them; the emoji is two UTF-16 code units and four bytes.
+// JSON Schema counts Unicode code points. The emoji is two UTF-16 code units and four bytes.
 const LENGTHS = [
   ['username', 256],
   ['password', 1_024]
@@ -66,7 +66,7 @@ for (const [name, server] of Object.entries({ 'with Fastify’s defaults': {}, '
       upstream.requests.length = 0
     })
 
-    t.test('coerces no field', async (t) => {
+    t.test('no field is coerced', async (t) => {
       for (const url of ROUTES) {
         for (const field of url === '/user/login' ? ['username', 'password'] : ['username', 'password', 'email']) {
           for (const [name, value] of Object.entries(WRONG_VALUES)) {
@@ -82,7 +82,7 @@ for (const [name, server] of Object.entries({ 'with Fastify’s defaults': {}, '
       t.strictSame(upstream.requests, [])
     })
 
-    t.test('lets no unknown field through, and names none', async (t) => {
+    t.test('an unknown field is refused, and its name is not in the reply', async (t) => {
       for (const url of ROUTES) {
         for (const field of [
           MARK,
@@ -105,7 +105,7 @@ for (const [name, server] of Object.entries({ 'with Fastify’s defaults': {}, '
       t.strictSame(upstream.requests, [])
     })
 
-    t.test('misses a field that is not there, inherited ones too', async (t) => {
+    t.test('a missing field is refused', async (t) => {
       for (const url of ROUTES) {
         for (const field of ['username', 'password']) {
           assertRefused(t, await post(url, { [field]: MARK }), INVALID, [MARK])
@@ -114,14 +114,14 @@ for (const [name, server] of Object.entries({ 'with Fastify’s defaults': {}, '
       t.strictSame(upstream.requests, [])
     })
 
-    t.test('counts lengths in characters', async (t) => {
+    t.test('lengths are counted in characters', async (t) => {
       for (const url of ROUTES) {
         for (const [field, max] of LENGTHS) {
           for (const character of ['a', '\u00e9', '\u4e2d', '\u{1f600}']) {
             await post(url, { ...CREDENTIALS, [field]: character.repeat(max) })
             t.equal(upstream.requests.length, 1, `${max} of ${character} in ${field} are forwarded`)
             assertRefused(t, await post(url, { ...CREDENTIALS, [field]: character.repeat(max + 1) }), INVALID)
-            t.equal(upstream.requests.length, 1, 'one more is not')
+            t.equal(upstream.requests.length, 1, 'a longer value is not forwarded')
             upstream.requests.length = 0
           }
           const combined = `a${'\u0301'.repeat(max)}`
@@ -133,7 +133,7 @@ for (const [name, server] of Object.entries({ 'with Fastify’s defaults': {}, '
       }
     })
 
-    t.test('forwards every text as it came', async (t) => {
+    t.test('every text is forwarded unchanged', async (t) => {
       for (const url of ROUTES) {
         for (const text of ODD_TEXTS) {
           for (const body of [
@@ -147,7 +147,7 @@ for (const [name, server] of Object.entries({ 'with Fastify’s defaults': {}, '
       }
     })
 
-    t.test('forwards what was checked, when a key comes twice', async (t) => {
+    t.test('the validated value of a repeated key is forwarded', async (t) => {
       for (const url of ROUTES) {
         for (const [body, forwarded] of [
           ['{"username":1,"username":"ada","password":"p"}', '{"username":"ada","password":"p"}'],
@@ -166,7 +166,7 @@ for (const [name, server] of Object.entries({ 'with Fastify’s defaults': {}, '
   })
 }
 
-t.test('a schema of one’s own', async (t) => {
+t.test('a custom body schema is enforced', async (t) => {
   const strict = { additionalProperties: false }
   const cases: { name: string; schema: TObject; good: string[]; bad: unknown[] }[] = [
     {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createRefusingApp, logIn, REJECTED_NAMES } from '../fixtures/refusing-app.js'
 
-t.test('whatever the upstream has against credentials, the answer is the same bytes', async (t) => {
+t.test('every rejection of credentials gets the same bytes', async (t) => {
   const app = await createRefusingApp(t)
   const answers = []
   for (const name of REJECTED_NAMES) {

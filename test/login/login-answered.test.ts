@@ -11,13 +11,13 @@ import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
 const USER = { id: 'ada' }
 
-/** The host's own reply, with the status that the name of the host says. */
+/** Asserts the reply of the host, with the status in the name of the host. */
 function assertHostReply(t: Test, { body, statusCode }: LightMyRequestResponse, hostName: string): void {
   t.equal(body, '{"host":true}')
   t.equal(statusCode, hostName.includes('200') ? 200 : 503)
 }
 
-/** An app whose upstream and store wait for gates, in memory, with one session that was there before. */
+/** An app with one session, whose upstream and memory store wait for gates. */
 async function createSlowApp(
   t: Test,
   {
@@ -80,7 +80,7 @@ async function createSlowApp(
   }
 }
 
-/** How the host answers 503 before the plugin does, each once it is told to. */
+/** How the host can reply before the plugin, when `answer` resolves. */
 const HOSTS = {
   'a timer of the application': (app: FastifyInstance, answer: Promise<void>) => {
     app.addHook('onRequest', async (_request, reply) => {
@@ -104,7 +104,7 @@ const HOSTS = {
 
 for (const [name, host] of Object.entries(HOSTS)) {
   for (const isHookSlow of [false, true]) {
-    t.test(`${name}, ${isHookSlow ? 'with' : 'without'} an onSend hook that takes its time`, async (t) => {
+    t.test(`${name}, ${isHookSlow ? 'with' : 'without'} a slow onSend hook`, async (t) => {
       async function start(t: Test) {
         const answer = createGate()
         const sent = createGate()
@@ -120,13 +120,13 @@ for (const [name, host] of Object.entries(HOSTS)) {
             })
           }
         })
-        // What is written to the socket passes no hook.
+        // Bytes that are written to the socket pass no hook.
         const isHooked = isHookSlow && !name.includes('socket')
         const answerInHook = isHooked ? inHook.opened : Promise.resolve()
         return { ...slow, answer, sent, answerInHook, inHook: inHook.opened }
       }
 
-      t.test('before the upstream has: nothing is opened, and nothing ended', async (t) => {
+      t.test('no session is opened or ended when the host replies before the upstream responds', async (t) => {
         const { app, lines, session, answer, sent, answerInHook, upstream, called, ids } = await start(t)
         const login = app.inject(postJson('/user/login', CREDENTIALS))
         await called.opened
@@ -140,7 +140,7 @@ for (const [name, host] of Object.entries(HOSTS)) {
         t.notOk(lines.some((line) => line.includes('"level":50')))
       })
 
-      t.test('while the session is being opened: the session is taken back', async (t) => {
+      t.test('the new session is ended when the host replies during create()', async (t) => {
         const { app, session, answer, sent, answerInHook, upstream, stored, slowStore, ids } = await start(t)
         slowStore()
         upstream.open()
@@ -156,22 +156,25 @@ for (const [name, host] of Object.entries(HOSTS)) {
       })
 
       if (!isHookSlow) return
-      t.test('while the answer of the login waits in the hook: the session is taken back', async (t) => {
-        const { app, answer, sent, inHook, upstream, ids } = await start(t)
-        upstream.open()
-        const login = app.inject(postJson('/user/login', CREDENTIALS))
-        await inHook
-        answer.open()
-        await new Promise(setImmediate)
-        sent.open()
-        await login
-        await until(async () => (await ids()).length === 0)
-      })
+      t.test(
+        'the new session is ended when the host replies while the reply of the login waits in the hook',
+        async (t) => {
+          const { app, answer, sent, inHook, upstream, ids } = await start(t)
+          upstream.open()
+          const login = app.inject(postJson('/user/login', CREDENTIALS))
+          await inHook
+          answer.open()
+          await new Promise(setImmediate)
+          sent.open()
+          await login
+          await until(async () => (await ids()).length === 0)
+        }
+      )
     })
   }
 }
 
-t.test('the handlerTimeout of Fastify answers, and nothing is opened', async (t) => {
+t.test('no session is opened after the handlerTimeout of Fastify', async (t) => {
   const { app, session, upstream, ids } = await createSlowApp(t, { server: { handlerTimeout: 50 } })
   const { statusCode } = await app.inject(postJson('/user/login', CREDENTIALS))
   t.equal(statusCode, 503)
@@ -180,7 +183,7 @@ t.test('the handlerTimeout of Fastify answers, and nothing is opened', async (t)
   t.strictSame(await ids(), [session.id])
 })
 
-t.test('a registration that the host has answered is not answered again', async (t) => {
+t.test('a registration that the host has answered gets no second reply', async (t) => {
   const answer = createGate()
   const sent = createGate()
   const { app, lines, upstream, called } = await createSlowApp(t, {
@@ -200,7 +203,7 @@ t.test('a registration that the host has answered is not answered again', async 
   t.notOk(lines.some((line) => line.includes('"level":50')))
 })
 
-t.test('a hook that fails on the answer of the login leaves no session', async (t) => {
+t.test('a hook that fails on the reply of the login ends the new session', async (t) => {
   for (const hook of ['onSend', 'preSerialization'] as const) {
     const { app, session, upstream, ids } = await createSlowApp(t, {
       before: (app) =>
@@ -214,7 +217,7 @@ t.test('a hook that fails on the answer of the login leaves no session', async (
   }
 })
 
-t.test('a hook that rewrites the answer, late or not, takes nothing back', async (t) => {
+t.test('a hook that rewrites the reply does not end the new session', async (t) => {
   const { app, upstream, ids } = await createSlowApp(t, {
     before: (app) =>
       app.addHook('onSend', async (_request, _reply, payload) => {
@@ -266,7 +269,7 @@ t.test('app.sessions.login() opens a session although a hook of the host has set
 })
 
 for (const [name, host] of Object.entries(HOSTS)) {
-  t.test(`${name}, before the body is read, with an onSend hook that takes its time: nothing is opened`, async (t) => {
+  t.test(`no session is opened when the host replies before the body is read: ${name}`, async (t) => {
     const [parsing, parse, answer, sent] = [createGate(), createGate(), createGate(), createGate()]
     const { app, session, upstream, ids } = await createSlowApp(t, {
       before(app) {

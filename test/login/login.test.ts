@@ -13,7 +13,7 @@ import { createLog } from '../fixtures/log.js'
 import { freezeClock, HEADER, NOW, payloadOf, readPayload, seal, upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
 
-/** The store in memory, whose methods a test can replace while the app runs. */
+/** A memory store whose methods a test can replace while the app runs. */
 function createStore(t: Test) {
   const memory = createMemoryStore()
   t.teardown(() => memory.close())
@@ -48,7 +48,7 @@ async function reasonOf(app: FastifyInstance, token: string): Promise<unknown> {
 
 const fail = () => Promise.reject(new Error('Out of memory'))
 
-t.test("opening a session and ending the user's session of the request are one step of the store", async (t) => {
+t.test("create() opens the new session and ends the user's session of the request in one step", async (t) => {
   const { store, calls } = createStore(t)
   const app = await createApp(t, { store, upstream, session: { maxPerUser: 7 } })
   const token = await logIn(app, 'ada')
@@ -57,18 +57,18 @@ t.test("opening a session and ending the user's session of the request are one s
   t.strictSame(
     calls.map(([name]) => name),
     ['find', 'create'],
-    'the data is read, which goes along'
+    'find() reads the data for the new session'
   )
   const [, id, , options] = calls[1] as unknown as [string, string, string, CreateOptions]
   t.equal(id, idOf(next))
   t.equal(options.replaces, idOf(token))
   t.match(options.limit, { max: 7, onFull: 'evict' })
-  t.equal(options.expiresAt, Number(readPayload(next).exp) * 1_000, "the token's end, a whole second")
+  t.equal(options.expiresAt, Number(readPayload(next).exp) * 1_000, 'the expiry of the token, a whole second')
   t.ok(options.startedMsAgo >= 0 && options.startedMsAgo < 5_000)
   t.strictSame([await reasonOf(app, token), await reasonOf(app, next)], ['logged_in_again', 'live'])
 })
 
-t.test('a login that is answered anything but 200 has ended and opened nothing', async (t) => {
+t.test('a login that is not answered 200 opens and ends no session', async (t) => {
   const failures: Record<string, { create: SessionStore['create']; statusCode: number; code: string }> = {
     'the store is full': { create: fail, statusCode: 503, code: 'STORE_UNAVAILABLE' },
     'the call was too late': { create: async () => 'too_late', statusCode: 503, code: 'STORE_UNAVAILABLE' },
@@ -97,20 +97,20 @@ t.test('a login that is answered anything but 200 has ended and opened nothing',
   }
 })
 
-t.test('a login that began before revokeAll() and is answered after it opens nothing', async (t) => {
+t.test('a login that spans a revokeAll() opens no session', async (t) => {
   const { store } = createStore(t)
-  const asked: ((login: UpstreamLogin) => void)[] = []
-  const slow = { login: () => new Promise<UpstreamLogin>((resolve) => asked.push(resolve)) }
+  const responses: ((login: UpstreamLogin) => void)[] = []
+  const slow = { login: () => new Promise<UpstreamLogin>((resolve) => responses.push(resolve)) }
   const app = await createApp(t, { store, upstream: slow })
-  /** Logs in; the upstream answers when `between` is over. */
+  /** Logs in; the upstream responds when `between` has settled. */
   async function during(between: () => Promise<unknown>) {
     const [answer] = await Promise.all([
       login(app, 'ada'),
-      until(() => asked.length === 1).then(async () => {
-        // The store compares times, of a millisecond or less.
+      until(() => responses.length === 1).then(async () => {
+        // The store compares times in milliseconds.
         await delay(5)
         await between()
-        asked.pop()?.({ user: { id: 'ada' } })
+        responses.pop()?.({ user: { id: 'ada' } })
       })
     ])
     return answer
@@ -120,10 +120,10 @@ t.test('a login that began before revokeAll() and is answered after it opens not
   t.equal(answer.json().code, 'FST_JWT_SESSION_CREDENTIALS_REJECTED')
   t.equal(answer.headers['www-authenticate'], 'Bearer realm="session"')
   t.strictSame(await app.sessions.list('ada'), [])
-  t.equal((await during(async () => {})).statusCode, 200, 'and a later login is good')
+  t.equal((await during(async () => {})).statusCode, 200, 'a later login works')
 })
 
-t.test("another user's session of the request is ended when the login is good", async (t) => {
+t.test("a login ends another user's session of the request", async (t) => {
   const { store, calls } = createStore(t)
   const app = await createApp(t, { store, upstream })
   const token = await logIn(app, 'bob')
@@ -141,28 +141,25 @@ t.test("another user's session of the request is ended when the login is good", 
   t.equal(await reasonOf(app, token), 'logged_in_again')
 })
 
-t.test(
-  'and when the store does not acknowledge that, the login is good all the same, and it is tried again',
-  async (t) => {
-    const { store, faults } = createStore(t)
-    const app = await createApp(t, { store, upstream })
-    const token = await logIn(app, 'bob')
-    let tries = 0
-    faults.end = async () => {
-      tries++
-      throw new Error('Out of memory')
-    }
-    const answer = await login(app, 'ada', token)
-    t.equal(answer.statusCode, 200)
-    t.equal(answer.headers['clear-site-data'], '"storage"')
-    await until(() => tries >= 2)
-    t.equal(await reasonOf(app, token), 'live')
-    delete faults.end
-    await until(async () => (await reasonOf(app, token)) === 'logged_in_again')
+t.test("a login is answered 200 when the end of another user's session fails, and the end is retried", async (t) => {
+  const { store, faults } = createStore(t)
+  const app = await createApp(t, { store, upstream })
+  const token = await logIn(app, 'bob')
+  let tries = 0
+  faults.end = async () => {
+    tries++
+    throw new Error('Out of memory')
   }
-)
+  const answer = await login(app, 'ada', token)
+  t.equal(answer.statusCode, 200)
+  t.equal(answer.headers['clear-site-data'], '"storage"')
+  await until(() => tries >= 2)
+  t.equal(await reasonOf(app, token), 'live')
+  delete faults.end
+  await until(async () => (await reasonOf(app, token)) === 'logged_in_again')
+})
 
-t.test('which waits no longer than storeTimeoutMs', async (t) => {
+t.test("a login waits at most storeTimeoutMs for the end of another user's session", async (t) => {
   const { store, faults } = createStore(t)
   const app = await createApp(t, { store, upstream, storeTimeoutMs: 200 })
   const token = await logIn(app, 'bob')
@@ -170,7 +167,7 @@ t.test('which waits no longer than storeTimeoutMs', async (t) => {
   t.equal((await login(app, 'ada', token)).statusCode, 200)
 })
 
-t.test('a session that has ended, or never was, is no matter', async (t) => {
+t.test('a login works with a token of an expired or unknown session', async (t) => {
   const clock = freezeClock(t)
   const { store } = createStore(t)
   const app = await createApp(t, { store, upstream })
@@ -178,11 +175,11 @@ t.test('a session that has ended, or never was, is no matter', async (t) => {
   const expired = seal(HEADER, payloadOf(session, { exp: `${NOW - 1}` }))
   const notYet = seal(HEADER, payloadOf(session, { nbf: `${NOW + 60}` }))
   for (const token of [expired, notYet, 'garbage']) t.equal((await login(app, 'ada', token)).statusCode, 200)
-  t.equal(await app.sessions.find(session.id), null, 'whatever the times of the token')
+  t.equal(await app.sessions.find(session.id), null, 'the session of the token ends, whatever the times of the token')
   clock.now += 1
 })
 
-t.test('the sessions that no token opens any more do not count for the limit', async (t) => {
+t.test('expired and unreadable sessions do not count for the limit', async (t) => {
   const clock = freezeClock(t)
   const { store, memory } = createStore(t)
   const limits = { maxPerUser: 2, onMaxPerUser: 'reject', idleTimeoutSeconds: 60 } as const
@@ -202,7 +199,7 @@ t.test('the sessions that no token opens any more do not count for the limit', a
   t.equal((await login(app, 'ada')).statusCode, 409)
 })
 
-t.test('a limit that was not chosen is 100, and what it ends is logged once a minute', async (t) => {
+t.test('the default limit is 100, and evictions by the default limit are logged once a minute', async (t) => {
   const { store, memory } = createStore(t)
   const run = async (session: NonNullable<JwtSessionOptions['session']>) => {
     const { lines, logger } = createLog()
@@ -225,5 +222,5 @@ t.test('a limit that was not chosen is 100, and what it ends is logged once a mi
   const chosen = await run({ maxPerUser: 1 })
   await chosen.app.sessions.create({ id: 'ada' })
   t.equal((await memory.list(idOf(tokens[0] as string).slice(0, 16))).length, 1)
-  t.strictSame(chosen.warnings(), [], 'a limit that was chosen is not logged')
+  t.strictSame(chosen.warnings(), [], 'evictions by a chosen limit are not logged')
 })

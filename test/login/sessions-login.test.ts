@@ -17,10 +17,10 @@ import { until } from '../fixtures/until.js'
 
 const userSchema = Type.Object({ id: Type.String(), role: Type.Optional(Type.String()) })
 
-/** Typed as a project does that declares no `userSchema`. */
+/** A user with a role, typed as in a project without a declared `userSchema`. */
 const userOf = (id: string, role: string): User => Object.assign({ id }, { role })
 
-/** What the upstream knows of a login, by the username. */
+/** The reply of the upstream, by the username. */
 const UPSTREAM: UpstreamClient = {
   async login(credentials) {
     const { username } = credentials as { username: string }
@@ -52,7 +52,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
     const app = await createMagicApp(t, options)
     const dataOf = async (token: string) => (await app.inject(withToken(token))).json().data
 
-    t.test('a login with the token of the same user takes the data along, as the same bytes', async (t) => {
+    t.test('a login with a token of the same user copies the data to the new session, as the same bytes', async (t) => {
       const { token, session } = await app.sessions.create(
         { id: 'ada' },
         { data: { cart: ['é', 1e21, { b: 1, a: 2 }] } }
@@ -77,7 +77,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal((await app.inject(withToken(token))).json().reason, 'logged_in_again')
     })
 
-    t.test('unless the login brings data of its own, which then is all of it', async (t) => {
+    t.test('data of the login replaces the data of the previous session', async (t) => {
       for (const own of [{}, { b: 2 }]) {
         const { token } = await app.sessions.create({ id: 'bea' }, { data: { a: 1 } })
         const next = await app.inject(withToken(token, magic('bea', { data: own })))
@@ -87,11 +87,11 @@ for (const [name, createStore] of Object.entries(STORES)) {
         const payload = { username: `bea ${JSON.stringify(own)}`, password: 'x' }
         const other = await app.inject(withToken(again.token, { ...login, payload }))
         t.strictSame(await dataOf(other.json().access_token), own)
-        t.notMatch(other.body, '"b"', 'which the client is not sent')
+        t.notMatch(other.body, '"b"', 'the data is not in the reply')
       }
     })
 
-    t.test('a session of another user, or one that has ended, gives its data to no login', async (t) => {
+    t.test('a login copies no data of another user or of a session that has ended', async (t) => {
       const other = await app.sessions.create({ id: 'cid' }, { data: { a: 1 } })
       const ofOther = await app.inject(withToken(other.token, magic('dan')))
       t.equal(ofOther.headers['clear-site-data'], '"storage"')
@@ -101,7 +101,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(await dataOf((await app.inject(withToken(ended.token, magic('dan')))).json().access_token), {})
     })
 
-    t.test('updateUser() changes the user of every live session, and nothing else', async (t) => {
+    t.test('updateUser() changes only the user, in every live session', async (t) => {
       const sessions = [
         await app.sessions.create(userOf('eve', 'admin'), { data: { a: 1 } }),
         await app.sessions.create({ id: 'eve' })
@@ -119,7 +119,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.equal(await app.sessions.updateUser('unknown', { id: 'unknown' }), 0)
     })
 
-    t.test('updateUser() and updates of the data at the same time lose nothing', async (t) => {
+    t.test('no change is lost when updateUser() and update() run in parallel', async (t) => {
       const { session } = await app.sessions.create({ id: 'fay' })
       await Promise.all([
         ...Array.from({ length: 20 }, (_, n) => app.sessions.update(session.id, { [n]: n })),
@@ -132,7 +132,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
   })
 }
 
-t.test('a login of a route of one’s own answers as the login route does', async (t) => {
+t.test('a login by app.sessions.login() has the reply of the login route', async (t) => {
   const app = await createMagicApp(t)
   const answer = await app.inject(magic('ada', undefined, { 'user-agent': 'tap' }))
   t.equal(answer.statusCode, 200)
@@ -141,7 +141,7 @@ t.test('a login of a route of one’s own answers as the login route does', asyn
   t.match(await app.sessions.list('ada'), [{ ip: '127.0.0.1', userAgent: 'tap' }])
 })
 
-t.test('a login of a route of one’s own opens nothing when the answer fails, and may redirect', async (t) => {
+t.test('app.sessions.login() opens no session when the reply fails, and the route may redirect', async (t) => {
   const app = await createApp(t, { upstream: UPSTREAM }, {}, (app) => {
     app.get('/redirect', async (request, reply) => {
       await app.sessions.login(request, reply, { id: 'ada' })
@@ -164,7 +164,7 @@ t.test('a login of a route of one’s own opens nothing when the answer fails, a
   t.equal((await app.sessions.list('cid')).length, 0)
 })
 
-t.test('a login of a route of one’s own answers nothing where the answer of the host waits in a hook', async (t) => {
+t.test('app.sessions.login() opens no session while a reply of the host waits in a hook', async (t) => {
   let inHook = () => {}
   const reached = new Promise<void>((resolve) => {
     inHook = resolve
@@ -190,7 +190,7 @@ t.test('a login of a route of one’s own answers nothing where the answer of th
   t.strictSame(await app.sessions.list('ada'), [])
 })
 
-t.test('a login of an answered request opens nothing, and evicts no session', async (t) => {
+t.test('app.sessions.login() after the reply opens and evicts no session', async (t) => {
   const memory = createMemoryStore()
   const created: string[] = []
   const store: SessionStore = {
@@ -213,7 +213,7 @@ t.test('a login of an answered request opens nothing, and evicts no session', as
   t.match(await app.sessions.list('ada'), [{ id: session.id }])
 })
 
-t.test('a route may end all sessions of a user, and then log that user in', async (t) => {
+t.test('a route may end all sessions of a user and then log the same user in', async (t) => {
   const app = await createApp(t, { upstream: UPSTREAM }, {}, (app) => {
     app.get('/reset', async (request, reply) => {
       await app.sessions.revokeAll('ada')
@@ -228,7 +228,7 @@ t.test('a route may end all sessions of a user, and then log that user in', asyn
   t.equal((await app.inject(withToken(before))).json().reason, 'revoked')
 })
 
-t.test('ttlSeconds of a login is its whole lifetime, at most the option', async (t) => {
+t.test('ttlSeconds of a login is the lifetime of the session, at most the option', async (t) => {
   const app = await createMagicApp(t, { session: { ttlSeconds: 1_000 } })
   t.equal((await app.inject(magic('ada', { ttlSeconds: 60 }))).json().expires_in, 60)
   const { token, session } = await app.sessions.create({ id: 'ada' }, { ttlSeconds: 60 })
@@ -236,7 +236,7 @@ t.test('ttlSeconds of a login is its whole lifetime, at most the option', async 
   const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
   t.equal(claims.exp, Math.ceil(session.expiresAt / 1_000))
   const shown = (await app.inject(withToken(token, { url: '/user/session' }))).json()
-  t.equal(shown.idle_expires_at, shown.expires_at, 'and bounds the idle expiry')
+  t.equal(shown.idle_expires_at, shown.expires_at, 'the idle expiry is not later')
   for (const ttlSeconds of [0, -1, 1.5, 1_001, '60', null, Number.NaN]) {
     await t.rejects(app.sessions.create({ id: 'ada' }, { ttlSeconds } as never), {
       code: 'FST_JWT_SESSION_INVALID_OPTION',
@@ -267,7 +267,7 @@ t.test('session.maxDataBytes bounds the data of a login and of an update', async
   await t.rejects(none.sessions.create({ id: 'ada' }, { data: { a: 1 } }), { code })
 })
 
-t.test('data of the upstream that no session may have is an invalid reply of the upstream', async (t) => {
+t.test('invalid session data of the upstream is 502', async (t) => {
   const { lines, logger } = createLog()
   const options = { upstream: UPSTREAM, session: { maxDataBytes: 12 } }
   const app = await createApp(t, options, { logger })
@@ -284,7 +284,7 @@ t.test('data of the upstream that no session may have is an invalid reply of the
   t.strictSame(await app.sessions.list('ada'), [])
 })
 
-t.test('data that is longer than today’s limit goes along all the same', async (t) => {
+t.test('data over a lowered limit is still copied to the new session', async (t) => {
   const store = createMemoryStore()
   const before = await createMagicApp(t, { store })
   const { token } = await before.sessions.create({ id: 'ada' }, { data: { a: 'x'.repeat(100) } })
@@ -293,7 +293,7 @@ t.test('data that is longer than today’s limit goes along all the same', async
   t.match(await now.sessions.list('ada'), [{ data: { a: 'x'.repeat(100) } }])
 })
 
-t.test('a user that does not fit, or has another id, is refused', async (t) => {
+t.test('updateUser() refuses a user that does not match userSchema or has another id', async (t) => {
   const app = await createMagicApp(t)
   const token = await logIn(app)
   const code = 'FST_JWT_SESSION_INVALID_USER'
@@ -304,7 +304,7 @@ t.test('a user that does not fit, or has another id, is refused', async (t) => {
   t.equal((await app.inject(withToken(token))).json().user.role, undefined)
 })
 
-t.test('app.sessions has its documented methods and nothing else', async (t) => {
+t.test('app.sessions has only the documented methods', async (t) => {
   const app = await createMagicApp(t, { jwt: { secret: SECRET } })
   const methods = [
     'create',
