@@ -1,7 +1,7 @@
 import t from 'tap'
 import { EventStreams } from '../../lib/http/event-streams.js'
 
-t.test('a client that does not read loses its stream', async (t) => {
+t.test('a stream is closed when the client does not read', async (t) => {
   const streams = new EventStreams({ heartbeatSeconds: 25, maxOpen: 10 })
   let closed = 0
   const stream = streams.open('ada', () => closed++)
@@ -12,7 +12,7 @@ t.test('a client that does not read loses its stream', async (t) => {
   t.equal(closed, 1)
 })
 
-t.test('nothing is written behind the end of a stream', async (t) => {
+t.test('no byte is written after the end of a stream', async (t) => {
   const streams = new EventStreams({ heartbeatSeconds: 25, maxOpen: 10 })
   const stream = streams.open('ada', () => {})
   stream.send('ended', '{}')
@@ -23,7 +23,7 @@ t.test('nothing is written behind the end of a stream', async (t) => {
   t.equal(received, 'event: ended\ndata: {}\n\n')
 })
 
-t.test('an event that comes behind the end, before the client has read the end, is dropped', async (t) => {
+t.test('an event after the end of a stream is dropped, also before the client has read the end', async (t) => {
   const streams = new EventStreams({ heartbeatSeconds: 25, maxOpen: 10 })
   const stream = streams.open('ada', () => {})
   stream.send('session', '{}')

@@ -7,7 +7,7 @@ import { startRedis } from '../fixtures/redis/start-redis.js'
 import { PASSWORD, startUpstream } from '../fixtures/upstream.js'
 import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
-t.test('no answer and no log line, at trace level, carries a secret or an inner detail', async (t) => {
+t.test('no reply and no log line at trace level has a secret or an internal detail', async (t) => {
   const { lines, logger } = createLog()
   const redis = await startRedis(t)
   const upstream = await startUpstream(t)
@@ -40,20 +40,20 @@ t.test('no answer and no log line, at trace level, carries a secret or an inner 
   answers.push(await app.inject(withToken(token)))
 
   const written = [...lines, ...answers.map(({ body, headers }) => body + JSON.stringify(headers))]
-  t.ok(lines.length > answers.length, 'there is a log to look at')
+  t.ok(lines.length > answers.length, 'the log has lines')
   const secrets = [PASSWORD, SECRET, token, token.split('.')[2] ?? '', sessionId, 'fjs:', redis.socketPath]
   const details = ['upstream-only', 'upstream-token', 'upstream stack', upstream.baseUrl, broken.baseUrl, '127.0.0.1:1']
   for (const secret of [...secrets, ...details, 'base-path', '    at ', 'node_modules']) {
     t.strictSame(
       written.filter((text) => text.includes(secret)),
       [],
-      `${secret} is nowhere`
+      `${secret} is in no reply and no log line`
     )
   }
 })
 
-t.test('who watches the other tests for that sees a secret in a line and in an answer', async (t) => {
-  const told = t.capture(console, 'error')
+t.test('createWatchedFastify() finds a secret in a log line and in a reply', async (t) => {
+  const printed = t.capture(console, 'error')
   const failures: string[] = []
   const teardowns: (() => unknown)[] = []
   const app = createWatchedFastify({
@@ -66,10 +66,10 @@ t.test('who watches the other tests for that sees a secret in a line and in an a
   await app.inject('/password')
   for (const end of teardowns) await end()
   t.strictSame(failures, ['a secret has leaked'])
-  t.match(told()[0]?.args[0], 'A log line carries the secret\nThe answer to GET /password carries the password')
+  t.match(printed()[0]?.args[0], 'A log line carries the secret\nThe answer to GET /password carries the password')
 })
 
-t.test('an error that the host logs by itself has a code and a cause, and no stack or arguments', async (t) => {
+t.test('an error of the plugin that the host logs has a code and a cause, and no stack or arguments', async (t) => {
   const { lines, logger } = createLog()
   const find = () => Promise.reject(Object.assign(new Error('GET hunter2 at redis.internal'), { code: 'ECONNRESET' }))
   const app = await createApp(t, { store: { ...createMemoryStore(), find } }, { logger })
@@ -94,5 +94,5 @@ t.test('the log line of a session that has ended has the reason', async (t) => {
   }
   t.match(await loggedFor(withToken(token)), { code: 'FST_JWT_SESSION_ENDED', reason: 'logged_out' })
   t.match(await loggedFor(withToken('garbage')), { code: 'FST_JWT_SESSION_ENDED', reason: 'invalid_token' })
-  t.notOk('reason' in (await loggedFor({ url: '/me' })), 'without a token there is none')
+  t.notOk('reason' in (await loggedFor({ url: '/me' })), 'without a token there is no reason')
 })

@@ -23,7 +23,7 @@ const CAUSES: Record<string, unknown> = {
   'of several': new AggregateError([new Error(everything)], everything, { cause: new Error(everything) }),
   'with secrets for a name and a code': Object.assign(new Error(everything), { name: everything, code: everything }),
   'with a text for a stack': Object.assign(new Error('x'), { stack: everything }),
-  'with methods that tell': Object.assign(new Error('x'), {
+  'with methods that return secrets': Object.assign(new Error('x'), {
     toJSON: () => everything,
     toString: () => everything,
     [inspect.custom]: () => everything
@@ -41,7 +41,7 @@ const CAUSES: Record<string, unknown> = {
 
 type Make = (cause: unknown) => Error
 
-/** How each is made; where it takes no cause, it is given one all the same. */
+/** Makes each error; the test sets a cause also where the constructor takes no cause. */
 const ERRORS: Record<string, Make> = {
   InvalidOptionError: (cause) => new lib.InvalidOptionError('redis.url', 'must be a URL', cause),
   AlreadyDecoratedError: () => new lib.AlreadyDecoratedError('app.sessions'),
@@ -70,8 +70,8 @@ const ERRORS: Record<string, Make> = {
   'StoreUnavailableError at the start': (cause) => new lib.StoreUnavailableError(cause, { address: undefined })
 }
 
-/** Everything that an application, a logger or a console makes of an error. */
-function serialise(error: Error): Record<string, string> {
+/** An error as applications, loggers and consoles serialize errors. */
+function serialize(error: Error): Record<string, string> {
   const { lines, logger } = createLog()
   const { log } = Fastify({ logger })
   log.error(error)
@@ -85,7 +85,7 @@ function serialise(error: Error): Record<string, string> {
   }
 }
 
-t.test('every exported error is among those that are looked at', async (t) => {
+t.test('every exported error class is tested here', async (t) => {
   const exported = Object.entries(lib).filter(([, value]) => isErrorClass(value))
   const abstract = ['JwtSessionError', 'UpstreamError']
   const names = exported.map(([name]) => name).filter((name) => !abstract.includes(name))
@@ -102,12 +102,12 @@ function isErrorClass(value: unknown): boolean {
 }
 
 for (const [name, make] of Object.entries(ERRORS)) {
-  t.test(`${name} tells nothing of its cause, however it is serialised`, async (t) => {
+  t.test(`no serialization of ${name} has details of the cause`, async (t) => {
     for (const [kind, cause] of Object.entries(CAUSES)) {
       const error = make(cause)
-      for (const [way, text] of Object.entries(serialise(error))) {
-        const told = SECRETS.filter((secret) => text.includes(secret))
-        t.strictSame(told, [], `${kind}, ${way}`)
+      for (const [way, text] of Object.entries(serialize(error))) {
+        const leaked = SECRETS.filter((secret) => text.includes(secret))
+        t.strictSame(leaked, [], `${kind}, ${way}`)
         t.notMatch(text, /\n +at |\\n +at |node_modules/, `${kind}, ${way}: no stack trace`)
       }
     }
