@@ -10,7 +10,7 @@ import { startUpstream } from '../fixtures/upstream.js'
 import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 import { CONTRADICTIONS, GOOD, MARK, UNKNOWN, WRONG } from '../fixtures/wrong-options.js'
 
-/** What `register()` rejects with; undefined when it does not. */
+/** The error of `register()`, or undefined. */
 async function rejection(options: object): Promise<unknown> {
   const app = Fastify()
   try {
@@ -23,7 +23,7 @@ async function rejection(options: object): Promise<unknown> {
   return undefined
 }
 
-/** What is wrong with the way in which these options are refused. */
+/** The faults in the error for invalid options. */
 async function faultsOf(option: string, options: object): Promise<string[]> {
   const error = await rejection(options)
   if (!(error instanceof InvalidOptionError)) return [`rejected with ${inspect(error)}`]
@@ -36,7 +36,7 @@ async function faultsOf(option: string, options: object): Promise<string[]> {
     ...(message.startsWith(`The \`${option}\` option `) ? [] : [`does not name it: ${message}`]),
     ...(/option (must|is (not known|required|undefined: leave it out)|contradicts|needs)/.test(message)
       ? []
-      : [`does not say the rule: ${message}`]),
+      : [`does not have the rule: ${message}`]),
     ...(texts.some((text) => text.includes(MARK.slice(0, 7))) ? ['repeats the value'] : [])
   ]
 }
@@ -45,8 +45,8 @@ async function assertInvalid(t: Test, option: string, options: object): Promise<
   t.strictSame(await faultsOf(option, options), [])
 }
 
-t.test('a wrong option fails register() and is named', async (t) => {
-  t.equal(await rejection(GOOD), undefined, 'what the wrong values are put into is good')
+t.test('an invalid option fails register(), and the error has the name of the option', async (t) => {
+  t.equal(await rejection(GOOD), undefined, 'the base options are valid')
   const faults = createFaults()
   for (const [option, values, put] of WRONG) {
     for (const value of values) {
@@ -57,7 +57,7 @@ t.test('a wrong option fails register() and is named', async (t) => {
   faults.assertNone(t)
 })
 
-t.test('an unknown option fails register(), at each level, and those of later versions too', async (t) => {
+t.test('an unknown option fails register() at every level', async (t) => {
   const faults = createFaults()
   for (const [option, options] of Object.entries(UNKNOWN)) {
     faults.note(option, await faultsOf(option, { ...GOOD, ...options }))
@@ -73,7 +73,7 @@ t.test('options that contradict each other fail register()', async (t) => {
   faults.assertNone(t)
 })
 
-t.test('an option that is undefined is an option that is not given', async (t) => {
+t.test('an undefined option is the same as a missing option', async (t) => {
   const noRoute = { login: undefined, register: undefined, logout: undefined, session: undefined, sessions: undefined }
   const nothing = { ...noRoute, prefix: undefined }
   const options = {
@@ -90,7 +90,7 @@ t.test('an option that is undefined is an option that is not given', async (t) =
   }
 })
 
-t.test('without options beyond the required ones', async (t) => {
+t.test('the required options are enough for login, guard and logout', async (t) => {
   const upstream = await startUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } })
   const answer = await app.inject(postJson('/user/login', CREDENTIALS))
@@ -104,7 +104,7 @@ t.test('without options beyond the required ones', async (t) => {
   t.strictSame(
     upstream.requests.map(({ path }) => path),
     ['/user/login', '/user/register'],
-    'the upstream is not told of a logout'
+    'the upstream is not notified of a logout'
   )
 })
 
@@ -116,7 +116,7 @@ function deepFreeze<T>(value: T): T {
   return value
 }
 
-/** Options with everything in them that could be changed. */
+/** Options with every mutable value. */
 function fullOptions(baseUrl: string) {
   const body = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false })
   return {
@@ -142,7 +142,7 @@ function fullOptions(baseUrl: string) {
   }
 }
 
-/** Every route, the lifetimes and the limit, as {@link fullOptions} have them. */
+/** Asserts the routes, the lifetimes and the limit of {@link fullOptions}. */
 async function assertWorks(t: Test, app: FastifyInstance): Promise<void> {
   const answer = await app.inject(postJson('/auth/in', CREDENTIALS))
   t.match(answer.json(), { expires_in: 60, user: { id: 'ada', name: 'Ada' } })
@@ -150,17 +150,17 @@ async function assertWorks(t: Test, app: FastifyInstance): Promise<void> {
   t.equal((await app.inject(withToken(token))).json().user.name, 'Ada')
   t.equal((await app.inject(postJson('/auth/up', CREDENTIALS))).statusCode, 201)
   await app.sessions.create({ id: 'ada', name: 'Ada' } as never)
-  t.equal((await app.inject(postJson('/auth/in', CREDENTIALS))).statusCode, 409, 'two are enough')
+  t.equal((await app.inject(postJson('/auth/in', CREDENTIALS))).statusCode, 409, 'the limit is two sessions')
   const look = (await app.inject(withToken(token, { url: '/auth/me' }))).json()
   const difference = Date.parse(look.expires_at) - Date.parse(look.idle_expires_at)
-  t.ok(difference > 0 && difference <= 30_000, 'the idle end comes first')
+  t.ok(difference > 0 && difference <= 30_000, 'the idle expiry comes before the absolute expiry')
   t.equal((await app.inject(withToken(token, { url: '/auth/all' }))).json().length, 2)
   const goodbye = await app.inject(withToken(token, postJson('/auth/out', '')))
   t.match(goodbye.headers, { 'clear-site-data': '"storage", "cookies"' })
   t.equal((await app.inject(withToken(token))).statusCode, 401)
 }
 
-t.test('options may be frozen to the last, and are never changed', async (t) => {
+t.test('deeply frozen options work, and options are never changed', async (t) => {
   const options = fullOptions((await startUpstream(t)).baseUrl)
   const look = () => inspect(options, { depth: 99, showHidden: true })
   const before = look()
@@ -169,7 +169,7 @@ t.test('options may be frozen to the last, and are never changed', async (t) => 
   await assertWorks(t, await createApp(t, options))
 })
 
-t.test('what happens to the options after register() has no effect', async (t) => {
+t.test('changes of the options after register() have no effect', async (t) => {
   const options = fullOptions((await startUpstream(t)).baseUrl)
   const app = await createApp(t, options)
   ;(options.jwt.secret[0] as Buffer).fill(0)
@@ -185,7 +185,7 @@ t.test('what happens to the options after register() has no effect', async (t) =
   await assertWorks(t, app)
 })
 
-t.test('an option object is a plain one, with or without a prototype', async (t) => {
+t.test('an option object must be a plain object, with or without a prototype', async (t) => {
   const { baseUrl } = await startUpstream(t)
   const bare = Object.assign(Object.create(null), { session: Object.assign(Object.create(null), { ttlSeconds: 9 }) })
   const app = await createApp(t, { ...bare, upstream: { baseUrl } })
@@ -198,7 +198,7 @@ t.test('an option object is a plain one, with or without a prototype', async (t)
   t.ok(await logIn(app))
 })
 
-t.test('what is missing is called required', async (t) => {
+t.test('the error for a missing option has the word "required"', async (t) => {
   const { jwt, upstream } = GOOD
   const client = { register: async () => ({ user: {} }) }
   const cases: [option: string, options: object][] = [
@@ -246,7 +246,7 @@ t.test(
   }
 )
 
-t.test('an upstream without such routes is checked, and notified of logouts', async (t) => {
+t.test('an upstream without login and register is checked, and notified of logouts', async (t) => {
   const upstream = await startUpstream(t)
   const routes = { login: false, register: false } as const
   await assertInvalid(t, 'upstream.baseUrl', { ...GOOD, routes, upstream: { baseUrl: MARK } })
@@ -258,7 +258,7 @@ t.test('an upstream without such routes is checked, and notified of logouts', as
   )
 })
 
-t.test('a secret may be bytes of any kind, which are copied', async (t) => {
+t.test('a secret may be any kind of bytes, and is copied', async (t) => {
   const bytes = new TextEncoder().encode(SECRET)
   const { token } = await (await createApp(t)).sessions.create({ id: 'ada' })
   const store = createMemoryStore()

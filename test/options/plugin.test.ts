@@ -9,7 +9,7 @@ import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
 const required: JwtSessionOptions = { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } }
 
-t.test('the host may have a @fastify/jwt and a @fastify/cookie of its own, before or after', async (t) => {
+t.test('the host may register @fastify/jwt and @fastify/cookie before or after the plugin', async (t) => {
   const { baseUrl } = await startUpstream(t)
   const plugins: ((app: FastifyInstance) => PromiseLike<unknown>)[] = [
     (app) => app.register(fastifyJwt, { secret: 'the secret of the host application' }),
@@ -24,14 +24,18 @@ t.test('the host may have a @fastify/jwt and a @fastify/cookie of its own, befor
 
     const token = await logIn(app)
     t.equal((await app.inject(withToken(token))).statusCode, 200)
-    t.equal((await app.inject(withToken(token, { url: '/host' }))).statusCode, 401, 'a session is no token of the host')
+    t.equal(
+      (await app.inject(withToken(token, { url: '/host' }))).statusCode,
+      401,
+      'a session token is not a token of the host'
+    )
     const hostToken = app.jwt.sign({ sub: 'ada' })
     t.equal((await app.inject(withToken(hostToken, { url: '/host' }))).statusCode, 200)
-    t.equal((await app.inject(withToken(hostToken))).statusCode, 401, 'and the other way round')
+    t.equal((await app.inject(withToken(hostToken))).statusCode, 401, 'a token of the host is not a session token')
   }
 })
 
-t.test('tenants in sibling scopes live side by side and do not know each other', async (t) => {
+t.test('two registrations in sibling scopes are independent', async (t) => {
   const app = createWatchedFastify(t)
   const tenants = { red: await startUpstream(t), blue: await startUpstream(t) }
   for (const [name, { baseUrl }] of Object.entries(tenants)) {
@@ -54,7 +58,7 @@ t.test('tenants in sibling scopes live side by side and do not know each other',
   t.equal(tenants.blue.requests.length, 1)
 })
 
-t.test('a decorator that is taken fails the start with a sentence that says by whom', async (t) => {
+t.test('a conflicting decorator fails the start, and the error explains the conflict', async (t) => {
   for (const take of [
     (app: FastifyInstance) => app.decorateRequest('session', null as never),
     (app: FastifyInstance) => app.decorate('sessions', {} as never),
@@ -88,7 +92,7 @@ t.test('app.sessions opens, finds and ends sessions without the upstream', async
   t.equal(await app.sessions.isReady(), true)
 })
 
-t.test('app.sessions refuses a user that does not fit the schema, and never changes the one it is given', async (t) => {
+t.test('app.sessions refuses a user that does not match the schema, and never changes the argument', async (t) => {
   const app = await createApp(t)
   const circular: Record<string, unknown> = { id: 'ada' }
   circular.self = circular
@@ -99,14 +103,14 @@ t.test('app.sessions refuses a user that does not fit the schema, and never chan
   t.strictSame((await app.sessions.create(user)).session.user, { id: 'ada' })
 })
 
-t.test('a decorator of the host called verifySession is not taken for the guard', async (t) => {
+t.test('a decorator of the host with the name verifySession is not the guard', async (t) => {
   const app = createWatchedFastify(t)
   app.decorate('verifySession', async () => {})
   app.get('/me', { preHandler: verifySession }, async () => 'private')
   t.match((await app.inject('/me')).json(), { statusCode: 500, code: 'FST_JWT_SESSION_NOT_REGISTERED' })
 })
 
-t.test('details of a session that are no text are left out', async (t) => {
+t.test('session details that are not strings are dropped', async (t) => {
   const app = await createApp(t)
   for (const details of [null, 5, { ip: 5, userAgent: ['a'] }]) {
     const { token, session } = await app.sessions.create({ id: 'ada' }, details as never)
@@ -115,7 +119,7 @@ t.test('details of a session that are no text are left out', async (t) => {
   }
 })
 
-t.test('under NODE_ENV=production the in-memory store is warned of, once', async (t) => {
+t.test('with NODE_ENV=production the memory store causes one warning', async (t) => {
   const { NODE_ENV } = process.env
   t.teardown(() => {
     if (NODE_ENV === undefined) delete process.env.NODE_ENV
