@@ -19,7 +19,7 @@ function session(lastSeenAt: number, expiresAt = 10 ** 9) {
   return { id: ID, createdAt: 0, lastSeenAt, expiresAt }
 }
 
-/** Milliseconds of uptime between two moments, counted one by one. */
+/** Milliseconds of uptime between two times, counted singly. */
 function uptime(from: number, to: number, downtime: readonly Period[], idleMs: number): number {
   const isDown = (at: number) =>
     downtime.some((period, index) => {
@@ -33,10 +33,10 @@ function uptime(from: number, to: number, downtime: readonly Period[], idleMs: n
   return count
 }
 
-t.test('idle time counts only while the store could be written: as a naive simulation has it', async (t) => {
+t.test('idle time counts only while the store is up, as in a naive simulation', async (t) => {
   const random = (below: number) => Math.floor(Math.random() * below)
   for (let round = 0; round < 2_000; round++) {
-    // Short, so that the simulation can count milliseconds.
+    // Short periods, because the simulation counts single milliseconds.
     const idleMs = 1_000
     const now = 6_000 + random(1_000)
     const downtime: Period[] = []
@@ -58,7 +58,7 @@ t.test('idle time counts only while the store could be written: as a naive simul
     if (JSON.stringify(seen) !== JSON.stringify(expected)) {
       return t.strictSame(seen, expected, JSON.stringify({ now, lastSeenAt, downtime }))
     }
-    // The expiry is that of the simulation: a millisecond before it, one is left.
+    // The simulation agrees: a millisecond before the expiry, a millisecond of idle time is left.
     if (!isExpired) t.equal(uptime(lastSeenAt, expiry, downtime, idleMs), idleMs)
   }
   t.pass()
@@ -68,50 +68,50 @@ t.test('short uptime between long downtime does not count, and short downtime do
   const every = (upMs: number, downMs: number) =>
     Array.from({ length: 50 }, (_, i) => ({ from: i * (upMs + downMs), to: i * (upMs + downMs) + downMs }))
   const stateOf = (downtime: Period[]) => lifetimesWith(downtime).stateOf(session(0), downtime.at(-1)?.to ?? 0)
-  t.equal(stateOf(every(IDLE / 10, IDLE / 3)), 'live', 'in each period of uptime the user may not have been there')
-  t.equal(stateOf(every(IDLE / 3, IDLE)), 'expired', 'an active user was there')
-  t.equal(stateOf(every(IDLE / 4, IDLE / 100)), 'expired', 'one failed beat now and then')
+  t.equal(stateOf(every(IDLE / 10, IDLE / 3)), 'live', 'each period of uptime may have missed the user')
+  t.equal(stateOf(every(IDLE / 3, IDLE)), 'expired', 'a long period of uptime would have recorded activity')
+  t.equal(stateOf(every(IDLE / 4, IDLE / 100)), 'expired', 'short downtime between long uptime is ignored')
   t.equal(
     stateOf([
       { from: 0, to: 9 * IDLE },
       ...every(IDLE / 4, 1).map(({ from, to }) => ({ from: from + 9.2 * IDLE, to: to + 9.2 * IDLE }))
     ]),
     'expired',
-    'a long outage does not join all short ones behind it'
+    'a long outage is not joined with later short outages'
   )
 })
 
-t.test('without downtime a session expires when its last activity is the idle timeout ago', async (t) => {
+t.test('without downtime a session expires the idle timeout after the last activity', async (t) => {
   const lifetimes = lifetimesWith([])
   t.equal(lifetimes.stateOf(session(0), IDLE - 1), 'live')
   t.equal(lifetimes.stateOf(session(0), IDLE), 'expired')
   t.equal(lifetimes.idleExpiryOf(session(5), IDLE), IDLE + 5)
 })
 
-t.test('downtime that is unknown is asked for only where it matters, and is no evidence', async (t) => {
-  let asked = 0
+t.test('downtime is read only where the answer matters, and unknown downtime expires no session', async (t) => {
+  let reads = 0
   const lifetimes = createLifetimes({
     ttlSeconds: 3_600,
     idleTimeoutSeconds: IDLE_SECONDS,
     downtimeOf(tag) {
       t.equal(tag, ID.slice(0, 16))
-      asked++
+      reads++
       return null
     }
   })
   t.equal(lifetimes.stateOf(session(0), IDLE - 1), 'live')
-  t.equal(asked, 0)
+  t.equal(reads, 0)
   t.equal(lifetimes.stateOf(session(0), IDLE), 'not_known')
-  t.equal(lifetimes.stateOf(session(0, IDLE), IDLE), 'expired', 'the absolute expiry does not depend on it')
+  t.equal(lifetimes.stateOf(session(0, IDLE), IDLE), 'expired', 'the absolute expiry does not depend on downtime')
 })
 
-t.test('without an idle timeout there is the absolute expiry alone', async (t) => {
+t.test('without an idle timeout a session has only the absolute expiry', async (t) => {
   const lifetimes = createLifetimes({ ttlSeconds: 60, idleTimeoutSeconds: null, downtimeOf: () => null })
   t.equal(lifetimes.stateOf(session(0, 60_000), 59_999), 'live')
   t.equal(lifetimes.stateOf(session(0, 60_000), 60_000), 'expired')
   t.equal(lifetimes.idleExpiryOf(session(0, 60_000), 0), null)
   const unknowing = createLifetimes({ ttlSeconds: 60, idleTimeoutSeconds: 1, downtimeOf: () => null })
-  t.equal(unknowing.idleExpiryOf(session(5), 10), 1_005, 'as far as is known')
+  t.equal(unknowing.idleExpiryOf(session(5), 10), 1_005, 'with unknown downtime the idle expiry is an estimate')
   t.equal(lifetimes.activityOf(session(0, 60_000), 59_999), null)
 })
 
@@ -119,14 +119,18 @@ t.test('the idle expiry is never later than the absolute expiry', async (t) => {
   t.equal(lifetimesWith([{ from: 0, to: 100 * IDLE }]).idleExpiryOf(session(0, 2 * IDLE), IDLE), 2 * IDLE)
 })
 
-t.test('activity is written once in a tenth of the idle timeout', async (t) => {
+t.test('activity is written at most once per tenth of the idle timeout', async (t) => {
   const lifetimes = lifetimesWith([])
   t.equal(lifetimes.activityOf(session(0), IDLE / 10 - 1), null)
   t.equal(lifetimes.activityOf(session(0), IDLE / 10), IDLE / 10)
 })
 
-t.test('the activity never goes back, whatever the clocks of two instances say', async (t) => {
+t.test('activity never moves back when the clocks of two instances differ', async (t) => {
   const lifetimes = lifetimesWith([])
-  t.equal(lifetimes.activityOf(session(1_000), 0), null, 'a little ahead, which passes')
-  t.equal(lifetimes.activityOf(session(60_000), 0), 60_000, 'far ahead: written, so that the store knows of the use')
+  t.equal(lifetimes.activityOf(session(1_000), 0), null, 'a clock that is slightly ahead is ignored')
+  t.equal(
+    lifetimes.activityOf(session(60_000), 0),
+    60_000,
+    'a time far ahead is written, so that the store sees activity'
+  )
 })

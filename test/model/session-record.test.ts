@@ -38,7 +38,7 @@ function decode(text: string): DecodedRecord {
   return read
 }
 
-/** The elements behind the three times of a record. */
+/** The elements after the three times of a record. */
 function elementsOf(text: string): unknown[] {
   return JSON.parse(`[${text.split(' ').slice(3).join(' ')}]`)
 }
@@ -47,7 +47,7 @@ function withElements(text: string, elements: unknown[]): string {
   return `${text.split(' ').slice(0, 3).join(' ')} ${JSON.stringify(elements).slice(1, -1)}`
 }
 
-t.test('a session comes back from its record', async (t) => {
+t.test('a decoded record is the encoded session', async (t) => {
   const variants: Partial<Session>[] = [
     {},
     { data: { cart: ['a b', 1], nested: { a: null } } },
@@ -62,19 +62,19 @@ t.test('a session comes back from its record', async (t) => {
   }
 })
 
-t.test('a record is short enough for 400 bytes of Redis per session, used or not', async (t) => {
-  // That of test/redis-memory.test.ts. The store adds 32 characters, and Redis has a step at 252 bytes.
+t.test('a record is short enough for 400 bytes of Redis per session', async (t) => {
+  // The session of test/redis-memory.test.ts. The store adds 32 characters, and Redis allocates more above 252 bytes.
   const user = { id: '106249', name: 'User 106249', email: 'user106249@example.com' } as Session['user']
   const session = sessionOf({ user })
   const record = encodeRecord(session)
-  t.ok(record.length <= 220, `${record.length} as it was opened`)
+  t.ok(record.length <= 220, `${record.length} characters after the login`)
   const used = encodeActivity(decode(record), NOW + 1_800_000)
-  t.ok(used.length <= 220, `${used.length} when it was in use`)
+  t.ok(used.length <= 220, `${used.length} characters after activity`)
 })
 
-t.test('an activity changes the time alone, and leaves the rest as the same bytes', async (t) => {
+t.test('activity changes only the time, and no other byte of the record', async (t) => {
   const record = encodeRecord(sessionOf({ data: { a: 1 } }))
-  // As another release may have written it: more elements, and another spelling of the same JSON.
+  // A record of another release may have more elements, and another spelling of the same JSON.
   const text = `${record},  {"of": "a newer release"}, 1.0`
   const next = encodeActivity(decode(text), NOW + 60_000)
   const [, , seen, ...rest] = text.split(' ')
@@ -84,7 +84,7 @@ t.test('an activity changes the time alone, and leaves the rest as the same byte
   t.equal(decode(next).session.lastSeenAt, NOW + 60_000)
 })
 
-t.test('the release before and the release after are read, and no other', async (t) => {
+t.test('records of the previous and the next release are read, and no other', async (t) => {
   const record = encodeRecord(sessionOf())
   const [version, ...rest] = elementsOf(record) as [number, ...unknown[]]
   for (const difference of [-1, 0, 1]) {
@@ -95,7 +95,7 @@ t.test('the release before and the release after are read, and no other', async 
   }
 })
 
-t.test('an update keeps what a newer release has added, and the version of that release', async (t) => {
+t.test('an update keeps the elements and the version of a newer release', async (t) => {
   const record = encodeRecord(sessionOf())
   const [version, ...rest] = elementsOf(record) as [number, ...unknown[]]
   const newer = withElements(record, [version + 1, ...rest, {}, { added: [1] }, 'more'])
@@ -107,10 +107,10 @@ t.test('an update keeps what a newer release has added, and the version of that 
   t.strictSame(elementsOf(updated), [version + 1, ...rest, { a: 1 }, { added: [1] }, 'more'])
   const emptied = update(updated, {})
   t.strictSame(elementsOf(emptied), [version + 1, ...rest, {}, { added: [1] }, 'more'])
-  t.equal(update(update(record, { a: 1 }), {}), record, 'and nothing is added by itself')
+  t.equal(update(update(record, { a: 1 }), {}), record, 'an empty update changes no byte')
 })
 
-t.test('a record that is corrupt cannot be read', async (t) => {
+t.test('a corrupt record cannot be decoded', async (t) => {
   const record = encodeRecord(sessionOf())
   const [expiresAt, ttl, seen] = record.split(' ') as [string, string, string]
   const elements = elementsOf(record)
