@@ -5,14 +5,14 @@ const OPEN = { code: 'CIRCUIT_OPEN' }
 const FULL = { code: 'TOO_MANY_IN_FLIGHT' }
 const LIMITS = { failures: 1, probeAfterMs: 100, maxInFlight: 10 }
 
-/** A breaker by a clock of the test, with calls that settle when the test says so. */
+/** A breaker with a clock and calls under control of the test. */
 function createSubject(limits: Partial<BreakerLimits> = {}) {
   const clock = { now: 0 }
   const changes: string[] = []
   const onChange = (isOpen: boolean) => changes.push(isOpen ? 'open' : 'closed')
   const breaker = createBreaker({ ...LIMITS, ...limits }, onChange, () => clock.now)
 
-  /** Begins a call, and returns how it settles; the promise of which it is returned rejects when the call was not started. */
+  /** Begins a call and resolves to a function to settle the call; rejects when the breaker rejects the call. */
   async function begin() {
     let isStarted = false
     let settle: (outcome: Outcome | 'resolved') => void = () => {}
@@ -37,7 +37,7 @@ function createSubject(limits: Partial<BreakerLimits> = {}) {
   return { clock, changes, begin, run }
 }
 
-t.test('the circuit opens with as many consecutive failures as its limit', async (t) => {
+t.test('the circuit opens after `failures` consecutive failures', async (t) => {
   const { run, changes } = createSubject({ failures: 3 })
   await run('failure', 'failure', 'failure')
   t.strictSame(changes, ['open'])
@@ -45,7 +45,7 @@ t.test('the circuit opens with as many consecutive failures as its limit', async
 })
 
 for (const response of ['resolved', 'response'] as const) {
-  t.test(`failures before a response count no more (${response})`, async (t) => {
+  t.test(`failures before a response do not count (${response})`, async (t) => {
     const { run, changes } = createSubject({ failures: 3 })
     await run('failure', 'failure', response, 'failure', 'failure', response, 'failure', 'failure')
     t.strictSame(changes, [])
@@ -54,7 +54,7 @@ for (const response of ['resolved', 'response'] as const) {
   })
 }
 
-t.test('a failed call does not count when another call had a response since it began', async (t) => {
+t.test('a failure does not count when another call had a response since the failed call began', async (t) => {
   const { begin, run, changes } = createSubject()
   const failing = [await begin(), await begin()]
   await run('resolved')
@@ -62,12 +62,12 @@ t.test('a failed call does not count when another call had a response since it b
   t.strictSame(changes, [])
 })
 
-t.test('an abandoned call says nothing: neither a failure nor a response', async (t) => {
+t.test('an abandoned call is neither a failure nor a response', async (t) => {
   const { run, changes } = createSubject({ failures: 2 })
   await run('abandoned', 'abandoned', 'abandoned', 'failure', 'abandoned')
   t.strictSame(changes, [])
   await run('failure')
-  t.strictSame(changes, ['open'], 'it does not stand between two consecutive failures')
+  t.strictSame(changes, ['open'], 'the failures are consecutive')
 })
 
 t.test(
@@ -81,14 +81,14 @@ t.test(
     const probe = await begin()
     await t.rejects(begin(), OPEN)
     clock.now = 10_000
-    await t.rejects(begin(), OPEN, 'however long the probe takes')
+    await t.rejects(begin(), OPEN, 'only one probe, however long the probe takes')
     await probe('resolved')
     t.strictSame(changes, ['open', 'closed'])
     await run('resolved', 'resolved')
   }
 )
 
-t.test('a probe that fails puts off the next probe', async (t) => {
+t.test('a failed probe delays the next probe', async (t) => {
   const { clock, run, changes } = createSubject({ failures: 5 })
   await run('failure', 'failure', 'failure', 'failure', 'failure')
   clock.now = 1_000
@@ -97,21 +97,21 @@ t.test('a probe that fails puts off the next probe', async (t) => {
   await t.rejects(run('resolved'), OPEN)
   clock.now = 1_100
   await run('resolved')
-  t.strictSame(changes, ['open', 'closed'], 'each change is told once')
+  t.strictSame(changes, ['open', 'closed'], 'each change is reported once')
 })
 
-t.test('a probe that is abandoned says nothing: the next call is a probe at once', async (t) => {
+t.test('after an abandoned probe the next call is a probe at once', async (t) => {
   const { clock, begin, run, changes } = createSubject()
   await run('failure')
   clock.now = 100
   const abandoned = await begin()
-  await t.rejects(begin(), OPEN, 'while it is under way it is the only one')
+  await t.rejects(begin(), OPEN, 'one probe at a time')
   await abandoned('abandoned')
   const probe = await begin()
-  await t.rejects(begin(), OPEN, 'and so is the next probe')
+  await t.rejects(begin(), OPEN, 'also after an abandoned probe')
   await probe('abandoned')
   await run('failure')
-  await t.rejects(begin(), OPEN, 'a failure puts off the next probe all the same')
+  await t.rejects(begin(), OPEN, 'a failure delays the next probe')
   clock.now = 200
   await run('abandoned', 'resolved')
   t.strictSame(changes, ['open', 'closed'])
@@ -127,7 +127,7 @@ t.test('a probe that does not settle holds up the next probe for a minute, and n
   clock.now = 60_100
   const probe = await begin()
   await lost('failure')
-  await t.rejects(begin(), OPEN, 'the end of the probe that was lost is not that of its successor')
+  await t.rejects(begin(), OPEN, 'a late failure of the lost probe does not end the next probe')
   await probe('failure')
   clock.now = 60_199
   await t.rejects(begin(), OPEN)
@@ -136,7 +136,7 @@ t.test('a probe that does not settle holds up the next probe for a minute, and n
   t.strictSame(changes, ['open', 'closed'])
 })
 
-t.test('late failures of calls from before the opening do not put off the probe', async (t) => {
+t.test('late failures of calls from before the circuit opened do not delay the probe', async (t) => {
   const { clock, begin, run } = createSubject()
   const late = [await begin(), await begin(), await begin()]
   await late[0]?.('failure')
@@ -145,13 +145,13 @@ t.test('late failures of calls from before the opening do not put off the probe'
   clock.now = 100
   const probe = await begin()
   await late[2]?.('failure')
-  await t.rejects(begin(), OPEN, 'nor do they end the wait for the probe')
+  await t.rejects(begin(), OPEN, 'a late failure does not end the probe')
   await probe('failure')
   clock.now = 200
   await run('resolved')
 })
 
-t.test('a late response closes the circuit, and a probe that fails after it does not count', async (t) => {
+t.test('a late response closes the circuit, and a later failure of the probe does not count', async (t) => {
   const { clock, begin, run, changes } = createSubject()
   const late = await begin()
   await run('failure')
@@ -163,7 +163,7 @@ t.test('a late response closes the circuit, and a probe that fails after it does
   await run('resolved')
 })
 
-t.test('beyond the limit calls are rejected at once, until others have settled', async (t) => {
+t.test('calls over `maxInFlight` are rejected at once until other calls have settled', async (t) => {
   const { begin, run } = createSubject({ failures: 100, maxInFlight: 2 })
   const [first] = [await begin(), await begin()]
   await t.rejects(begin(), FULL)
@@ -174,7 +174,7 @@ t.test('beyond the limit calls are rejected at once, until others have settled',
   await run('resolved')
 })
 
-t.test('a probe is let through when as many calls hang as may be under way', async (t) => {
+t.test('a probe is let through although `maxInFlight` calls hang', async (t) => {
   const { clock, begin, run, changes } = createSubject({ maxInFlight: 2 })
   await begin()
   await run('failure')
@@ -184,10 +184,10 @@ t.test('a probe is let through when as many calls hang as may be under way', asy
   const probe = await begin()
   await probe('resolved')
   t.strictSame(changes, ['open', 'closed'])
-  await t.rejects(begin(), FULL, 'with the circuit closed the limit holds')
+  await t.rejects(begin(), FULL, 'with the circuit closed the limit applies')
 })
 
-t.test('each name has a circuit and a limit of its own', async (t) => {
+t.test('each name has a separate circuit and a separate limit', async (t) => {
   const clock = { now: 0 }
   const changes: [string, boolean][] = []
   const breakerOf = createBreakers({
@@ -211,7 +211,7 @@ t.test('each name has a circuit and a limit of its own', async (t) => {
   ])
 })
 
-t.test('breakers of servers that have gone are forgotten, and no state that matters', async (t) => {
+t.test('idle breakers are forgotten, and breakers with relevant state are not', async (t) => {
   const clock = { now: 0 }
   const breakerOf = createBreakers({ limits: { ...LIMITS, failures: 2 }, onChange() {}, clock: () => clock.now })
   const outcomeOf = () => 'failure' as const
@@ -236,5 +236,5 @@ t.test('breakers of servers that have gone are forgotten, and no state that matt
   t.equal(breakerOf('busy'), busy)
   clock.now = 60_101
   await visit(1_000)
-  t.not(breakerOf('lost'), lost, 'until nothing has called it for a minute')
+  t.not(breakerOf('lost'), lost, 'an open circuit without calls is forgotten after a minute')
 })

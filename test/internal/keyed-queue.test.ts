@@ -1,7 +1,7 @@
 import t from 'tap'
 import { KeyedQueue } from '../../lib/internal/keyed-queue.js'
 
-/** A task that begins when it is run, and settles when the test says so. */
+/** A task with a log entry for the begin and the end; the test settles the task. */
 function createTask(log: string[], name: string) {
   let settle: (error?: Error) => void = () => {}
   const run = () =>
@@ -12,7 +12,7 @@ function createTask(log: string[], name: string) {
   return { run, settle: (error?: Error) => settle(error) }
 }
 
-t.test('tasks of one key run one after another, also after one that fails; those of another key at once', async (t) => {
+t.test('tasks of one key run in sequence, also after a failure, and other keys run in parallel', async (t) => {
   const queue = new KeyedQueue()
   const log: string[] = []
   const [first, second, third, other] = ['first', 'second', 'third', 'other'].map((name) => createTask(log, name))
@@ -30,7 +30,7 @@ t.test('tasks of one key run one after another, also after one that fails; those
   t.strictSame([await results[2], await otherResult], ['third', 'other'])
 })
 
-t.test('a key without tasks takes no memory, whatever became of its tasks', async (t) => {
+t.test('a key takes no memory after all tasks have settled', async (t) => {
   const queue = new KeyedQueue()
   const fails = async () => Promise.reject(new Error('no'))
   const throws = () => {
@@ -46,7 +46,7 @@ t.test('a key without tasks takes no memory, whatever became of its tasks', asyn
   t.equal(queue.size, 0)
 })
 
-t.test('a task that is added while the second task of a key runs waits for the second task', async (t) => {
+t.test('a task that is added during the second task of a key runs after the second task', async (t) => {
   const queue = new KeyedQueue()
   const log: string[] = []
   const [first, second, third] = ['first', 'second', 'third'].map((name) => createTask(log, name))

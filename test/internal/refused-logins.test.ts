@@ -8,7 +8,7 @@ import { response, startRawUpstream } from '../fixtures/raw-upstream.js'
 const SUSPECT = [400, 402, 404, 409, 410, 412, 422, 428, 451]
 const PLAIN = [401, 403, 423]
 
-t.test('a login refused with a status that may mean the configuration is said once per process', async (t) => {
+t.test('each status that may come from a wrong configuration is logged once per process', async (t) => {
   const upstream = await startRawUpstream(t)
   const { lines, logger } = createLog()
   const upstreamOptions = { baseUrl: upstream.baseUrl, loginPath: '/a-path?key=a-key' }
@@ -23,7 +23,7 @@ t.test('a login refused with a status that may mean the configuration is said on
     }
   }
   await refuse(() => new CredentialsRejectedError())
-  t.strictSame(warnings(), [], 'an application that decides for itself knows')
+  t.strictSame(warnings(), [], 'with mapError there is no warning')
   await refuse()
   t.strictSame(
     warnings().map(({ operation, status }) => [operation, status]),
@@ -35,5 +35,5 @@ t.test('a login refused with a status that may mean the configuration is said on
     t.notMatch(msg, /a-path|a-key|upstream-only|127\.0\.0\.1/)
   }
   await refuse()
-  t.equal(warnings().length, SUSPECT.length, 'not by another instance either')
+  t.equal(warnings().length, SUSPECT.length, 'another instance logs no second warning')
 })

@@ -9,14 +9,14 @@ import { until } from '../fixtures/until.js'
 
 const TIMED_OUT = { code: 'ETIMEDOUT' }
 
-/** `performance.now()` stands still until the test moves it. The timers of Node.js go by their own clock. */
+/** Freezes `performance.now()`. The timers of Node.js use another clock and are not frozen. */
 function freezeMonotonicClock(t: Test): { now: number } {
   const clock = { now: 1_000 }
   t.intercept(performance, 'now', { value: () => clock.now })
   return clock
 }
 
-/** Every timer that is set from now on. */
+/** Captures every timer from the call on. */
 function captureTimers(t: Test): NodeJS.Timeout[] {
   const timers: NodeJS.Timeout[] = []
   const { setTimeout } = globalThis
@@ -33,28 +33,28 @@ const isSet = (timer?: NodeJS.Timeout) => timer !== undefined && (timer as { _de
 
 const never = () => new Promise<never>(() => {})
 
-/** The timer of an abortable call does not keep the process alive, as a connection does. */
+/** Keeps the process alive, as a connection would: the timer of an abortable call does not. */
 function stayAlive(t: Test): void {
   const timer = setInterval(() => {}, 1_000)
   t.teardown(() => clearInterval(timer))
 }
 
-t.test('only the time in which a call is under way is spent', async (t) => {
+t.test('the budget is spent only while a call is in progress', async (t) => {
   const clock = freezeMonotonicClock(t)
   const budget = new TimeBudget(60_000)
   t.equal(budget.leftMs, 60_000)
   clock.now += 5_000
-  t.equal(budget.leftMs, 60_000, 'not the time before the first call')
+  t.equal(budget.leftMs, 60_000, 'the time before the first call is not spent')
   const result = await budget.spend(async () => {
     clock.now += 300
-    t.equal(budget.leftMs, 59_700, 'a call under way spends already')
+    t.equal(budget.leftMs, 59_700, 'a call in progress spends the budget')
     clock.now += 200
     return 'a result'
   })
   t.equal(result, 'a result')
   t.equal(budget.leftMs, 59_500)
   clock.now += 5_000
-  t.equal(budget.leftMs, 59_500, 'not the time between two calls')
+  t.equal(budget.leftMs, 59_500, 'the time between two calls is not spent')
   const error = new Error('no')
   await t.rejects(
     budget.spend(async () => {
@@ -63,11 +63,11 @@ t.test('only the time in which a call is under way is spent', async (t) => {
     }),
     error
   )
-  t.equal(budget.leftMs, 59_400, 'a call that fails spends too')
+  t.equal(budget.leftMs, 59_400, 'a failed call spends the budget too')
   t.equal(budget.totalMs, 60_000)
 })
 
-t.test('the time of calls that run side by side is spent once', async (t) => {
+t.test('parallel calls spend the time once', async (t) => {
   const clock = freezeMonotonicClock(t)
   const budget = new TimeBudget(60_000)
   const settle: (() => void)[] = []
@@ -79,14 +79,14 @@ t.test('the time of calls that run side by side is spent once', async (t) => {
   settle[0]?.()
   await calls[0]
   clock.now += 100
-  t.equal(budget.leftMs, 59_500, 'the other is still under way')
+  t.equal(budget.leftMs, 59_500, 'the other call is still in progress')
   settle[1]?.()
   await calls[1]
   clock.now += 100
   t.equal(budget.leftMs, 59_500)
 })
 
-t.test('with nothing left a call is not started', async (t) => {
+t.test('a call is not started when the budget is spent', async (t) => {
   const clock = freezeMonotonicClock(t)
   const budget = new TimeBudget(500)
   await budget.spend(async () => {
@@ -103,23 +103,20 @@ t.test('with nothing left a call is not started', async (t) => {
   t.notOk(isStarted)
 })
 
-t.test(
-  'a call that does not settle is abandoned when the budget is spent, by the first call or by a later one',
-  async (t) => {
-    const fresh = new TimeBudget(30)
-    await t.rejects(fresh.spend(never), TIMED_OUT)
-    t.equal(fresh.leftMs, 0)
+t.test('the first or a later call that does not settle is abandoned when the budget is spent', async (t) => {
+  const fresh = new TimeBudget(30)
+  await t.rejects(fresh.spend(never), TIMED_OUT)
+  t.equal(fresh.leftMs, 0)
 
-    const used = new TimeBudget(60_000)
-    const clock = freezeMonotonicClock(t)
-    await used.spend(async () => {
-      clock.now += 59_980
-    })
-    await t.rejects(used.spend(never), TIMED_OUT, 'after 20 ms and not after 60 s')
-  }
-)
+  const used = new TimeBudget(60_000)
+  const clock = freezeMonotonicClock(t)
+  await used.spend(async () => {
+    clock.now += 59_980
+  })
+  await t.rejects(used.spend(never), TIMED_OUT, 'the call is abandoned after 20 ms and not after 60 s')
+})
 
-t.test('work that throws at once, or gives no promise, is like work that rejects or resolves', async (t) => {
+t.test('a call may throw synchronously or return a plain value', async (t) => {
   const budget = new TimeBudget(60_000)
   const error = new Error('no')
   const throwing = () => {
@@ -131,10 +128,10 @@ t.test('work that throws at once, or gives no promise, is like work that rejects
   const clock = freezeMonotonicClock(t)
   const { leftMs } = budget
   clock.now += 1_000
-  t.equal(budget.leftMs, leftMs, 'neither counts as under way any more')
+  t.equal(budget.leftMs, leftMs, 'no call is in progress')
 })
 
-t.test('full budgets share one timer, however many there are', async (t) => {
+t.test('all full budgets share one timer', async (t) => {
   const timers = captureTimers(t)
   const budgets = Array.from({ length: 100 }, () => new TimeBudget(54_321))
   t.strictSame(await Promise.all(budgets.map((budget, i) => budget.spend(async () => i))), [...budgets.keys()])
@@ -142,7 +139,7 @@ t.test('full budgets share one timer, however many there are', async (t) => {
 })
 
 t.test(
-  'a shared timer abandons each work at its own time, and keeps the process alive only while there is work',
+  'a shared timer abandons each call at its deadline, and keeps the process alive only during calls',
   async (t) => {
     const timers = captureTimers(t)
     const inTime = createDeadline(100)
@@ -151,7 +148,7 @@ t.test(
       const startedAt = performance.now()
       await inTime(never()).catch(() => abandoned.push(name))
       // Timers may fire a millisecond early.
-      t.ok(performance.now() - startedAt >= 98, `${name}: not before its time`)
+      t.ok(performance.now() - startedAt >= 98, `${name}: not before the deadline`)
     }
     void abandon('first')
     await new Promise((resolve) => setTimeout(resolve, 50))
@@ -165,7 +162,7 @@ t.test(
     t.equal(await settling, 'a result')
     t.ok(
       timers.some((timer) => isSet(timer) && timer.hasRef()),
-      'other work is still under way'
+      'another call is still in progress'
     )
     await hanging
     t.equal(await inTime(Promise.resolve('a result')), 'a result')
@@ -173,13 +170,13 @@ t.test(
     const last = abandon('third')
     t.ok(
       timers.some((timer) => isSet(timer) && timer.hasRef()),
-      'a timer that is left is used again'
+      'a remaining timer is reused'
     )
     await last
   }
 )
 
-t.test('a late result of abandoned work is ignored', async (t) => {
+t.test('a late result of an abandoned call is ignored', async (t) => {
   const outcomes: ((value: string) => void)[] = []
   const late = () => new Promise<string>((resolve) => outcomes.push(resolve))
   await t.rejects(new TimeBudget(10).spend(late), TIMED_OUT)
@@ -194,18 +191,18 @@ t.test('a late result of abandoned work is ignored', async (t) => {
   await new Promise(setImmediate)
 })
 
-t.test('a deadline of one piece of work can leave the process alone', async (t) => {
+t.test('a deadline with `ref: false` does not keep the process alive', async (t) => {
   const timers = captureTimers(t)
   t.equal(await withDeadline(Promise.resolve(1), 60_000), 1)
   t.equal(await withDeadline(Promise.resolve(1), 60_000, { ref: false }), 1)
   void withDeadline(never(), 60_000, { ref: false })
   await new Promise(setImmediate)
   const [first, second, third] = timers
-  t.strictSame([isSet(first), isSet(second)], [false, false], 'the timer is cleared when the work has settled')
+  t.strictSame([isSet(first), isSet(second)], [false, false], 'the timer is cleared when the promise has settled')
   t.notOk(third?.hasRef())
 })
 
-t.test('a call is aborted and rejects when its time has passed, also when nothing obeys the signal', async (t) => {
+t.test('a call is aborted and rejects at the deadline, also when the signal is ignored', async (t) => {
   stayAlive(t)
   const call = new AbortableCall(20)
   const { signal } = call
@@ -214,7 +211,7 @@ t.test('a call is aborted and rejects when its time has passed, also when nothin
   t.ok(call.hasTimedOut)
 })
 
-t.test('a call that is hanging is aborted also when the garbage has been collected', async (t) => {
+t.test('a hanging call is aborted also after garbage collection', async (t) => {
   stayAlive(t)
   setFlagsFromString('--expose-gc')
   const collectGarbage: () => void = runInNewContext('gc')
@@ -226,7 +223,7 @@ t.test('a call that is hanging is aborted also when the garbage has been collect
   t.ok((await outcomes).every(({ status }) => status === 'rejected'))
 })
 
-t.test('what a call settles with in the turn of its abort is its result', async (t) => {
+t.test('a call that settles in the turn of the abort keeps the result', async (t) => {
   stayAlive(t)
   const call = new AbortableCall(20)
   const saved = () =>
@@ -257,7 +254,7 @@ t.test('a late result of an aborted call is ignored', async (t) => {
   }
 })
 
-t.test('a call that has settled leaves no timer, and nothing aborts it any more', async (t) => {
+t.test('a settled call leaves no timer and cannot be aborted', async (t) => {
   stayAlive(t)
   const timers = captureTimers(t)
   const error = new Error('no')
@@ -267,7 +264,7 @@ t.test('a call that has settled leaves no timer, and nothing aborts it any more'
   const calls = [new AbortableCall(60_000), new AbortableCall(60_000), new AbortableCall(60_000)] as const
   t.equal(await calls[0].run(async () => 'a result'), 'a result')
   await t.rejects(calls[1].run(throwing), error)
-  t.equal(await calls[2].run((() => 7) as never), 7, 'a value is as good as a promise of the value')
+  t.equal(await calls[2].run((() => 7) as never), 7, 'a call may return a plain value')
   await new Promise(setImmediate)
   t.notOk(timers.some(isSet))
   for (const call of calls) {
@@ -295,7 +292,7 @@ t.test('an abort reaches the emitter, and a signal that was read before or after
   }
 })
 
-t.test('a timer does not keep the process alive', async (t) => {
+t.test('the timer of an abortable call does not keep the process alive', async (t) => {
   stayAlive(t)
   const timers = captureTimers(t)
   const call = new AbortableCall(60_000)
@@ -305,7 +302,7 @@ t.test('a timer does not keep the process alive', async (t) => {
   await t.rejects(hanging)
 })
 
-t.test('what goes on after a call has the rest of its time, and outlives a client that goes', async (t) => {
+t.test('work of waitUntil() has the rest of the time, and continues after the client hangs up', async (t) => {
   stayAlive(t)
   const timers = captureTimers(t)
   const call = new AbortableCall(60)
@@ -322,18 +319,18 @@ t.test('what goes on after a call has the rest of its time, and outlives a clien
   t.notOk(call.signal.aborted)
   finish()
   await first
-  t.ok(isSet(timers[0]), 'the other work goes on')
+  t.ok(isSet(timers[0]), 'the other work continues')
   await t.rejects(second)
   t.ok(call.signal.aborted)
-  t.notOk(call.hasTimedOut, 'the call itself was in time')
+  t.notOk(call.hasTimedOut, 'the call was in time')
   t.notOk(isSet(timers[0]))
 })
 
-t.test('a result that came with the timer is in time', async (t) => {
+t.test('a result that arrives together with the timeout is in time', async (t) => {
   stayAlive(t)
   const call = new AbortableCall(37)
-  // Durations that no other timer has: timers of one duration fire together.
-  // As what a socket brings: after the timers, and before what they have put off.
+  // Unique durations, because timers of equal duration fire together.
+  // Socket data comes after the timers, and before immediates of the timers.
   const read = (resolve: (value: string) => void) => setTimeout(() => setImmediate(resolve, 'a result'), 13)
   const result = call.run(() => new Promise<string>(read))
   const busyUntil = performance.now() + 80
