@@ -10,7 +10,7 @@ import { createHost } from '../fixtures/host.js'
 import { upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
 
-/** The sessions that are watched now, by all apps of this process. */
+/** The number of watched sessions, in all apps of the process. */
 function countWatched(t: Test): () => number {
   const all = new Set<WatchedSessions>()
   const { watch } = WatchedSessions.prototype
@@ -29,7 +29,7 @@ interface Scene {
   url: string
   token: string
   id: string
-  /** The signals that handlers have taken. */
+  /** Signals that handlers have read. */
   signals: AbortSignal[]
 }
 
@@ -45,7 +45,7 @@ async function createScene(t: Test): Promise<Scene> {
     after(app) {
       app.get('/wait', { preHandler: app.verifySession }, (request, reply) => {
         take(request).addEventListener('abort', () => {
-          // Returned, the reply would be taken for a promise.
+          // A returned reply would be treated as a promise.
           reply.send({ reason: request.session.signal.reason.reason })
         })
       })
@@ -63,7 +63,7 @@ async function createScene(t: Test): Promise<Scene> {
   return { app, url, token, id: session.id, signals }
 }
 
-t.test('the signal aborts when the session ends, with the error of the end', async (t) => {
+t.test('the signal aborts with the SessionEndedError when the session ends', async (t) => {
   const { app, token, id, signals } = await createScene(t)
   const waiting = app.inject({ url: '/wait', headers: { authorization: `Bearer ${token}` } })
   await until(() => signals.length === 1)
@@ -85,7 +85,7 @@ t.test('a WebSocket closes when its session ends', async (t) => {
   t.equal(String(reason), 'session ended')
 })
 
-t.test('nothing is left behind when a response, a request or a socket is over', async (t) => {
+t.test('no session is watched after the response, the request or the socket has closed', async (t) => {
   const countNow = countWatched(t)
   const { app, url, token, signals } = await createScene(t)
   const headers = { authorization: `Bearer ${token}` }
@@ -107,7 +107,7 @@ t.test('nothing is left behind when a response, a request or a socket is over', 
   t.ok(signals.every(({ aborted }) => !aborted))
 })
 
-t.test('a signal that is first taken after the response is never aborted, and costs nothing', async (t) => {
+t.test('a signal that is first read after the response never aborts, and watches no session', async (t) => {
   const countNow = countWatched(t)
   const { app } = await createHost(t, {
     options: { upstream },

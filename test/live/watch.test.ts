@@ -14,13 +14,13 @@ import { captureWarnings } from '../fixtures/warnings.js'
 const redis = await startRedis(t)
 const operator = redis.client()
 
-/** An instance on the server of this file. */
+/** An app instance over the shared Redis server. */
 function createInstance(t: Test, options: Partial<JwtSessionOptions> = {}): Promise<FastifyInstance> {
-  // Hundreds of logins at once may take their time.
+  // Hundreds of parallel logins are slow on a busy machine.
   return createApp(t, { upstream, redis: redis.client(), storeTimeoutMs: 10_000, ...options })
 }
 
-/** The events of a session, from now on. */
+/** Collects the events of a session from the call on. */
 function collect(app: FastifyInstance, session: Session): { events: SessionEvent[]; stop: () => void } {
   const events: SessionEvent[] = []
   return { events, stop: app.sessions.watch(session, (event) => events.push(event)) }
@@ -31,7 +31,7 @@ async function deleteAllKeys(): Promise<void> {
   if (keys.length > 0) await operator.del(...keys)
 }
 
-/** How a session may end, elsewhere, and the reason that is reported. */
+/** How another instance can end a session, and the reason in the event. */
 const ENDS: Record<string, (app: FastifyInstance, session: Session, token: string) => Promise<unknown>> = {
   revoked: (app, { id }) => app.sessions.revoke(id),
   logged_out: (app, _session, token) => app.inject(logout(token)),
@@ -151,7 +151,7 @@ t.test('watched sessions are not read while nothing changes', async (t) => {
   const created = await Promise.all(Array.from({ length: 300 }, (_, i) => app.sessions.create({ id: `quiet ${i}` })))
   const watches = created.map(({ session }) => collect(app, session))
   const countReads = readCounter(operator)
-  // Until the tracking is known to be current, and each session was read once since.
+  // By now the tracking is current, and every session was read once.
   await until(async () => {
     await delay(1_500)
     return (await countReads()) === 0
@@ -163,7 +163,7 @@ t.test('watched sessions are not read while nothing changes', async (t) => {
   t.ok((await countReads()) <= 3, 'only the changed session was read')
 })
 
-t.test('an outage ends no session, and an end during the outage is reported after it', async (t) => {
+t.test('an outage ends no session, and an end during the outage is reported after the outage', async (t) => {
   const app = await createInstance(t, { storeTimeoutMs: 100 })
   const [kept, ended] = [await app.sessions.create({ id: 'kept' }), await app.sessions.create({ id: 'ended' })]
   const watches = [kept, ended].map(({ session }) => collect(app, session))
@@ -185,7 +185,7 @@ t.test('an outage ends no session, and an end during the outage is reported afte
   t.strictSame(watches[0]?.events, [])
 })
 
-t.test('an end while the tracking is cut off is reported when the link is back', async (t) => {
+t.test('an end while the tracking connection is down is reported after the reconnect', async (t) => {
   const app = await createInstance(t)
   const { session } = await app.sessions.create({ id: 'cut' })
   const { events } = collect(app, session)
@@ -196,7 +196,7 @@ t.test('an end while the tracking is cut off is reported when the link is back',
   t.strictSame(events, [{ ended: 'revoked' }])
 })
 
-t.test('the absolute expiry is an end although Redis is gone, and the idle expiry is none', async (t) => {
+t.test('during an outage the absolute expiry ends a session, and the idle expiry does not', async (t) => {
   const own = await startRedis(t)
   const session = { idleTimeoutSeconds: 1, ttlSeconds: 60 }
   const app = await createApp(t, { upstream, redis: own.client(), session, storeTimeoutMs: 100 })
@@ -213,7 +213,7 @@ t.test('the absolute expiry is an end although Redis is gone, and the idle expir
   own.resume()
 })
 
-t.test('where Redis does not allow tracking a warning says so, and ends are noticed late', async (t) => {
+t.test('without permission for tracking there is a warning, and ends are reported late', async (t) => {
   const own = await startRedis(t)
   const admin = own.client()
   await admin.acl('SETUSER', 'app', 'on', '>secret', '~*', '&*', '+@all', '-client|tracking')
@@ -237,7 +237,7 @@ t.test('where Redis does not allow tracking a warning says so, and ends are noti
   t.strictSame(watched.events, [{ ended: 'revoked' }], 'a change by this instance is reported at once')
 })
 
-t.test('a listener that throws is logged, and takes no event from another listener', async (t) => {
+t.test('an error of a listener is logged, and other listeners still get the event', async (t) => {
   const log = createLog()
   const app = await createApp(t, { upstream, redis: redis.client() }, { logger: log.logger })
   const { session } = await app.sessions.create({ id: 'ada' })
@@ -253,7 +253,7 @@ t.test('a listener that throws is logged, and takes no event from another listen
   t.notMatch(lines[0], 'a secret')
 })
 
-t.test('a wrong call is an error with a code', async (t) => {
+t.test('a wrong call of watch() throws a coded error', async (t) => {
   const app = await createInstance(t)
   const { session } = await app.sessions.create({ id: 'ada' })
   for (const wrong of [undefined, null, 'id', {}, { id: 'ada' }]) {

@@ -22,7 +22,7 @@ const session: Session = {
   userAgent: null
 }
 
-/** Watched sessions over a store whose replies the test chooses. */
+/** Watched sessions over a store with replies of the test. */
 function createWatched(t: Test, reply: () => Promise<FoundRecord | null>, openRecord: OpenRecord) {
   let reads = 0
   const find = () => {
@@ -43,7 +43,7 @@ function createWatched(t: Test, reply: () => Promise<FoundRecord | null>, openRe
   return { watched, feed, events, stop, reads: () => reads }
 }
 
-t.test('an expiry that is not known yet is no end, and is looked at again', async (t) => {
+t.test('an unknown expiry ends no session, and the session is read again', async (t) => {
   const states = ['not_known', 'not_known', 'expired'] as const
   let call = 0
   const { events, reads } = createWatched(
@@ -57,7 +57,7 @@ t.test('an expiry that is not known yet is no end, and is looked at again', asyn
   t.strictSame(events, [{ ended: 'expired' }])
 })
 
-t.test('a record that this release cannot use is no end', async (t) => {
+t.test('an unreadable record ends no session', async (t) => {
   const { events, feed, reads } = createWatched(
     t,
     async () => ({ record: '' }),
@@ -87,7 +87,7 @@ t.test('an end that is read after the watch has stopped is not reported', async 
   t.strictSame(events, [])
 })
 
-t.test('a change during a read makes another read', async (t) => {
+t.test('a change during a read causes another read', async (t) => {
   const gate = createGate()
   const states = ['login_needed', 'revoked'] as const
   let call = 0
@@ -119,7 +119,7 @@ t.test('without an idle timeout a session is watched until its absolute expiry',
   t.strictSame(events[1], { ended: 'expired' })
 })
 
-t.test('a listener that comes after a refusal of the store learns of the refusal', async (t) => {
+t.test('a listener that is added after a refusal of tracking gets the refusal', async (t) => {
   let refuse: TrackingOptions['onRefused'] = () => t.fail('not tracked')
   const track = ({ onRefused }: TrackingOptions): ChangeTracking => {
     refuse = onRefused
@@ -128,7 +128,7 @@ t.test('a listener that comes after a refusal of the store learns of the refusal
   const feed = new ChangeFeed({ track }, 1_000)
   const codes: string[] = []
   const listener = { onChange() {}, onRefused: (code: string) => void codes.push(code) }
-  t.equal(feed.isCurrent('tag'), false, 'nothing is current before the tracking is open')
+  t.equal(feed.isCurrent('tag'), false, 'the feed is not current before tracking')
   await feed.subscribe(listener)
   refuse(new Error('NOPERM a user'))
   refuse(new Error('NOPERM a user'))
