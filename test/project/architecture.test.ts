@@ -23,7 +23,7 @@ const files: SourceFile[] = await Promise.all(
   })
 )
 
-/** The picture of lib/README.md: what a folder, or a file in the root of lib, may import. Only index.ts may import all. */
+/** The allowed imports of each folder and each file in the root of lib, as in lib/README.md. index.ts may import all. */
 const BASE = ['errors.ts', 'errors', 'internal']
 const STORES = ['model', ...BASE]
 const MAY_IMPORT: Record<string, string[]> = {
@@ -41,7 +41,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   live: [...STORES, 'store', 'login'],
   'sessions.ts': [...STORES, 'http', 'login', 'live'],
   options: [...STORES, 'http', 'store', 'store/redis', 'upstream'],
-  // The browser's half imports nothing of the server's.
+  // Browser code imports no server code.
   client: [],
   guard: [...STORES, 'http', 'store', 'cache', 'token', 'live', 'sessions.ts', 'options'],
   routes: [...STORES, 'http', 'store', 'token', 'upstream', 'login', 'live', 'options', 'guard']
@@ -56,10 +56,10 @@ function importersOf(matches: RegExp): string[] {
   return files.filter(({ imports }) => imports.some((name) => matches.test(name))).map(({ path }) => path)
 }
 
-// Written so that this file does not contain the words.
+// The pattern does not match the source of the pattern.
 const FORBIDDEN_WORDS = /\b(?:h(?:e|is|im|imself)|(?:some|no|every|any)bod(?:y)|whoev(?:er))\b/gi
 
-t.test('imports run one way', async (t) => {
+t.test('imports follow the layers, without cycles', async (t) => {
   t.strictSame(importersOf(/^index\.ts$/), [], 'no file imports index')
   t.strictSame(importersOf(/^routes\/index\.ts$/), ['index.ts'], 'only index mounts the routes')
   const seen = new Set<string>()
@@ -86,7 +86,7 @@ t.test('imports run one way', async (t) => {
   t.strictSame(wrong, [])
 })
 
-t.test('each library has one file or folder that knows it', async (t) => {
+t.test('each library is imported by one file or folder only', async (t) => {
   t.strictSame(importersOf(/^@fastify\/jwt$/), ['token/access-token.ts'])
   t.strictSame(importersOf(/^@fastify\/redis$/), ['store/redis/open-client.ts'])
   t.strictSame(importersOf(/^fastify-plugin$/), ['index.ts'])
@@ -94,7 +94,7 @@ t.test('each library has one file or folder that knows it', async (t) => {
   t.strictSame(undici, ['upstream/http-upstream.ts'])
 })
 
-t.test('every file can be read at one sitting', async (t) => {
+t.test('every file has at most 250 lines, and every export a doc comment', async (t) => {
   for (const { path, text } of files) t.ok(text.split('\n').length <= 250, path)
   const exported = files.map(({ path, text }) => ({ path, text })).filter(({ path }) => path !== 'index.ts')
   for (const { path, text } of exported) {
@@ -106,19 +106,19 @@ t.test('every file can be read at one sitting', async (t) => {
   }
 })
 
-/** Folders with a command of their own. */
+/** Folders with a separate npm script. */
 const WITHOUT_RUN = ['long', 'browser']
 
-t.test('every test file lies beside a run.test.ts, which runs it, or in test/long or test/browser', async (t) => {
+t.test('every test file is beside a run.test.ts, or in test/long or test/browser', async (t) => {
   const paths = (await readdir('test', { recursive: true })).filter(
     (path) => path.endsWith('.test.ts') && !path.startsWith('bench')
   )
   const folders = new Set(paths.map((path) => dirname(path)).filter((folder) => !WITHOUT_RUN.includes(folder)))
   const alone = [...folders].filter((folder) => !paths.includes(join(folder, 'run.test.ts')))
-  t.strictSame(alone, [], 'without a run.test.ts')
+  t.strictSame(alone, [], 'no folder is without a run.test.ts')
 })
 
-t.test('the user is “they”, and a program has a name', async (t) => {
+t.test('no text calls the user or a program by a forbidden pronoun', async (t) => {
   const { stdout } = await run('git', ['ls-files', 'lib', 'test', 'examples', '.github', '.ci', 'README.md'])
   const paths = stdout
     .trim()

@@ -9,7 +9,7 @@ import { SECRET } from '../fixtures/planted-secrets.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
 import { upstream } from '../fixtures/tokens.js'
 
-/** The package once more, minified with everything that it needs: classes have other names, and are other classes. */
+/** Loads a minified copy of the package with all dependencies, with other classes under other names. */
 async function loadMinified(): Promise<typeof lib> {
   const folder = await mkdtemp(join('test', '.minified-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -30,7 +30,7 @@ async function loadMinified(): Promise<typeof lib> {
 const copy = await loadMinified()
 const login = { method: 'POST', url: '/user/login', payload: { username: 'ada', password: 'x' } } as const
 
-t.test('the guard of one copy guards the routes of an app that has registered another copy', async (t) => {
+t.test('the guard of one copy works in an app that has registered another copy', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.get('/me', { preHandler: lib.verifySession }, async ({ session }) => session.user)
@@ -48,7 +48,7 @@ t.test('an upstream may throw the errors of another copy', async (t) => {
   t.equal((await app.inject(login)).json().code, 'FST_JWT_SESSION_CREDENTIALS_REJECTED')
 })
 
-t.test('a minified copy tells what Redis refuses from a Redis that does not respond', async (t) => {
+t.test('a minified copy distinguishes an error of Redis from a Redis that does not respond', async (t) => {
   const redis = await startRedis(t, { tcp: true })
   const app = Fastify()
   t.teardown(() => app.close())

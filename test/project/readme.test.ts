@@ -23,19 +23,23 @@ async function sourceOf(folder: string, extension: string): Promise<string> {
   return (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('')
 }
 
-t.test('the page code of the manual logs out for the token in use, and for no other token', async (t) => {
+t.test('the page code of the manual logs out only for the current token', async (t) => {
   const code = snippetsOf(errorsManual).find(({ language }) => language === 'js')?.code ?? ''
   const headers = { 'session-ended': 'revoked' }
   const loggedOut = { path: '/login', tokens: [], sent: 'Bearer first' }
   t.strictSame(await callFromPage(code, { headers }), loggedOut)
   const deleted = await callFromPage(code, { headers, during: (tokens) => tokens.clear() })
-  t.strictSame(deleted, loggedOut, 'also when the browser has deleted the token already')
+  t.strictSame(deleted, loggedOut, 'the page logs out also when the browser has deleted the token')
   const newer = await callFromPage(code, { headers, during: (tokens) => tokens.set('token', 'second') })
   t.match(newer, { path: '/', tokens: ['second'] }, 'a newer login is not ended')
-  t.match(await callFromPage(code, { headers: {} }), { path: '/', tokens: ['first'] }, 'no other answer ends anything')
+  t.match(
+    await callFromPage(code, { headers: {} }),
+    { path: '/', tokens: ['first'] },
+    'without the header the page stays logged in'
+  )
 })
 
-t.test('the manual of the client names its options and functions, and its programs compile', async (t) => {
+t.test('the client manual has every option and function, and programs that compile', async (t) => {
   const types = await readFile('lib/client/types.ts', 'utf8')
   const namesIn = (name: string) => {
     const [, body = ''] = new RegExp(`export interface ${name}(?:<.*>)? \\{\\n(.*?)^\\}`, 'ms').exec(types) ?? []
@@ -80,14 +84,14 @@ t.test('the settings of a Cluster client are the same in the manual, the example
   for (const text of texts) t.equal(settingsOf(text), settingsOf(redisManual))
 })
 
-t.test('the manuals and the examples show the imported guard, which is there in any order', async (t) => {
+t.test('the manuals and the examples use the imported guard, which works in any order', async (t) => {
   const examples = await sourceOf('examples', '.ts')
   for (const text of [examples, ...manuals.map(({ text }) => text)]) {
     t.notMatch(text, /: \[?(?:app|fastify|scope)\.verifySession/)
   }
 })
 
-t.test('a guard that is not there yet guards nothing, as README says', async (t) => {
+t.test('app.verifySession guards no route before register() has finished, as README warns', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream: { baseUrl: 'http://127.0.0.1:1' } })
@@ -95,10 +99,10 @@ t.test('a guard that is not there yet guards nothing, as README says', async (t)
   const schema = { querystring: { type: 'object', required: ['page'] } }
   app.get('/guarded', { onRequest: verifySession, schema }, async () => 'open')
   t.equal((await app.inject('/open')).body, 'open')
-  t.equal((await app.inject('/guarded')).statusCode, 401, 'the imported guard is, and comes before the schema')
+  t.equal((await app.inject('/guarded')).statusCode, 401, 'the imported guard works, and runs before the schema')
 })
 
-t.test('the manual of the options names every option and no other option', async (t) => {
+t.test('the options manual has every option and no other option', async (t) => {
   const files = ['options', 'route-options', 'upstream-options', 'cookie-options'].map((name) =>
     readFile(`lib/options/${name}.ts`, 'utf8')
   )
@@ -115,7 +119,7 @@ t.test('the manual of the options names every option and no other option', async
   t.strictSame(unknown, [])
 })
 
-t.test('the defaults in the manual of the options are those of the code, and README repeats them', async (t) => {
+t.test('the options manual and README have the defaults of the code', async (t) => {
   const upstream = { baseUrl: 'http://127.0.0.1:1' }
   const resolved = resolveOptions({ jwt: { secret: SECRET }, upstream, cache: true, routes: { events: {} } })
   const { session, breaker } = resolved
@@ -141,7 +145,7 @@ t.test('the defaults in the manual of the options are those of the code, and REA
   )
 })
 
-t.test('the manual of the errors names every code and every reason, and README what a client sees', async (t) => {
+t.test('the errors manual has every code and reason, and README the errors that a client gets', async (t) => {
   const source = await sourceOf('lib', '.ts')
   const codes = (text: string) => [...new Set(text.match(/FST_JWT_SESSION_[A-Z_]*[A-Z]/g))].toSorted()
   t.strictSame(codes(errorsManual), codes(source))
@@ -174,7 +178,7 @@ t.test('the manual of the errors names every code and every reason, and README w
   for (const reason of reasons.filter((reason) => reason !== '`logged_in_again`')) t.ok(readme.includes(reason), reason)
 })
 
-t.test('README names every route and no other route', async (t) => {
+t.test('README has every route and no other route', async (t) => {
   const app = Fastify({ exposeHeadRoutes: false })
   t.teardown(() => app.close())
   const mounted: string[] = []
@@ -189,7 +193,7 @@ t.test('every relative link of every manual leads to a file and to a heading', a
   for (const manual of manuals) t.strictSame(brokenLinks(manual), [], manual.path)
 })
 
-t.test('README is one sitting', async (t) => {
+t.test('README has at most 2,200 words, and figures of the benchmark results', async (t) => {
   t.ok(readme.trim().split(/\s+/).length <= 2_200)
   const results = sectionOf(await readFile('test/bench/results/results.md', 'utf8'), '`GET /me` with a session')
   const figures = [...readme.matchAll(/^.* █+ ([\d,]+)$/gm)].map(([, figure]) => figure)
@@ -197,7 +201,7 @@ t.test('README is one sitting', async (t) => {
   for (const figure of figures) t.ok(results.includes(`| ${figure} (`), `${figure} is one of the results`)
 })
 
-t.test('the map of lib names its folders and files, and none that are not there', async (t) => {
+t.test('lib/README.md has every folder and file of lib, and no other', async (t) => {
   const entries = await readdir('lib', { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name)
   const pathOf = (parent: string, name: string) => join(parent, name).replace(/^lib\//, '')
@@ -217,7 +221,7 @@ t.test('the map of lib names its folders and files, and none that are not there'
   )
 })
 
-t.test('UPGRADING has the version of the records that this release writes', async (t) => {
+t.test('UPGRADING has the current version of the records', async (t) => {
   const version = /^const VERSION = (\d+)$/m.exec(await readFile('lib/model/session-record.ts', 'utf8'))?.[1]
   const [, writes, reads] = rowsOf(manualAt('.github/UPGRADING.md'), 'release').at(0) ?? []
   t.equal(writes, version)

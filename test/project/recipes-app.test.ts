@@ -2,11 +2,11 @@ import t from 'tap'
 import { logIn } from '../fixtures/app.js'
 import { runRecipe, sendWith } from '../fixtures/recipes.js'
 
-t.test('an app that is secure by default', async (t) => {
+t.test('the recipe for an app that is secure by default', async (t) => {
   const { app } = await runRecipe(t, 'Secure by default')
   const origin = 'https://app.example'
 
-  await t.test('lets users log in, with an old token too, and out', async (t) => {
+  await t.test('users can log in, also with an old token, and log out', async (t) => {
     const token = await logIn(app)
     const send = sendWith(app, token)
     t.strictSame((await send({ url: '/me' })).json(), { id: 'ada' })
@@ -14,12 +14,12 @@ t.test('an app that is secure by default', async (t) => {
     await logIn(app, 'ada', { authorization: `Bearer ${token}` })
   })
 
-  await t.test('lets in no stranger, but for what is exempt', async (t) => {
+  await t.test('strangers get only the exempt routes', async (t) => {
     for (const url of ['/me', '/nowhere', '/user/session']) t.equal((await app.inject(url)).statusCode, 401, url)
     t.equal((await app.inject('/health')).body, 'ok')
   })
 
-  await t.test('answers preflights', async (t) => {
+  await t.test('preflights are answered', async (t) => {
     const headers = {
       origin,
       'access-control-request-method': 'GET',
@@ -31,7 +31,7 @@ t.test('an app that is secure by default', async (t) => {
   })
 })
 
-t.test('a role that has changed holds in open sessions', async (t) => {
+t.test('a changed role applies to open sessions', async (t) => {
   const { app } = await runRecipe(t, 'Roles')
   const user = (role: string) => ({ id: 'ada', role })
   const { token } = await app.sessions.create(user('guest'))
@@ -41,7 +41,7 @@ t.test('a role that has changed holds in open sessions', async (t) => {
   t.equal((await send({ url: '/admin' })).statusCode, 200)
 })
 
-t.test('the OpenAPI document says which routes take a token', async (t) => {
+t.test('the OpenAPI document marks the routes that take a token', async (t) => {
   const { app } = await runRecipe(t, 'OpenAPI')
   const { paths, components } = app.swagger() as {
     paths: Record<string, Record<string, { security?: unknown }>>

@@ -4,7 +4,7 @@ import t from 'tap'
 import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
 import { runRecipe, sendWith } from '../fixtures/recipes.js'
 
-/** An upstream that answers what this function says to the body it was sent. */
+/** An upstream that responds with the result of `answer`. */
 function answering(answer: (body: string, path: string) => { status: number; body: unknown }) {
   return async (request: IncomingMessage, response: ServerResponse) => {
     const { status, body } = answer(await text(request), request.url ?? '')
@@ -24,7 +24,7 @@ t.test('a rate limit on the login counts the guesses of one address for one acco
   t.equal((await guess('grace')).statusCode, 401, 'nor is a neighbor at the same address')
 })
 
-t.test('a second factor is asked for by an error of the app', async (t) => {
+t.test('an error of the app requests a second factor', async (t) => {
   const listener = answering((body) => {
     const { password, otp } = JSON.parse(body)
     if (password !== CREDENTIALS.password) return { status: 401, body: { code: 'wrong' } }
@@ -52,7 +52,7 @@ t.test('an upstream gets the credentials as a form', async (t) => {
   t.strictSame(seen, [{ path: '/oauth/token', grant_type: 'password', ...CREDENTIALS }])
 })
 
-t.test('a refused registration says why', async (t) => {
+t.test('the reply to a refused registration has the reason', async (t) => {
   const listener = answering((body) => {
     const { username, password } = JSON.parse(body)
     if (password.length < 8) return { status: 400, body: { error: 'WEAK_PASSWORD', hint: 'internal' } }

@@ -5,10 +5,10 @@ import { startRedis } from '../fixtures/redis/start-redis.js'
 import { testStoreContract } from '../fixtures/store-contract.js'
 import { until } from '../fixtures/until.js'
 
-t.test('the store over a node-redis client keeps the contract:', async (t) => {
+t.test('the store over a node-redis client fulfills the contract', async (t) => {
   const redis = await startRedis(t, { tcp: true })
   const env = { REDIS_URL: redis.url ?? '' }
-  // Clients of their own, as processes would have them.
+  // Separate clients, as in separate processes.
   const [first, second] = [
     await runRecipe(t, 'A node-redis client', { env }),
     await runRecipe(t, 'A node-redis client', { env })
@@ -21,26 +21,26 @@ t.test('with a node-redis client an outage of Redis ends no session', async (t) 
   const redis = await startRedis(t, { tcp: true })
   const { app } = await runRecipe(t, 'A node-redis client', { env: { REDIS_URL: redis.url ?? '' } })
   const send = sendWith(app, await logIn(app))
-  const look = () => send({ url: '/user/session' })
-  t.equal((await look()).statusCode, 200)
+  const readSession = () => send({ url: '/user/session' })
+  t.equal((await readSession()).statusCode, 200)
 
   await redis.client().script('FLUSH')
-  t.equal((await look()).statusCode, 200, 'a server that has forgotten the script is given it again')
+  t.equal((await readSession()).statusCode, 200, 'the script is loaded again into a server without the script')
   await logIn(app)
 
   async function assertUnavailable(): Promise<void> {
-    const refused = await look()
+    const refused = await readSession()
     t.equal(refused.statusCode, 503)
     t.equal(refused.headers['session-ended'], undefined)
   }
   redis.stall()
   for (let i = 0; i < 10; i++) await assertUnavailable()
   redis.resume()
-  await until(async () => (await look()).statusCode === 200)
+  await until(async () => (await readSession()).statusCode === 200)
 
   await redis.kill()
   for (let i = 0; i < 10; i++) await assertUnavailable()
   await redis.restart()
-  await until(async () => (await look()).headers['session-ended'] === 'unknown')
+  await until(async () => (await readSession()).headers['session-ended'] === 'unknown')
   await logIn(app)
 })

@@ -19,7 +19,7 @@ t.test('every recipe of examples/README.md has a test', async (t) => {
   t.ok(recipes.length > 0)
 })
 
-t.test("a guarded scope lets in its users, and answers a stranger's bad request 401", async (t) => {
+t.test("a guarded scope lets in users, and answers a stranger's bad request 401", async (t) => {
   const { app } = await runRecipe(t, 'Guarding a scope')
   const send = sendWith(app, await logIn(app))
   t.strictSame((await send({ url: '/orders' })).json(), { ordersOf: 'ada' })
@@ -37,14 +37,14 @@ t.test('a role of the session opens a route, and another role does not', async (
   t.equal((await app.inject('/admin')).statusCode, 401)
 })
 
-t.test('a WebSocket', async (t) => {
+t.test('the recipe for a WebSocket', async (t) => {
   const { app } = await runRecipe(t, 'WebSocket')
   const token = await logIn(app)
   const url = `${await app.listen({ host: '127.0.0.1', port: 0 })}/chat`.replace('http', 'ws')
   // A client keeps the connection of a refused upgrade open, and close() would wait.
   t.teardown(() => app.server.closeAllConnections())
 
-  /** Asks for a socket. Its next event with this name is waited for from the call on. */
+  /** Opens a socket; `next` waits for the next event of a name. */
   function open(t: Test, options: ConstructorParameters<typeof WebSocket>[1]) {
     const socket = new WebSocket(url, options)
     t.teardown(() => socket.close())
@@ -52,24 +52,24 @@ t.test('a WebSocket', async (t) => {
     return { socket, next }
   }
 
-  await t.test('opens for the token of its subprotocol, as a page sends it', async (t) => {
+  await t.test('a socket opens for a token in the subprotocol, as pages send tokens', async (t) => {
     const { socket, next } = open(t, ['bearer', token])
     await next('open')
-    t.equal(socket.protocol, 'bearer', 'and the token is not repeated')
+    t.equal(socket.protocol, 'bearer', 'the token is not repeated')
     const message = next('message')
     socket.send('hello')
     t.equal((await message).data, 'ada: hello')
   })
 
-  await t.test('opens for the header of a program', async (t) => {
+  await t.test('a socket opens for a token in the header, as programs send tokens', async (t) => {
     await open(t, { headers: { authorization: `Bearer ${token}` } }).next('open')
   })
 
-  await t.test('does not open for a stranger, and for no other subprotocol', async (t) => {
+  await t.test('no socket opens for a stranger or another subprotocol', async (t) => {
     for (const protocols of [[], ['bearer'], ['bearer', 'x'], ['chat', token]]) await open(t, protocols).next('error')
   })
 
-  await t.test('closes when its session ends, although nothing is sent', async (t) => {
+  await t.test('a silent socket closes when the session ends', async (t) => {
     const { next } = open(t, ['bearer', token])
     await next('open')
     const closed = next('close')
@@ -78,7 +78,7 @@ t.test('a WebSocket', async (t) => {
   })
 })
 
-t.test('a proxy behind the guard hands on the user, and no credentials', async (t) => {
+t.test('a proxy behind the guard forwards the user and no credentials', async (t) => {
   const seen: unknown[] = []
   const orders = createServer((request, response) => {
     const { authorization, cookie, 'x-user-id': userId } = request.headers
@@ -91,14 +91,14 @@ t.test('a proxy behind the guard hands on the user, and no credentials', async (
   const { app } = await runRecipe(t, 'A proxy behind the guard', { env: { ORDERS_URL } })
 
   t.equal((await app.inject('/orders/7')).statusCode, 401)
-  t.strictSame(seen, [], 'a stranger does not get through')
+  t.strictSame(seen, [], 'requests of strangers are not forwarded')
   const send = sendWith(app, await logIn(app, 'ada ✓'))
   const answer = await send({ url: '/orders/7', headers: { cookie: 'a=b', 'x-user-id': 'grace' } })
   t.equal(answer.body, 'orders')
   t.strictSame(seen, [{ url: '/7', authorization: undefined, cookie: undefined, userId: 'ada%20%E2%9C%93' }])
 })
 
-t.test('an app with zod schemas has the routes of the plugin, and the document of both', async (t) => {
+t.test('an app with zod schemas has the routes of the plugin, and one document for both', async (t) => {
   const { app } = await runRecipe(t, 'Zod schemas in the same app')
   const send = sendWith(app, await logIn(app))
   t.strictSame((await send({ method: 'POST', url: '/orders', payload: { item: 'tea' } })).json(), { item: 'tea' })
