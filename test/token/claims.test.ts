@@ -86,7 +86,7 @@ t.test('a sub or jti that is missing or malformed never reaches the store', asyn
   await assertInvalid(t, opened, tokensOf(opened.session, changes))
 })
 
-t.test('app.sessions does not hand a malformed id to the store either', async (t) => {
+t.test('app.sessions passes no malformed id to the store', async (t) => {
   const store = createRecordingStore(t)
   const { app, session } = await openSession(t, { store })
   store.calls.length = 0
@@ -106,7 +106,7 @@ t.test('app.sessions does not hand a malformed id to the store either', async (t
   t.strictSame(store.calls, [])
 })
 
-t.test('a token whose session is not there, or is another user’s, is refused as unknown', async (t) => {
+t.test('a token with an unknown session, or a session of another user, is refused as unknown', async (t) => {
   const { app, visit, session } = await openSession(t)
   const { session: other } = await app.sessions.create({ id: 'eve' })
   const subs = [

@@ -38,7 +38,7 @@ t.test('a login sets the cookie, and its body has no token', async (t) => {
   }
 })
 
-t.test('the options have the attributes of the cookie', async (t) => {
+t.test('the `cookie` option sets the attributes of the cookie', async (t) => {
   const cases: [cookie: JwtSessionOptions['cookie'], attributes: string, maxAge: string][] = [
     [{ sameSite: 'strict' }, 'Path=/; Secure; HttpOnly; SameSite=Strict', '; Max-Age=60'],
     [{ persistent: false }, ATTRIBUTES, ''],
@@ -85,14 +85,14 @@ t.test('a login ends the session of the cookie, also when it answers with a bear
       await app.sessions.update(ofSameUser.session.id, { cart: 1 })
       t.equal((await send(request('ada', ofSameUser.line, ...lines))).response.status, 200, kind)
       t.equal(await app.sessions.find(ofSameUser.session.id), null, 'the session of the same user')
-      t.strictSame((await app.sessions.list('ada')).at(-1)?.data, { cart: 1 }, 'whose data goes along')
+      t.strictSame((await app.sessions.list('ada')).at(-1)?.data, { cart: 1 }, 'the data is copied to the new session')
       const ended = await send({ line: 'GET /me', lines: [ofSameUser.line] })
       t.match(JSON.parse(ended.response.body), { statusCode: 401, reason: 'logged_in_again' })
       t.strictSame([ended.clearSignal, ended.setCookies], [[], []])
 
       const ofOtherUser = await open('bob')
       const answer = await send(request('ada', ofOtherUser.line, ...lines))
-      t.strictSame(answer.clearSignal, ['"storage"'], 'the data of the other user are deleted')
+      t.strictSame(answer.clearSignal, ['"storage"'], 'the storage of the other user is cleared')
       t.equal(await app.sessions.find(ofOtherUser.session.id), null, 'the session of another user')
     }
   }
@@ -106,7 +106,7 @@ t.test('a login with a bearer token ends the session of that token', async (t) =
   t.equal(await app.sessions.find(byBearer.session.id), null)
 })
 
-t.test('a login that is not answered 200 sets no cookie, and ends nothing', async (t) => {
+t.test('a login that is not answered 200 sets no cookie and ends no session', async (t) => {
   const { app, send, open } = await startCookieApp(t, {
     options: { session: { maxPerUser: 1, onMaxPerUser: 'reject' } }
   })
@@ -126,12 +126,12 @@ t.test('a login that is not answered 200 sets no cookie, and ends nothing', asyn
   t.not(await app.sessions.find(session.id), null)
 })
 
-t.test('name and token have 4,096 bytes at most, and a longer token opens no session', async (t) => {
+t.test('a login opens no session when the cookie would exceed 4,096 bytes', async (t) => {
   const sizes = { claim: 0 }
   const jwt = { secret: 'an example secret of 32 bytes or more', claims: () => ({ x: 'x'.repeat(sizes.claim) }) }
   const { app, send, open } = await startCookieApp(t, { options: { jwt } })
   const lengthOf = async () => COOKIE.length + (await open('ada')).token.length
-  // Base64url: three letters are four characters of the token.
+  // Base64url encodes three letters as four characters.
   while ((await lengthOf()) <= 4_096) sizes.claim += Math.max(1, Math.floor(((4_096 - (await lengthOf())) * 3) / 4))
   await app.sessions.revokeAll('ada')
   const { line, session } = await open('ada')
@@ -143,7 +143,7 @@ t.test('name and token have 4,096 bytes at most, and a longer token opens no ses
       []
     )
   }
-  t.not(await app.sessions.find(session.id), null, 'and ends none')
+  t.not(await app.sessions.find(session.id), null, 'the session of the request stays live')
   t.strictSame(await app.sessions.list('bob'), [])
 
   sizes.claim--
@@ -174,7 +174,11 @@ t.test('a logout ends the session of the cookie and deletes the cookie, also wit
     t.match(answer, { response: { status: 204 }, setCookies: [DELETED], clearSignal: ['"storage"', 'logged_out'] })
     t.equal(answer.setCookies.length, 1)
   }
-  t.not(await app.sessions.find(other.session.id), null, 'neither of two cookies, and no cookie beside a bearer token')
+  t.not(
+    await app.sessions.find(other.session.id),
+    null,
+    'two cookies, or a cookie beside a bearer token, end no session'
+  )
 })
 
 t.test('a logout that the store did not acknowledge leaves the cookie for the next logout', async (t) => {
@@ -189,7 +193,7 @@ t.test('a logout that the store did not acknowledge leaves the cookie for the ne
   t.match(await send(logout(line)), { response: { status: 204 }, setCookies: [DELETED] })
 })
 
-t.test('no 401 and no other answer than a login and a logout touches the cookie', async (t) => {
+t.test('only a login and a logout set or delete the cookie', async (t) => {
   const { app, send, open } = await startCookieApp(t)
   const { line, session } = await open()
   const requests = ['GET /me', 'GET /user/session', 'GET /user/sessions', 'GET /optional'].map((line) => ({ line }))
@@ -206,12 +210,12 @@ t.test('no 401 and no other answer than a login and a logout touches the cookie'
   }
 })
 
-/** Sorted, without the attribute that @fastify/cookie adds. */
+/** The sorted cookies, without the attribute that @fastify/cookie adds. */
 function withoutDefaults(setCookies: string[]): string[] {
   return setCookies.map((line) => line.replace(/(?<=Path=\/); SameSite=Lax$/, '')).toSorted()
 }
 
-t.test('other cookies of the host are set beside the cookie', async (t) => {
+t.test('cookies of the host are set beside the session cookie', async (t) => {
   const early = ['early=1; Path=/', 'second=2; Path=/']
   const hosts: Record<string, NonNullable<CookieHost['before']>> = {
     'a hook before': (app) =>
@@ -234,7 +238,7 @@ t.test('other cookies of the host are set beside the cookie', async (t) => {
   t.equal(early.length, 2)
 })
 
-t.test('the cookie of a login may come with a redirect', async (t) => {
+t.test('app.sessions.login() sets the cookie also on a redirect', async (t) => {
   const { send } = await startCookieApp(t, {
     after: (app) =>
       app.get('/callback', async (request, reply) => {
@@ -248,7 +252,7 @@ t.test('the cookie of a login may come with a redirect', async (t) => {
   t.equal((await send(visit(tokenOf(answer)))).response.status, 200)
 })
 
-t.test('the upstream gets neither the cookie nor the transport', async (t) => {
+t.test('the upstream gets neither the cookie nor the header that asks for a bearer token', async (t) => {
   const seen: string[] = []
   const { baseUrl } = await startUpstream(t, (request, response) => {
     seen.push(JSON.stringify(request.rawHeaders))
@@ -263,7 +267,7 @@ t.test('the upstream gets neither the cookie nor the transport', async (t) => {
   for (const headers of seen) t.notMatch(headers, /cookie|eyJ|session-transport|sec-fetch|origin/i)
 })
 
-t.test('the guard works the same with the cookie: freshSeconds, sessions, update, and ends', async (t) => {
+t.test('the guard, freshSeconds, the sessions routes and update() work with the cookie', async (t) => {
   const { app, send, open } = await startCookieApp(t, {
     after: (app) => {
       const config = { session: { freshSeconds: 1 } }
@@ -273,28 +277,28 @@ t.test('the guard works the same with the cookie: freshSeconds, sessions, update
   })
   const { line, session } = await open('ada')
   const other = await open('ada')
-  const ask = async (what: string) => (await send({ line: what, lines: [OWN, line] })).response
-  t.equal((await ask('GET /fresh')).status, 200)
+  const request = async (requestLine: string) => (await send({ line: requestLine, lines: [OWN, line] })).response
+  t.equal((await request('GET /fresh')).status, 200)
   await until(() => Date.now() > session.createdAt + 1_001)
-  t.match(await ask('GET /fresh'), { status: 401, body: 'FST_JWT_SESSION_NOT_FRESH' })
-  t.match(await ask('POST /cart'), { status: 200, body: '{"a":1}' })
-  t.match(await ask('GET /user/session'), { status: 200, body: '"ada"' })
-  const listed: { id: string; current: boolean }[] = JSON.parse((await ask('GET /user/sessions')).body)
+  t.match(await request('GET /fresh'), { status: 401, body: 'FST_JWT_SESSION_NOT_FRESH' })
+  t.match(await request('POST /cart'), { status: 200, body: '{"a":1}' })
+  t.match(await request('GET /user/session'), { status: 200, body: '"ada"' })
+  const listed: { id: string; current: boolean }[] = JSON.parse((await request('GET /user/sessions')).body)
   t.strictSame(Object.fromEntries(listed.map(({ id, current }) => [id, current])), {
     [session.id]: true,
     [other.session.id]: false
   })
-  t.equal((await ask(`DELETE /user/sessions/${other.session.id}`)).status, 204)
+  t.equal((await request(`DELETE /user/sessions/${other.session.id}`)).status, 204)
   t.equal(await app.sessions.find(other.session.id), null)
   await open('ada')
-  t.equal((await ask('DELETE /user/sessions')).status, 204)
+  t.equal((await request('DELETE /user/sessions')).status, 204)
   t.strictSame(
     (await app.sessions.list('ada')).map(({ id }) => id),
     [session.id]
   )
   await app.sessions.revokeAll('ada')
-  await until(async () => (await ask('GET /me')).status === 401)
-  t.match((await ask('GET /me')).body, '"reason":"revoked"')
+  await until(async () => (await request('GET /me')).status === 401)
+  t.match((await request('GET /me')).body, '"reason":"revoked"')
 })
 
 /** The part of an OpenAPI document that the test reads. */
@@ -302,7 +306,7 @@ interface ApiDocument {
   paths: Record<string, Record<string, { responses: object }>>
 }
 
-t.test('the schemas have both answers to a login, and the refusal', async (t) => {
+t.test('the schemas document both replies to a login, and the cross-site error', async (t) => {
   const statuses = async (cookie: JwtSessionOptions['cookie']) => {
     const { app } = await startCookieApp(t, {
       options: { cookie },

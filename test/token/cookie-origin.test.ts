@@ -104,7 +104,7 @@ const FORGERIES: Record<string, Page> = {
 
 const ALL_PAGES = { ...PAGES, ...HOSTS, ...FORGERIES }
 
-/** Each request that acts by the cookie, or changes the cookie. */
+/** Every request that writes by the cookie, or changes the cookie. */
 function writesOf(userId: string): Record<string, CookieRequest> {
   const body = credentialsOf(userId)
   return {
@@ -135,7 +135,7 @@ const REFUSED = {
   upstreamCalls: 0
 }
 
-/** What is wrong with the response to a write; empty when nothing is. */
+/** The faults in the response to a write. */
 async function faultsOfWrite({ app }: CookieApp, visit: CookieVisit, opened: OpenedSession, mayWrite: boolean) {
   const { status } = visit.response
   if (mayWrite) return status < 300 ? [] : [`answered ${status} ${visit.code}`]
@@ -159,14 +159,16 @@ async function assertPages(t: Test, target: CookieApp, pages: Record<string, Pag
   faults.assertNone(t)
 }
 
-t.test('a write by the cookie is accepted from own pages only, and a refused write has no effect', async (t) => {
+t.test('a write by the cookie is accepted only from own pages, and a refused write has no effect', async (t) => {
   const target = await startCookieApp(t)
-  await t.test('the rows of the contract', (t) => assertPages(t, target, PAGES))
-  await t.test('hosts and ports', (t) => assertPages(t, target, HOSTS))
-  await t.test('forged and repeated headers', (t) => assertPages(t, target, FORGERIES))
+  await t.test('the pages of the documented table are accepted or refused as documented', (t) =>
+    assertPages(t, target, PAGES)
+  )
+  await t.test('pages of other hosts and ports are refused', (t) => assertPages(t, target, HOSTS))
+  await t.test('forged and repeated headers do not make a page an own page', (t) => assertPages(t, target, FORGERIES))
 })
 
-t.test('a login, a registration and a logout are refused from another page without a cookie too', async (t) => {
+t.test('a login, a registration and a logout of a foreign page are refused also without a cookie', async (t) => {
   const { app, send } = await startCookieApp(t)
   const faults = createFaults()
   for (const name of ['login', 'registration', 'logout', 'a login of the application']) {
@@ -179,7 +181,7 @@ t.test('a login, a registration and a logout are refused from another page witho
   t.strictSame(await app.sessions.list('ada'), [])
 })
 
-t.test('a refusal is not cached, is no challenge, and closes no session', async (t) => {
+t.test('the error reply is not cached, has no challenge, and ends no session', async (t) => {
   const { send, open } = await startCookieApp(t)
   const { line } = await open()
   for (const what of ['POST /me', 'POST /user/logout']) {
@@ -214,7 +216,7 @@ t.test('a read by the cookie is accepted from all pages', async (t) => {
   faults.assertNone(t)
 })
 
-t.test('a login of the application by a link is accepted from all pages', async (t) => {
+t.test('app.sessions.login() in a GET route is accepted from all pages', async (t) => {
   const { app, send, open } = await startCookieApp(t)
   const { line, session } = await open('ada')
   const visit = await send({ line: 'GET /magic?user=ada', lines: [line, ...fetched('cross-site')] })
@@ -223,7 +225,7 @@ t.test('a login of the application by a link is accepted from all pages', async 
   t.equal(await app.sessions.find(session.id), null)
 })
 
-t.test('a request with a bearer token is not checked', async (t) => {
+t.test('the origin of a request with a bearer token is not checked', async (t) => {
   const target = await startCookieApp(t)
   const faults = createFaults()
   for (const [name, { lines }] of Object.entries(PAGES)) {
@@ -254,7 +256,7 @@ t.test('a client that asks for a bearer token may log in, register and log out w
   }
 })
 
-t.test('asking for a bearer token lets no cookie write', async (t) => {
+t.test('a request for a bearer token does not allow a write by the cookie', async (t) => {
   const { send, open } = await startCookieApp(t)
   const { line } = await open()
   const lines = [line, 'Session-Transport: bearer', ...fetched('same-site', SIBLING)]
@@ -289,7 +291,7 @@ t.test('the host of a trusted proxy is the host of the page', async (t) => {
   t.equal(await statusOf('Host: 10.0.0.1:3000', `Origin: ${OWN}`), 403)
 })
 
-t.test('a method that a server in front of Fastify has changed is the method that is checked', async (t) => {
+t.test('the check uses the method after a rewrite in front of Fastify', async (t) => {
   const rewriteUrl = (request: IncomingMessage) => {
     const [, method, path = request.url ?? '/'] = /^\/as-(\w+)(\/.*)$/.exec(request.url ?? '') ?? []
     if (method !== undefined) request.method = method

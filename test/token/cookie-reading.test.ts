@@ -8,13 +8,13 @@ import { createLog } from '../fixtures/log.js'
 const MISSING = '401 FST_JWT_SESSION_MISSING'
 const INVALID = '401 invalid_token'
 
-/** The status, with the reason or the code of a refusal. */
+/** The status, and the reason or the code of an error reply. */
 function outcomeOf({ response }: CookieVisit): string {
   const { code = '', reason = code }: Record<string, string> = response.status === 200 ? {} : JSON.parse(response.body)
   return `${response.status} ${reason}`.trim()
 }
 
-t.test('the cookie of the name is the token, among any other cookies', async (t) => {
+t.test('the token is read from the session cookie among other cookies', async (t) => {
   const { send, open } = await startCookieApp(t)
   const { token, session } = await open()
   const cookie = `${COOKIE}=${token}`
@@ -50,7 +50,7 @@ t.test('the cookie of the name is the token, among any other cookies', async (t)
   faults.assertNone(t)
 })
 
-t.test('two cookies of the name, or none, are no credentials', async (t) => {
+t.test('two session cookies, or no session cookie, count as no token', async (t) => {
   const { send, open } = await startCookieApp(t)
   const { token } = await open()
   const { token: other } = await open()
@@ -92,7 +92,7 @@ t.test('two cookies of the name, or none, are no credentials', async (t) => {
   faults.assertNone(t)
 })
 
-t.test('the value of the cookie is the token as it stands', async (t) => {
+t.test('the value of the cookie must be the bare token', async (t) => {
   const { send, open } = await startCookieApp(t)
   const { token } = await open()
   const faults = createFaults()
@@ -116,7 +116,7 @@ t.test('the value of the cookie is the token as it stands', async (t) => {
   faults.assertNone(t)
 })
 
-t.test('a bearer token decides alone, and every other Authorization header is as none', async (t) => {
+t.test('a bearer token takes precedence over the cookie, and other Authorization headers are ignored', async (t) => {
   const { send, open } = await startCookieApp(t)
   const byCookie = await open('cookie')
   const byBearer = await open('bearer')
@@ -154,7 +154,7 @@ t.test('a bearer token decides alone, and every other Authorization header is as
   }
 })
 
-t.test('without the option a cookie is not read', async (t) => {
+t.test('without the `cookie` option no cookie is read', async (t) => {
   for (const cookie of [false, undefined] as const) {
     const { send, open } = await startCookieApp(t, { options: { cookie } })
     const { line } = await open()
@@ -164,7 +164,7 @@ t.test('without the option a cookie is not read', async (t) => {
   }
 })
 
-t.test('the option has the name of the cookie', async (t) => {
+t.test('the `cookie` option sets the name of the cookie', async (t) => {
   const { send, open } = await startCookieApp(t, { options: { cookie: { name: "__Host-a.b+c$'" } } })
   const { token, line } = await open()
   t.equal(outcomeOf(await send({ line: 'GET /me', lines: [`Cookie: __Host-a.b+c$'=${token}`] })), '200')
@@ -172,7 +172,7 @@ t.test('the option has the name of the cookie', async (t) => {
   t.equal(outcomeOf(await send({ line: 'GET /me', lines: [line] })), MISSING)
 })
 
-t.test('under HTTP/2 the cookie may come in parts, and the authority is the host of the page', async (t) => {
+t.test('over HTTP/2 the cookie header may be split, and `:authority` is the host of the page', async (t) => {
   const { port, open } = await startCookieApp(t, { server: { http2: true } })
   const { token } = await open('ada')
   const client = connect(`http://127.0.0.1:${port}`)
@@ -194,7 +194,7 @@ t.test('under HTTP/2 the cookie may come in parts, and the authority is the host
   t.equal(await statusOf('POST', { cookie, origin: 'https://app.example', 'sec-fetch-site': 'same-site' }), 403)
 })
 
-t.test('neither a log line nor an error has the cookie', async (t) => {
+t.test('no log line and no error has the cookie', async (t) => {
   const { lines, logger } = createLog()
   const { send, open } = await startCookieApp(t, {
     server: { logger },

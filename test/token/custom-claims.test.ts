@@ -39,7 +39,7 @@ t.test('jwt.claims cannot set a registered name, whether or not the plugin has a
   assertAccepted(t, await full.visit(full.token))
 })
 
-t.test('claims of any name leave the token good', async (t) => {
+t.test('claims of any name keep the token valid', async (t) => {
   const all: Claims[] = [
     () => ({}),
     () => Object.create(null),
@@ -74,7 +74,7 @@ t.test('claims of any name leave the token good', async (t) => {
   t.equal(({} as { isAdmin?: boolean }).isAdmin, undefined)
 })
 
-t.test('jwt.claims that does not give a JSON object fails the login and opens no session', async (t) => {
+t.test('a jwt.claims that returns no JSON object fails the login, and no session is opened', async (t) => {
   const circular: Record<string, unknown> = {}
   circular.self = circular
   const results: unknown[] = [
@@ -176,14 +176,14 @@ t.test('jwt.claims that does not give a JSON object fails the login and opens no
         error: 'Internal Server Error',
         message: '`jwt.claims` must return a JSON object of a few KB at most'
       })
-      t.strictSame(storeCalls, [], 'nothing was stored')
+      t.strictSame(storeCalls, [], 'the store is not called')
       t.notOk(answer.headers['clear-site-data'] ?? answer.headers['session-ended'])
       await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_INVALID_CLAIMS', statusCode: 500 })
     })
   }
 })
 
-t.test('a claim that was good once and then fails leaves the first session alone', async (t) => {
+t.test('a failure of jwt.claims in a later login does not end the first session', async (t) => {
   let isBroken = false
   const claims: Claims = () => (isBroken ? ([] as unknown as Record<string, unknown>) : { role: 'admin' })
   const { app, visit, token } = await openSession(t, { jwt: { secret: SECRET, claims } })
@@ -192,7 +192,7 @@ t.test('a claim that was good once and then fails leaves the first session alone
   assertAccepted(t, await visit(token))
 })
 
-t.test('claims may fill a token up to 8 KB, as much as is accepted, and not a character more', async (t) => {
+t.test('claims may fill a token up to 8 KB, and a longer token fails the login', async (t) => {
   let length = 0
   const claims: Claims = () => ({ filling: 'x'.repeat(length) })
   const { app, visit, token } = await openSession(t, { jwt: { secret: SECRET, claims } })
@@ -218,7 +218,7 @@ t.test('jwt.claims cannot change the user: not in the answer, the token or the s
   t.strictSame(visited.answer.json().user, { id: 'ada' })
 })
 
-t.test('jwt.claims is asked once at each login, with the user, and never when a token is verified', async (t) => {
+t.test('jwt.claims is called once per login, with the user, and never when a token is verified', async (t) => {
   freezeClock(t)
   const users: unknown[] = []
   const store = createRecordingStore(t)
@@ -232,7 +232,7 @@ t.test('jwt.claims is asked once at each login, with the user, and never when a 
   t.strictSame(users, [{ id: 'ada' }])
 })
 
-t.test('a toJSON() among the claims rewrites nothing that is the plugin’s', async (t) => {
+t.test('a toJSON() among the claims does not change the claims of the plugin', async (t) => {
   const toJSON = () => ({ sub: 'eve', exp: 9_999_999_999, role: 'admin' })
   const app = await createApp(t, { jwt: { secret: SECRET, claims: () => ({ toJSON }) } })
   const token = await logIn(app)

@@ -10,10 +10,10 @@ import { connectRedis } from '../fixtures/redis/start-redis.js'
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
-/** Nearly all that Node lets a client send in headers. */
+/** Nearly the largest header that Node.js accepts. */
 const PADDING = ' '.repeat(15_000)
 
-/** Bytes of the heap that are in use after `work` and were not before. */
+/** Growth of the used heap during `work`, in bytes. */
 async function heapOf(work: () => unknown): Promise<number> {
   collectGarbage()
   const before = process.memoryUsage().heapUsed
@@ -22,7 +22,7 @@ async function heapOf(work: () => unknown): Promise<number> {
   return process.memoryUsage().heapUsed - before
 }
 
-t.test('a token is stored without the spaces that a client has put in front of the token', async (t) => {
+t.test('a stored token does not retain the spaces in front of the token', async (t) => {
   const stored: (string | null)[] = []
   const grown = await heapOf(() => {
     for (let index = 0; index < 1_000; index++) {
@@ -34,7 +34,7 @@ t.test('a token is stored without the spaces that a client has put in front of t
   t.ok(grown < 1_000 * 1_000, `${grown} bytes for 1,000 tokens`)
 })
 
-t.test('a token is stored without the other cookies of the client', async (t) => {
+t.test('a stored token does not retain the other cookies of the client', async (t) => {
   const stored: (string | null)[] = []
   const grown = await heapOf(() => {
     for (let index = 0; index < 1_000; index++) {
@@ -46,7 +46,7 @@ t.test('a token is stored without the other cookies of the client', async (t) =>
   t.ok(grown < 1_000 * 1_000, `${grown} bytes for 1,000 tokens`)
 })
 
-t.test('a padded header of a cached session leaves no padding in memory', async (t) => {
+t.test('a cached session does not retain the padding of the header', async (t) => {
   const app = await createApp(t, { redis: await connectRedis(t), cache: true })
   const { origin } = await listen(t, app)
   async function visit(count: number, padding: string): Promise<void> {
@@ -57,13 +57,13 @@ t.test('a padded header of a cached session leaves no padding in memory', async 
       if (status !== 200) t.fail(`answered ${status}`)
     }
   }
-  // What is allocated once, the first time.
+  // The first requests allocate memory once.
   await visit(50, '')
   const grown = await heapOf(() => visit(200, PADDING))
   t.ok(grown < 200 * 7_500, `${grown} bytes for 200 sessions`)
 })
 
-t.test('a logout without a token of its own is 204', async (t) => {
+t.test('a logout with an empty or unset token is 204', async (t) => {
   const app = await createApp(t)
   for (const token of ['null', 'undefined', '', '   ']) {
     t.equal((await app.inject(logout(token))).statusCode, 204, JSON.stringify(token))

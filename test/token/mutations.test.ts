@@ -2,15 +2,15 @@ import { randomInt } from 'node:crypto'
 import t from 'tap'
 import { assertAccepted, encode, HEADER, openSession, payloadOf, seal } from '../fixtures/tokens.js'
 
-/** Set it to the number that a failure has printed, and the same mutants come again. */
+/** The environment variable with the printed seed of a failure repeats the mutants. */
 const SEED = Number(process.env.TOKEN_MUTATION_SEED ?? randomInt(2 ** 32))
 
-/** Of each kind. `test/long/mutations.test.ts` has ten times as many. */
+/** Mutants per test; ten times as many in `test/long/mutations.test.ts`. */
 const MUTANTS = Number(process.env.TOKEN_MUTANTS ?? 500)
 
 const CHARACTERS = 'AQgwZz09-_.=+/,;%"{}[]:\\\'$ \u00ff\u0000'
 
-/** Numbers below a limit, the same for the same seed (xorshift32). */
+/** Deterministic numbers below a limit (xorshift32). */
 function createRandom(seed: number): (limit: number) => number {
   let state = seed | 1
   return (limit) => {
@@ -47,7 +47,7 @@ function mutateSomeTimes(text: string, random: (limit: number) => number): strin
   return mutant
 }
 
-t.test('no mutant of a token is accepted, and each is answered 401', async (t) => {
+t.test('every mutant of a token is answered 401', async (t) => {
   const { visit, token } = await openSession(t)
   const random = createRandom(SEED)
   const wrong: string[] = []
@@ -55,24 +55,24 @@ t.test('no mutant of a token is accepted, and each is answered 401', async (t) =
   for (let n = 0; n < MUTANTS; n++) {
     const mutant = mutateSomeTimes(token, random)
     const { answer, handlerRuns, storeCalls } = await visit(mutant)
-    // Spaces in front belong to the scheme, not to the token.
+    // Leading spaces belong to the scheme, not to the token.
     const expected = mutant.replace(/^ +/, '') === token ? 200 : 401
     if (answer.statusCode !== expected) wrong.push(`${answer.statusCode} ${mutant}`)
     if (expected === 200) continue
     if (handlerRuns + storeCalls.length > 0) wrong.push(`got through: ${mutant}`)
-    // Line ends cannot arrive in a header, and nothing at all is no token.
+    // A header has no line breaks, and an empty value is no token.
     if (!/[\r\n]|^ *$/.test(mutant)) bodies.add(answer.body)
   }
   t.strictSame(wrong, [], `seed ${SEED}`)
   t.strictSame(
     [...bodies].map((body) => JSON.parse(body).reason),
     ['invalid_token'],
-    'all in the same bytes'
+    'all mutants get the same bytes'
   )
   assertAccepted(t, await visit(token))
 })
 
-t.test('no mutant of the header is accepted, even signed', async (t) => {
+t.test('every signed mutant of the header is answered 401', async (t) => {
   const { visit, session } = await openSession(t)
   const random = createRandom(SEED)
   const wrong: string[] = []
@@ -85,7 +85,7 @@ t.test('no mutant of the header is accepted, even signed', async (t) => {
   t.strictSame(wrong, [], `seed ${SEED}`)
 })
 
-t.test('a mutant of the payload, signed, is answered 200 when it means the session and 401 when not', async (t) => {
+t.test('a signed mutant of the payload is answered 200 only with the user and id of the session', async (t) => {
   const { visit, session } = await openSession(t)
   const random = createRandom(SEED)
   const wrong: string[] = []
@@ -99,7 +99,7 @@ t.test('a mutant of the payload, signed, is answered 200 when it means the sessi
     if (!isAllowed) wrong.push(`${answer.statusCode} ${encode(mutant)}`)
   }
   t.strictSame(wrong, [], `seed ${SEED}`)
-  t.strictSame([...statuses].sort(), [200, 401], 'there are mutants of both kinds')
+  t.strictSame([...statuses].sort(), [200, 401], 'both statuses occur')
 })
 
 function parse(json: string): { sub?: unknown; jti?: unknown } {

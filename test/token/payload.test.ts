@@ -10,7 +10,7 @@ import {
   seal
 } from '../fixtures/tokens.js'
 
-t.test('a payload that is not one JSON object is refused, however right the HMAC over it', async (t) => {
+t.test('a payload that is not one JSON object is refused also with a correct HMAC', async (t) => {
   const opened = await openSession(t)
   const good = payloadOf(opened.session)
   const payloads = [
@@ -84,7 +84,7 @@ t.test('a payload that is not one JSON object is refused, however right the HMAC
   await assertInvalid(t, opened, Object.fromEntries(tokens))
 })
 
-t.test('a payload that is not valid UTF-8 is refused, wherever it is broken', async (t) => {
+t.test('a payload with invalid UTF-8 is refused, wherever the invalid bytes are', async (t) => {
   const opened = await openSession(t)
   const breaks: Record<string, number[]> = {
     'a lone 0xff': [0xff],
@@ -105,7 +105,7 @@ t.test('a payload that is not valid UTF-8 is refused, wherever it is broken', as
     'beyond Unicode': [0xf4, 0x90, 0x80, 0x80],
     'five bytes': [0xf8, 0x88, 0x80, 0x80, 0x80]
   }
-  // Each stands for "@" in an extra claim, in the name of one and at the end of sub.
+  // The bytes replace "@" in the value and the name of an extra claim, and at the end of sub.
   const places = {
     'in a value': payloadOf(opened.session, { role: '"@"' }),
     'in a name': payloadOf(opened.session, { '@': '1' }),
@@ -133,7 +133,7 @@ t.test('a payload that is not valid UTF-8 is refused, wherever it is broken', as
   })
 })
 
-t.test('any JSON object with the right claims is accepted, whatever else it holds', async (t) => {
+t.test('any JSON object with the correct claims is accepted, with any further members', async (t) => {
   const { visit, session } = await openSession(t)
   const good = payloadOf(session)
   const payloads = [
@@ -153,7 +153,7 @@ t.test('any JSON object with the right claims is accepted, whatever else it hold
   t.equal(({} as { isAdmin?: boolean }).isAdmin, undefined, 'no prototype is polluted')
 })
 
-t.test('of a claim that is there twice the last one counts, like everywhere in JSON', async (t) => {
+t.test('the last value of a repeated claim counts, as in JSON.parse()', async (t) => {
   const { visit, session } = await openSession(t)
   const good = payloadOf(session)
   const [first, last] = [

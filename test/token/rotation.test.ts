@@ -16,7 +16,7 @@ import {
 
 const [OLD, NEW] = ['the old secret, of 32 bytes or more', 'the new secret, of 32 bytes or more']
 
-t.test('a secret that is changed after register() changes nothing', async (t) => {
+t.test('changes of the secret after register() have no effect', async (t) => {
   const first = randomBytes(32)
   const second = randomBytes(32)
   const [firstCopy, secondCopy] = [Buffer.from(first), Buffer.from(second)]
@@ -26,7 +26,7 @@ t.test('a secret that is changed after register() changes nothing', async (t) =>
   t.strictSame(
     jwt,
     { secret: [firstCopy, secondCopy], issuer: 'https://issuer.example' },
-    'register() changes nothing either'
+    'register() does not change the options'
   )
   for (const buffer of secret.splice(0)) buffer.fill(7)
   secret.push(Buffer.from(SECRET))
@@ -42,7 +42,7 @@ t.test('a secret that is changed after register() changes nothing', async (t) =>
   }
 })
 
-t.test('a secret is replaced without a logout: the first signs, all verify, and one taken off does not', async (t) => {
+t.test('the first secret signs, all secrets verify, and a removed secret does not', async (t) => {
   freezeClock(t)
   const store = createRecordingStore(t)
   const withSecrets = (secret: string | string[]) => createGuardedApp(t, { store, jwt: { secret } })
@@ -62,7 +62,7 @@ t.test('a secret is replaced without a logout: the first signs, all verify, and 
   t.strictSame(refused.storeCalls, [])
 })
 
-t.test('every one of many secrets verifies what it has signed, and only that', async (t) => {
+t.test('each of many secrets verifies only the tokens that were signed with the secret', async (t) => {
   const secrets = Array.from({ length: 12 }, () => randomBytes(32))
   const { visit, session, token } = await openSession(t, { jwt: { secret: [...secrets, secrets[0] ?? ''] } })
   assertSignedWith(t, token, secrets[0] ?? '')

@@ -10,8 +10,8 @@ import { assertAccepted, assertEnded, HEADER, openSession, payloadOf, seal, upst
 let app = Fastify()
 
 /**
- * What the plugin says to these jwt options; undefined when it takes them. One that refuses leaves the instance as it was,
- * so they share one: to set up a thousand takes longer than all the rest. `register()` is in options.test.ts.
+ * The error of the plugin for `jwt` options, or undefined. Refused options leave the app unchanged, so tests share an
+ * app: a thousand apps would be slow. `register()` is in options.test.ts.
  */
 async function refusalOf(jwt: unknown): Promise<unknown> {
   try {
@@ -23,16 +23,16 @@ async function refusalOf(jwt: unknown): Promise<unknown> {
   return undefined
 }
 
-/** What is wrong with the refusal of this secret; a text of it is not to be repeated. */
+/** The faults in the error for a secret. The error must not have the text of the secret. */
 async function faultsOf(option: unknown, text: string): Promise<string[]> {
   const error = await refusalOf({ secret: option })
   if (!(error instanceof InvalidOptionError)) return [`refused with ${inspect(error)}`]
   const { code, statusCode } = error
   const expected = 'FST_JWT_SESSION_INVALID_OPTION of jwt.secret, 500'
-  const said = inspect(error, { depth: 9 }) + JSON.stringify(error)
+  const printed = inspect(error, { depth: 9 }) + JSON.stringify(error)
   return [
-    ...(`${code} of ${error.option}, ${statusCode}` === expected ? [] : [said]),
-    ...(text.length >= 16 && said.includes(text.slice(0, 16)) ? ['the secret is repeated'] : [])
+    ...(`${code} of ${error.option}, ${statusCode}` === expected ? [] : [printed]),
+    ...(text.length >= 16 && printed.includes(text.slice(0, 16)) ? ['the secret is repeated'] : [])
   ]
 }
 
@@ -43,7 +43,7 @@ async function assertRefused(t: Test, secret: unknown, ...more: unknown[]): Prom
   faults.assertNone(t)
 }
 
-/** Alone, in an array, and in front of or behind a good one. */
+/** The secret alone, in an array, and before and after a valid secret. */
 function inEveryPlace(secret: unknown): [unknown, ...unknown[]] {
   return [secret, [secret], [SECRET, secret], [secret, SECRET]]
 }
@@ -61,7 +61,7 @@ t.test('there is no default secret', async (t) => {
   }
 })
 
-t.test('a secret that is no string and no bytes is refused', async (t) => {
+t.test('a secret must be a string or bytes', async (t) => {
   const bytes = randomBytes(32)
   const ed25519 = generateKeyPairSync('ed25519')
   const values: unknown[] = [
@@ -104,7 +104,7 @@ t.test('a secret that is short, empty or one byte repeated is refused', async (t
   }
 })
 
-t.test('the text of a key that may be public is refused, also with something in front of it', async (t) => {
+t.test('the text of a public key, a private key or a certificate is refused, also after other text', async (t) => {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const ed25519 = generateKeyPairSync('ed25519')
@@ -177,7 +177,7 @@ t.test('a public key in bytes is refused', async (t) => {
   }
 })
 
-t.test('a secret of 32 bytes is long enough, whatever they are, and means its bytes', async (t) => {
+t.test('a secret of any 32 bytes is accepted', async (t) => {
   const bytes = Buffer.from([...Array(32).keys()])
   const secrets = [
     bytes,

@@ -9,7 +9,7 @@ const AUDIENCE = 'https://api.example'
 
 type Claims = NonNullable<JwtSessionOptions['jwt']['claims']>
 
-t.test('a token says whose session it names and how long, and nothing else', async (t) => {
+t.test('a token has the ids of the user and the session, two times, and no other claim', async (t) => {
   const { visit, session, token } = await openSession(t)
   const [header = ''] = token.split('.')
   t.equal(Buffer.from(header, 'base64url').toString(), HEADER)
@@ -18,7 +18,7 @@ t.test('a token says whose session it names and how long, and nothing else', asy
   assertAccepted(t, await visit(token))
 })
 
-t.test('nothing of the user but the id is in the token', async (t) => {
+t.test('a token has only the id of the user', async (t) => {
   const userSchema = Type.Object({ id: Type.String(), email: Type.String() })
   const { app } = await createGuardedApp(t, { userSchema })
   const { token, session } = await app.sessions.create({ id: 'ada', email: 'ada@example.com' } as { id: string })
@@ -26,7 +26,7 @@ t.test('nothing of the user but the id is in the token', async (t) => {
   t.strictSame(session.user, { id: 'ada', email: 'ada@example.com' })
 })
 
-t.test('issuer, audience and the claims of the application are added when they are configured', async (t) => {
+t.test('configured issuer, audience and claims are in the token', async (t) => {
   const claims: Claims = ({ id }) => ({ role: `role of ${id}`, list: [1, { deep: null }], gone: undefined })
   const { visit, session, token } = await openSession(t, {
     jwt: { secret: SECRET, issuer: ISSUER, audience: AUDIENCE, claims },
@@ -39,7 +39,7 @@ t.test('issuer, audience and the claims of the application are added when they a
   assertAccepted(t, await visit(token))
 })
 
-t.test('every id of a user gets a token of its own', async (t) => {
+t.test('users with similar ids get different tokens', async (t) => {
   const ids = [
     'a',
     '1',
@@ -68,7 +68,7 @@ t.test('every id of a user gets a token of its own', async (t) => {
   }
 })
 
-t.test('an issuer or audience that is no text, and claims that are no function, are refused', async (t) => {
+t.test('issuer and audience must be strings, and claims must be a function', async (t) => {
   for (const value of ['', null, 0, true, [], [ISSUER], {}, /x/, () => ISSUER]) {
     for (const option of ['issuer', 'audience']) {
       const jwt = { secret: SECRET, [option]: value }

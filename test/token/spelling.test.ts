@@ -13,7 +13,7 @@ import {
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** The other spellings that a lenient decoder reads as the same bytes: they differ in bits that no byte has. */
+/** Other spellings of the same bytes for a lenient decoder: the spellings differ in unused bits. */
 function strayBitSpellings(segment: string): string[] {
   const strayBits = { 2: 4, 3: 2 }[segment.length % 4] ?? 0
   const last = ALPHABET.indexOf(segment.at(-1) ?? '')
@@ -48,7 +48,7 @@ t.test('a last character with stray bits is refused in every segment', async (t)
   }
 })
 
-t.test('a segment that is not strict base64url is refused, however right the HMAC over it', async (t) => {
+t.test('a segment that is not strict base64url is refused also with a correct HMAC', async (t) => {
   const opened = await openSession(t)
   const { session, token, visit } = opened
   const header = encode(HEADER)
@@ -95,7 +95,7 @@ t.test('a segment that is not strict base64url is refused, however right the HMA
   for (const text of [...inserted, ...others]) {
     spoilt[`${JSON.stringify(text)} in the middle`] = payload.slice(0, half) + text + payload.slice(half)
     spoilt[`${JSON.stringify(text)} at the end`] = payload + text
-    // A space in front of the header only belongs to the scheme, so these are spoilt behind it.
+    // No text is put in front of the header: a leading space belongs to the scheme.
     spoilt[`${JSON.stringify(text)} in front`] = text + payload
   }
   for (const [name, wrong] of Object.entries(spoilt)) {
@@ -134,7 +134,7 @@ t.test('a signature in the standard alphabet is refused', async (t) => {
   }
 })
 
-t.test('anything but three segments is refused', async (t) => {
+t.test('a token without exactly three segments is refused', async (t) => {
   const opened = await openSession(t)
   const { session, token } = opened
   const [header = '', payload = '', signature = ''] = token.split('.')
@@ -202,7 +202,7 @@ t.test('anything but three segments is refused', async (t) => {
   })
 })
 
-t.test('a token of 8 KB is the longest that is looked at', async (t) => {
+t.test('a token of 8 KB is accepted, and a longer token is refused', async (t) => {
   const opened = await openSession(t)
   const { session, visit } = opened
   const without = payloadOf(session, { filling: '""' }).length

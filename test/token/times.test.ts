@@ -19,7 +19,7 @@ import {
 
 const ISSUER = 'https://issuer.example'
 
-/** JSON that is no finite number, whatever it may be coerced to. */
+/** JSON values that are not finite numbers, but may be coerced to numbers. */
 function notNumbers(like: number): Record<string, string> {
   return {
     null: 'null',
@@ -41,7 +41,7 @@ function notNumbers(like: number): Record<string, string> {
   }
 }
 
-t.test('a time that is missing or no finite number is refused', async (t) => {
+t.test('a time that is missing or not a finite number is refused', async (t) => {
   const opened = await openSession(t)
   const changes: Record<string, RawClaims> = {
     'no exp': { exp: undefined },
@@ -57,7 +57,7 @@ t.test('a time that is missing or no finite number is refused', async (t) => {
   await assertInvalid(t, opened, tokensOf(opened.session, changes))
 })
 
-t.test('a time that cannot be true is refused', async (t) => {
+t.test('a token with `nbf` in the future is refused', async (t) => {
   const opened = await openSession(t)
   await assertInvalid(
     t,
@@ -108,7 +108,7 @@ t.test('an exp that is not the absolute expiry of the session, to the second, is
   assertAccepted(t, await visit(token))
 })
 
-t.test('a token is over at its exp, not after it, and the store is not asked', async (t) => {
+t.test('a token expires at `exp`, and the store is not called', async (t) => {
   const { clock, visit, session } = await openSession(t, { session: { ttlSeconds: TTL, idleTimeoutSeconds: false } })
   const token = seal(HEADER, payloadOf(session))
   for (const [now, isOver] of [
@@ -128,14 +128,18 @@ t.test('a token is over at its exp, not after it, and the store is not asked', a
   }
 })
 
-t.test('another ttlSeconds holds for new sessions: a rolling deploy logs no user out', async (t) => {
+t.test('a changed ttlSeconds applies only to new sessions, so that a rolling deploy logs no user out', async (t) => {
   const { app, store, token, session } = await openWithStore(t, TTL)
   for (const ttlSeconds of [TTL / 2, 2 * TTL]) {
     const next = await createGuardedApp(t, { store, session: { ttlSeconds } })
     assertAccepted(t, await next.visit(token))
     t.strictSame((await next.app.sessions.find(session.id))?.expiresAt, (NOW + TTL) * 1_000)
     const { token: longer } = await next.app.sessions.create({ id: 'ada' })
-    t.equal((await app.inject(withToken(longer))).statusCode, 200, 'and an instance before it lets in its tokens')
+    t.equal(
+      (await app.inject(withToken(longer))).statusCode,
+      200,
+      'an instance with the old option accepts the new token'
+    )
   }
 })
 
@@ -147,7 +151,7 @@ async function openWithStore(t: Test, ttlSeconds: number) {
   return { app, store, ...(await app.sessions.create({ id: 'ada' })) }
 }
 
-t.test('a logout ends the session of a token issued here, whatever its times', async (t) => {
+t.test('a logout ends the session of a signed token, whatever times the token has', async (t) => {
   const times: Record<string, RawClaims> = {
     'not valid yet': { nbf: `${NOW + 60}` },
     'not valid for ever': { nbf: '1e300' },
@@ -164,7 +168,7 @@ t.test('a logout ends the session of a token issued here, whatever its times', a
   }
 })
 
-t.test('a session and its token end together, on the millisecond', async (t) => {
+t.test('a session and the token expire in the same millisecond', async (t) => {
   for (const start of [NOW, NOW + 0.001, NOW + 0.5, NOW + 0.999]) {
     const { clock, app, visit } = await openSession(t, { session: { ttlSeconds: TTL, idleTimeoutSeconds: false } })
     clock.now = start
@@ -179,7 +183,7 @@ t.test('a session and its token end together, on the millisecond', async (t) => 
   }
 })
 
-t.test('an exp that has always been past is expired', async (t) => {
+t.test('a token whose `exp` was never in the future is expired', async (t) => {
   const { visit, session } = await openSession(t)
   const changes = {
     now: `${NOW}`,
@@ -194,7 +198,7 @@ t.test('an exp that has always been past is expired', async (t) => {
   }
 })
 
-t.test('expired is said of a token that is right in everything else, and of no other', async (t) => {
+t.test('only an otherwise valid token gets the reason `expired`', async (t) => {
   const opened = await openSession(t, { jwt: { secret: SECRET, issuer: ISSUER } })
   const { session, visit } = opened
   const common = { exp: `${NOW - 1}`, iat: `${NOW - 60}`, iss: JSON.stringify(ISSUER) }

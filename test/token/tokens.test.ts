@@ -14,13 +14,13 @@ import {
   signed
 } from '../fixtures/tokens.js'
 
-t.test('a token that the test has signed is as good as one of the plugin', async (t) => {
+t.test('a token that the test has signed is accepted', async (t) => {
   const { visit, session, token } = await openSession(t)
   assertAccepted(t, await visit(token))
   assertAccepted(t, await visit(seal(HEADER, payloadOf(session))))
 })
 
-t.test('`alg` none is refused in any spelling, with a signature and without', async (t) => {
+t.test('`alg` none is refused in any spelling, with and without a signature', async (t) => {
   const opened = await openSession(t)
   const payload = encode(payloadOf(opened.session))
   const spellings = [
@@ -56,7 +56,7 @@ t.test('`alg` none is refused in any spelling, with a signature and without', as
   }
 })
 
-t.test('an algorithm other than HS256 is refused, however right its signature', async (t) => {
+t.test('an algorithm other than HS256 is refused also with a correct signature', async (t) => {
   const opened = await openSession(t)
   const payload = payloadOf(opened.session)
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -97,7 +97,7 @@ t.test('an algorithm other than HS256 is refused, however right its signature', 
   }
 })
 
-t.test('HS256 with another code in the place of the MAC is refused', async (t) => {
+t.test('HS256 with a wrong MAC is refused', async (t) => {
   const opened = await openSession(t)
   const input = `${encode(HEADER)}.${encode(payloadOf(opened.session))}`
   const [header = '', payload = '', own = ''] = opened.token.split('.')

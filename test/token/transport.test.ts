@@ -9,7 +9,7 @@ function withAuthorization(authorization: string): InjectOptions {
   return { url: '/me', headers: { authorization } }
 }
 
-/** Without a token there is no clear signal, and no message about a token. */
+/** Asserts a 401 without the clear signal and without a message about a token. */
 function assertMissing(t: Test, { answer, handlerRuns, storeCalls }: Visit): void {
   t.equal(answer.statusCode, 401)
   t.equal(
@@ -24,7 +24,7 @@ function assertMissing(t: Test, { answer, handlerRuns, storeCalls }: Visit): voi
     'www-authenticate': 'Bearer realm="session"'
   })
   t.equal(handlerRuns, 0, 'the handler does not run')
-  t.strictSame(storeCalls, [], 'the store is not asked')
+  t.strictSame(storeCalls, [], 'the store is not called')
 }
 
 t.test('the scheme is Bearer in any case, with any number of spaces', async (t) => {
@@ -34,11 +34,11 @@ t.test('the scheme is Bearer in any case, with any number of spaces', async (t) 
   }
 })
 
-t.test('without a bearer token the credentials are missing', async (t) => {
+t.test('a request without a bearer token is answered 401 without the clear signal', async (t) => {
   const { visit, token } = await openSession(t)
   assertMissing(t, await visit({ url: '/me' }))
   const nothing = ['', ' ', 'Bearer', 'bearer', 'Bearer ', 'Bearer    ', 'Bearer\t']
-  // What a page sends that has no token and puts the variable into the header all the same.
+  // The header of a page that sends an unset variable.
   const unset = ['Bearer null', 'bearer undefined', 'BEARER null', 'Bearer    undefined']
   const otherSchemes = [
     'Basic',
@@ -77,7 +77,7 @@ t.test('without a bearer token the credentials are missing', async (t) => {
   assertMissing(t, await visit(withAuthorization(`Basic ${btoa('ada:x')}, Bearer ${token}`)))
 })
 
-t.test('anything behind Bearer is a token, and a wrong one ends the session', async (t) => {
+t.test('any text after Bearer is a token, and an invalid token gets the clear signal', async (t) => {
   const { app, visit, token } = await openSession(t)
   const { token: other } = await app.sessions.create({ id: 'ada' })
   const wrong = [
@@ -123,7 +123,7 @@ t.test('anything behind Bearer is a token, and a wrong one ends the session', as
   }
 })
 
-t.test('a token anywhere but in the Authorization header is not seen', async (t) => {
+t.test('a token is read only from the Authorization header', async (t) => {
   const { visit, token } = await openSession(t)
   const names = ['access_token', 'token', 'jwt', 'session', 'authorization', 'bearer']
   const requests: InjectOptions[] = [
@@ -163,7 +163,7 @@ t.test('a token anywhere but in the Authorization header is not seen', async (t)
   )
 })
 
-t.test('over a socket, no spelling of two lines or two headers brings a second token in', async (t) => {
+t.test('a second Authorization header or a folded line brings no second token', async (t) => {
   const { app } = await createGuardedApp(t)
   const { token } = await app.sessions.create({ id: 'ada' })
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -171,13 +171,13 @@ t.test('over a socket, no spelling of two lines or two headers brings a second t
 
   async function statusOf(...lines: string[]): Promise<number> {
     const socket = connect(port, '127.0.0.1')
-    // Not end(): a client that has ended gets no answer that takes a while.
+    // Not end(): a half-closed client gets no slow reply.
     socket.write(['GET /me HTTP/1.1', 'Host: localhost', 'Connection: close', ...lines, '', ''].join('\r\n'))
     return Number((await text(socket)).split(' ', 2)[1])
   }
 
   t.equal(await statusOf(`Authorization: Bearer ${token}`), 200)
-  t.equal(await statusOf(`authorization:\t bEARER  ${token} \t`), 200, 'white space around a header is not part of it')
+  t.equal(await statusOf(`authorization:\t bEARER  ${token} \t`), 200, 'white space around a header is ignored')
   t.equal(await statusOf('Authorization: Bearer x', `Authorization: Bearer ${token}`), 401)
   t.equal(await statusOf('Authorization: Basic x', `Authorization: Bearer ${token}`), 401)
   t.equal(await statusOf('Authorization: Bearer', ` ${token}`), 400)
