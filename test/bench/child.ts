@@ -3,14 +3,14 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 export interface ChildOptions {
-  /** A file of this package, without its extension. */
+  /** A file of the package, without the extension. */
   file: string
   args?: string[]
   nodeOptions?: string[]
   core: number | undefined
 }
 
-/** A file of this package as a Node process of its own, which talks over IPC and ends with this one. */
+/** A file of the package in a separate Node.js process, which uses IPC and ends with the parent. */
 export class Child {
   readonly #process: ChildProcess
   readonly #messages: unknown[] = []
@@ -40,7 +40,7 @@ export class Child {
     this.#process.send(message)
   }
 
-  /** @throws Error when the process has ended instead */
+  /** @throws Error when the process has ended */
   async next<Message>(): Promise<Message> {
     while (this.#messages.length === 0) {
       if (this.#ended !== undefined) throw this.#ended

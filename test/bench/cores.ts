@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/** Which core does what, or null where there is one core only or no taskset. */
+/** The cores of the processes, or null with a single core or without taskset. */
 export interface Cores {
-  /** The server that is measured, alone. */
+  /** The core of the measured server alone. */
   server: number
-  /** The load generator, Redis, the upstream and the run itself. */
+  /** The core of the load generator, Redis, the upstream and the run. */
   others: number
 }
 
@@ -20,12 +20,12 @@ export function findCores(): Cores | null {
   }
 }
 
-/** Every thread of a process that runs. */
+/** Pins every thread of a running process to a core. */
 export function pin(pid: number, core: number): void {
   execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(core), String(pid)], { stdio: 'ignore' })
 }
 
-/** Not all that the machine has: a container is often given some of them. */
+/** The cores that the process may use: in a container often not all cores of the machine. */
 function allowedCores(): number[] {
   const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? ''
   return list.split(',').flatMap((range) => {

@@ -1,4 +1,4 @@
-// Started by the run as a process of its own: `fill.ts <Redis socket> <sessions> <tokens to give back>`.
+// Started by the run as a separate process: `fill.ts <Redis socket> <sessions> <number of tokens to return>`.
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
 import { fastifyJwtSession } from '../../dist/index.js'

@@ -1,4 +1,4 @@
-// `tsx test/bench/profile.ts <files in servers/>`: where the CPU time of these servers goes, for `GET /me` with a session.
+// `tsx test/bench/profile.ts <files in servers/>`: the CPU profile of the servers for `GET /me` with a session.
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -40,7 +40,7 @@ for (const server of servers.filter((name) => names.includes(name))) {
   }
 }
 
-/** @returns how many requests were answered */
+/** @returns the number of replies */
 async function load(name: ServerName, folder: string): Promise<number> {
   const cores = findCores()
   const redis = await startRedis(cores)
@@ -65,7 +65,7 @@ async function load(name: ServerName, folder: string): Promise<number> {
   }
 }
 
-/** Of the main thread: the TypeScript loader has another one. */
+/** Reads the profile of the main thread. The TypeScript loader has a separate profile. */
 async function readProfile(folder: string): Promise<CpuProfile> {
   const profiles = await Promise.all(
     (await readdir(folder)).map(async (file) => JSON.parse(await readFile(join(folder, file), 'utf8')) as CpuProfile)
@@ -86,7 +86,7 @@ function show({ nodes, samples, timeDeltas, startTime, endTime }: CpuProfile, re
     const micros = timeDeltas[index] ?? 0
     time += micros
     const frame = frames.get(id)
-    // The load is what came last; before it there was the start, and a warm-up.
+    // The load is at the end of the profile, after the start and a warm-up.
     if (frame === undefined || frame.functionName === '(idle)' || time < endTime - seconds * 1e6) continue
     const file = shortened(frame.url)
     add(byFile, file, micros)

@@ -5,11 +5,11 @@ import { type Cores, pin } from './cores.js'
 export interface BenchRedis {
   socketPath: string
   version: string
-  /** CPU time that the server has used. */
+  /** Total CPU time of the server. */
   cpuMicros(): Promise<number>
   usedBytes(): Promise<number>
   flush(): Promise<void>
-  /** The names of the commands that clients send while the work goes on. */
+  /** The names of the commands that clients send during `work`. */
   commandsDuring(work: () => Promise<unknown>): Promise<string[]>
   close(): Promise<void>
 }
@@ -42,7 +42,7 @@ export async function startRedis(cores: Cores | null): Promise<BenchRedis> {
       const seen = new Promise<void>((resolve) => {
         monitor.on('monitor', (_time: string, [name = '', argument]: string[], source: string) => {
           if (argument === END) resolve()
-          // What a script does is part of one command, and a heartbeat of none.
+          // Commands of scripts and heartbeats do not count.
           else if (source !== 'lua' && name.toLowerCase() !== 'ping') names.push(name.toUpperCase())
         })
       })

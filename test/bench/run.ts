@@ -29,9 +29,9 @@ async function measureAll(): Promise<Results> {
   const redis = await startRedis(cores)
   const upstream = await startUpstream()
   const generator = startGenerator(settings.connections, cores?.others)
-  const say = (text: string) => console.error(text)
+  const report = (text: string) => console.error(text)
   try {
-    return await measureWith({ settings, cores, redis, upstreamUrl: upstream.url, generator, say })
+    return await measureWith({ settings, cores, redis, upstreamUrl: upstream.url, generator, report })
   } finally {
     upstream.close()
     await generator.end()
@@ -48,7 +48,7 @@ async function measureWith(bench: Bench): Promise<Results> {
       if ('notAvailable' in server) notAvailable.push(server.notAvailable)
       else checked.set(server, await checkServer(bench, server))
     }
-    for (const text of notAvailable) bench.say(text)
+    for (const text of notAvailable) bench.report(text)
 
     const servers = [...checked.keys()]
     const facts = collectFacts(

@@ -5,7 +5,7 @@ import type { BenchRedis } from './redis.js'
 import type { Started, Usage } from './serve.js'
 import type { ServerName } from './servers/index.js'
 
-/** A server of `servers/` in a process of its own. */
+/** A server of `servers/` in a separate process. */
 export interface RunningServer {
   name: ServerName
   title: string
@@ -25,12 +25,12 @@ export interface Place {
 }
 
 /**
- * Megabytes. V8 grows it from 1 to 16 as it sees fit, and by chance stays at less for good: of two processes of the same
- * server one is then a quarter slower than the other.
+ * Semi-space size in megabytes. V8 grows the semi-space from 1 to 16 and may stop early by chance, which makes a
+ * process a quarter slower than another process of the same server.
  */
 const SAME_YOUNG_GENERATION = '--min-semi-space-size=16'
 
-/** @returns why not, when the server cannot be had with these versions */
+/** @returns the reason when the server does not work with the installed versions */
 export async function startServer(name: ServerName, place: Place): Promise<RunningServer | { notAvailable: string }> {
   const { redis, upstreamUrl, core } = place
   const nodeOptions = [...(place.nodeOptions ?? []), SAME_YOUNG_GENERATION]
@@ -51,14 +51,14 @@ export async function startServer(name: ServerName, place: Place): Promise<Runni
   }
 }
 
-/** What one job did, and what it took. */
+/** The figures and the cost of a job. */
 export interface Measured extends Figures {
   perSecond: number
-  /** Of the server's process, for each request. */
+  /** CPU time of the server's process per request. */
   cpuMicrosPerRequest: number
   redisCpuMicrosPerRequest: number
   rssBytes: number
-  /** Share of its core that the server used: well under 1, something else was the limit. */
+  /** Used share of the server's core. Well under 1, another process was the limit. */
   busy: number
 }
 

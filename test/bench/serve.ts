@@ -1,12 +1,12 @@
-// Started by the run as a process of its own: `serve.ts <file in servers/> <Redis socket> <upstream URL>`.
+// Started by the run as a separate process: `serve.ts <file in servers/> <Redis socket> <upstream URL>`.
 import { type BenchServer, NotAvailableError } from './servers/bench-server.js'
 
-/** What the process says once, when it listens or cannot. */
+/** The message of the process when the server listens or fails. */
 export type Started =
   | { port: number; title: string; packages: string[]; tokenHeader: string | undefined; endsAtLogout: boolean }
   | { title: string; notAvailable: string }
 
-/** What it answers to each message. */
+/** The reply to each message. */
 export interface Usage {
   cpuMicros: number
   rssBytes: number
@@ -17,11 +17,11 @@ const { default: server } = (await import(`./servers/${name}.js`)) as { default:
 
 process.on('message', () => {
   const { user, system } = process.cpuUsage()
-  say({ cpuMicros: user + system, rssBytes: process.memoryUsage.rss() } satisfies Usage)
+  post({ cpuMicros: user + system, rssBytes: process.memoryUsage.rss() } satisfies Usage)
 })
 process.on('disconnect', () => process.exit())
 
-say(await start())
+post(await start())
 
 async function start(): Promise<Started> {
   const { title, packages, tokenHeader, endsAtLogout = true } = server
@@ -34,6 +34,6 @@ async function start(): Promise<Started> {
   }
 }
 
-function say(message: Started | Usage): void {
+function post(message: Started | Usage): void {
   process.send?.(message)
 }

@@ -2,24 +2,24 @@ import { SERVERS, type ServerName } from './servers/index.js'
 
 export interface Settings {
   rounds: number
-  /** Measured seconds of one server in one round. */
+  /** Measured seconds of a server in a round. */
   seconds: number
-  /** How many sessions are in Redis, one measurement each; empty: that part is left out. */
+  /** Numbers of sessions in Redis, with a measurement for each number; empty: no measurement of growth. */
   sessionCounts: number[]
   servers: ServerName[]
   /** Keep-alive connections, each with one request at a time. */
   connections: number
 }
 
-/** Fewer rounds say too little about the spread: such a run is a try, and its results are printed only. */
+/** Fewer rounds give no reliable spread: the results are only printed. */
 export const MIN_ROUNDS = 5
-/** Short and many: what slows the machine for a while slows few of them, and there both sides of a comparison. */
+/** Many short rounds: a temporary slowdown affects few rounds, and both sides of a comparison. */
 const ROUNDS = 9
 const SECONDS = 1.5
 
 /**
  * `BENCH_ROUNDS` (9), `BENCH_SECONDS` (1.5), `BENCH_SESSIONS` (`1000,100000,1000000`, or `none`) and `BENCH_SERVERS` (names
- * of files in `servers/`, default all; `bare` is always there).
+ * of files in `servers/`, default all; `bare` is always measured).
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   return {

@@ -17,7 +17,7 @@ export function spreadBy<Round>(rounds: Round[], figure: (round: Round, index: n
   return spreadOf(rounds.map(figure))
 }
 
-/** Another first one in each round, so that drift in a round favors no server. */
+/** A different first server in each round, so that drift in a round favors no server. */
 export function rotate<T>(items: readonly T[], by: number): T[] {
   const at = by % Math.max(1, items.length)
   return [...items.slice(at), ...items.slice(0, at)]

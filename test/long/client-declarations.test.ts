@@ -13,12 +13,12 @@ const text: string | null = snapshot.status === 'signed-in' ? snapshot.user.name
 const answer: Promise<Response> = session.fetch('/orders', { method: 'POST' })
 // @ts-expect-error the snapshot of a page without a session has no user
 snapshot.user
-// @ts-expect-error there is no such option
+// @ts-expect-error the option does not exist
 createSessionClient({ base: '' })
 export { answer, text }
 `
 
-t.test('a page that has no types of Node compiles with the declarations, and with those alone', async (t) => {
+t.test('a page without types of Node.js compiles with the declarations of the client alone', async (t) => {
   const folder = join(process.cwd(), '.tap', 'client-types')
   t.teardown(() => rm(folder, { recursive: true }))
   await mkdir(folder, { recursive: true })
@@ -46,7 +46,7 @@ t.test('a page that has no types of Node compiles with the declarations, and wit
     const own = program.getSourceFiles().filter(({ fileName }) => !fileName.includes('/typescript/lib/'))
     t.notOk(
       own.some(({ fileName }) => !/page\.ts$|dist\/client\/[\w-]+\.d\.ts$/.test(fileName)),
-      'nothing of the server'
+      'no declaration of the server is read'
     )
   }
 })

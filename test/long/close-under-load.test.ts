@@ -19,7 +19,7 @@ interface Load {
   done: Promise<unknown>
 }
 
-/** Logs in, uses the session, logs out, and again, over connections that stay open, until the app closes them. */
+/** Logs in, uses the session and logs out in a loop, over keep-alive connections, until the app closes. */
 function startLoad(port: number): Load {
   const load: Load = { answers: 0, outcomes: new Map(), done: Promise.resolve() }
   load.done = Promise.all(Array.from({ length: CLIENTS }, () => useUntilClosed(new KeepAliveClient(port), load)))
@@ -27,7 +27,7 @@ function startLoad(port: number): Load {
 }
 
 async function useUntilClosed(client: KeepAliveClient, load: Load): Promise<void> {
-  const ask = async (name: string, request: string): Promise<Outcome> => {
+  const send = async (name: string, request: string): Promise<Outcome> => {
     const outcome = await client.send(request)
     const result = `${name} ${typeof outcome === 'string' ? outcome : outcome.status}`
     load.outcomes.set(result, (load.outcomes.get(result) ?? 0) + 1)
@@ -35,11 +35,11 @@ async function useUntilClosed(client: KeepAliveClient, load: Load): Promise<void
     return outcome
   }
   while (!client.isClosed) {
-    const login = await ask('login', LOGIN)
+    const login = await send('login', LOGIN)
     const token = typeof login === 'string' ? '' : tokenOf(login)
     if (token === '') continue
-    for (let i = 0; i < 5 && !client.isClosed; i++) await ask('verify', rawRequest('GET', '/me', { token }))
-    if (!client.isClosed) await ask('logout', rawRequest('POST', '/user/logout', { token }))
+    for (let i = 0; i < 5 && !client.isClosed; i++) await send('verify', rawRequest('GET', '/me', { token }))
+    if (!client.isClosed) await send('logout', rawRequest('POST', '/user/logout', { token }))
   }
 }
 
@@ -48,12 +48,12 @@ async function listen(app: FastifyInstance): Promise<number> {
   return (app.server.address() as AddressInfo).port
 }
 
-/** What keeps this process alive, by kind; pipes are those of the servers that the test has started, too. */
+/** The kinds of resources that keep the process alive; pipes include the servers of the test. */
 function resources(): string[] {
   return process.getActiveResourcesInfo().sort()
 }
 
-/** Those that are not among the known ones, or more often. */
+/** The resources that are not known, or more frequent than known. */
 function besides(known: string[], found: string[]): string[] {
   const left = [...known]
   return found.filter((name) => {
@@ -75,7 +75,7 @@ const ALLOWED = /^(?:login (?:200|503)|verify (?:200|503)|logout (?:204|503)|\w+
 
 for (const cache of [false, true]) {
   t.test(
-    `app.close() under load, ${cache ? 'with' : 'without'} the cache, breaks no answer and leaves nothing`,
+    `app.close() under load, ${cache ? 'with' : 'without'} the cache, breaks no reply and leaves no resources`,
     async (t) => {
       const redis = await startRedis(t)
       const upstream = await startRawUpstream(t)
@@ -100,20 +100,20 @@ for (const cache of [false, true]) {
         const ms = performance.now() - startedAt
         await load.done
         t.ok(ms < 2_000, `closed within ${ms.toFixed()} ms`)
-        t.equal(cutOff, 0, 'no request that has arrived is left without its answer')
+        t.equal(cutOff, 0, 'every request gets a complete reply')
         t.strictSame(
           [...load.outcomes.keys()].filter((outcome) => !ALLOWED.test(outcome)),
           [],
-          'every answer is whole'
+          'every outcome is allowed'
         )
         await until(() => upstream.sockets.size === 0)
-        // The first one is there to see what the test itself has open.
+        // The first round shows the resources of the test.
         before ??= resources()
         const known = before
         await until(() => besides(known, resources()).length === 0)
-        t.strictSame(besides(known, resources()), [], 'nothing is left')
+        t.strictSame(besides(known, resources()), [], 'no further resources are open')
       }
-      t.equal(await connectionsOf(redis, t), 1, 'no connection to Redis but that of the question')
+      t.equal(await connectionsOf(redis, t), 1, 'only the connection of the check is open')
     }
   )
 }
@@ -125,7 +125,7 @@ for (const [name, answer, status] of [
   ['hangs', null, 504]
 ] as const) {
   t.test(
-    `a login whose upstream ${name} is answered whole during app.close(), which waits for nothing else`,
+    `a login whose upstream ${name} is answered during app.close(), and app.close() waits only for the reply`,
     async (t) => {
       const upstream = await startRawUpstream(t)
       const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: TIMEOUT_MS } })
@@ -139,7 +139,7 @@ for (const [name, answer, status] of [
       const closed = app.close()
       if (answer !== null) upstream.requests[0]?.socket.write(answer)
       t.match(await login, { status })
-      // The client keeps its connection, and says nothing more.
+      // The client keeps the connection open without another request.
       await closed
       t.ok(performance.now() - startedAt < TIMEOUT_MS + 1_000)
       await until(() => upstream.sockets.size === 0)

@@ -5,11 +5,11 @@ import { type ClusterClientOptions, type StartedCluster, startCluster } from '..
 import { startTcpProxy } from '../fixtures/redis/start-proxy.js'
 import { until } from '../fixtures/until.js'
 
-/** No replica takes over for a master, and the others serve without it. */
+/** No replica takes over for a lost master, and the other masters keep serving. */
 const args = ['--cluster-require-full-coverage', 'no', '--cluster-replica-no-failover', 'yes']
 const OUTAGE_MS = 4_000
 
-/** How the first master is lost: what has to be done, and settings of the client. */
+/** How the first master is lost, and settings of the client. */
 interface Loss {
   client?: ClusterClientOptions
   lose(): unknown
@@ -27,36 +27,39 @@ const LOSSES: Record<string, (t: Test, cluster: StartedCluster) => Promise<Loss>
 
 for (const [how, prepare] of Object.entries(LOSSES)) {
   for (const cache of [false, true]) {
-    t.test(`a master that ${how} costs its own users only, ${cache ? 'with' : 'without'} the cache`, async (t) => {
-      const cluster = await startCluster(t, { args })
-      const { client, lose } = await prepare(t, cluster)
-      const { app, logged, open } = await createClusterApp(t, cluster, { cache }, client)
-      const opened = () => logged(50).filter((text) => text.includes('503 at once'))
-      const ofDead = await open(usersOn(0, 10))
-      const ofOthers = await open([...usersOn(1, 5), ...usersOn(2, 5)])
-      const atLoss = keepVisiting(app, ofOthers)
-      await lose()
-      const dead = keepVisiting(app, ofDead, { pauseMs: 1_000 })
-      await delay(200)
-      t.strictSame(Object.keys(await atLoss.stop()), ['200'])
-      // No request of another user closes the circuit until it is open.
-      await until(() => opened().length > 0)
-      const others = keepVisiting(app, ofOthers.slice(3, 7), { pauseMs: 100 })
-      await Promise.all(usersOn(1, 5).map((id) => app.sessions.create({ id })))
-      await delay(OUTAGE_MS)
-      t.strictSame(Object.keys(await others.stop()), ['200'])
-      const statuses = Object.keys(await dead.stop())
-      // The cache lets in for `maxStaleMs`.
-      t.strictSame(
-        statuses.filter((status) => !cache || status !== '200'),
-        ['503']
-      )
-      t.equal(opened().length, 1, opened().join())
-    })
+    t.test(
+      `a master that ${how} affects only users of the master, ${cache ? 'with' : 'without'} the cache`,
+      async (t) => {
+        const cluster = await startCluster(t, { args })
+        const { client, lose } = await prepare(t, cluster)
+        const { app, logged, open } = await createClusterApp(t, cluster, { cache }, client)
+        const opened = () => logged(50).filter((text) => text.includes('503 at once'))
+        const ofDead = await open(usersOn(0, 10))
+        const ofOthers = await open([...usersOn(1, 5), ...usersOn(2, 5)])
+        const atLoss = keepVisiting(app, ofOthers)
+        await lose()
+        const dead = keepVisiting(app, ofDead, { pauseMs: 1_000 })
+        await delay(200)
+        t.strictSame(Object.keys(await atLoss.stop()), ['200'])
+        // Requests of other users must not keep the circuit closed.
+        await until(() => opened().length > 0)
+        const others = keepVisiting(app, ofOthers.slice(3, 7), { pauseMs: 100 })
+        await Promise.all(usersOn(1, 5).map((id) => app.sessions.create({ id })))
+        await delay(OUTAGE_MS)
+        t.strictSame(Object.keys(await others.stop()), ['200'])
+        const statuses = Object.keys(await dead.stop())
+        // The cache answers 200 for `maxStaleMs`.
+        t.strictSame(
+          statuses.filter((status) => !cache || status !== '200'),
+          ['503']
+        )
+        t.equal(opened().length, 1, opened().join())
+      }
+    )
   }
 }
 
-t.test('an abandoned login of a living master is ended while those of a dead one wait', async (t) => {
+t.test('the end of an abandoned login does not wait for the ends at a dead master', async (t) => {
   const cluster = await startCluster(t, { args })
   const breaker = { store: { failures: 1_000 } }
   const { app } = await createClusterApp(t, cluster, { breaker })
@@ -75,8 +78,8 @@ t.test('an abandoned login of a living master is ended while those of a dead one
     const values = await Promise.all(keys.map((key) => paused.get(key)))
     return values.filter((value) => value === 'revoked').length
   }
-  // Tombstones, of sessions that were never opened.
+  // Tombstones of abandoned sessions.
   await until(async () => (await readEnded()) === 2)
   await login(usersOn(0, 1)[0] ?? '')
-  t.pass('while the dead master is still dead')
+  t.pass('the dead master is still dead')
 })

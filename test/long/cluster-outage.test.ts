@@ -11,10 +11,10 @@ import { until } from '../fixtures/until.js'
 
 const args = ['--cluster-require-full-coverage', 'no', '--cluster-replica-no-failover', 'yes']
 
-/** Activity is written after each second. */
+/** Activity is written once per second. */
 const session = { idleTimeoutSeconds: 10 }
 
-t.test('while the writes of a master are paused its sessions are verified, and logins are 503 in time', async (t) => {
+t.test('while writes of a Cluster master are paused, sessions are verified and logins are 503 in time', async (t) => {
   const cluster = await startCluster(t, { args })
   const { app, open } = await createClusterApp(t, cluster, { session })
   const tokens = await open([0, 1, 2].flatMap((master) => usersOn(master as Master, 10)))
@@ -22,7 +22,7 @@ t.test('while the writes of a master are paused its sessions are verified, and l
   await assertVerifiedWhilePaused(t, testPause)
 })
 
-t.test('while the writes of a server are paused its sessions are verified, and logins are 503 in time', async (t) => {
+t.test('while writes of a single server are paused, sessions are verified and logins are 503 in time', async (t) => {
   for (const isOwn of [true, false]) {
     const server = await startRedis(t)
     const redis = isOwn ? { url: server.socketPath } : server.client({ commandTimeout: 1_000 })
@@ -38,7 +38,7 @@ interface Pause {
   app: FastifyInstance
   tokens: string[]
   operator: Redis
-  /** One that logs in on the server that is paused. */
+  /** A user whose sessions are on the paused server. */
   user: string
 }
 
@@ -47,21 +47,21 @@ const PAUSE_MS = 4_000
 async function assertVerifiedWhilePaused(t: Test, pause: Pause): Promise<void> {
   const { app, tokens, operator, user } = pause
   const logIn = () => app.inject({ method: 'POST', url: '/user/login', payload: { username: user, password: 'x' } })
-  // The next request of each session writes its activity.
+  // The next request of each session writes activity.
   await delay(1_100)
   await operator.call('CLIENT', 'PAUSE', String(PAUSE_MS), 'WRITE')
   const pausedAt = performance.now()
   const visits = keepVisiting(app, tokens)
   t.equal((await logIn()).statusCode, 503)
-  t.ok(performance.now() - pausedAt < PAUSE_MS - 1_000, 'in time')
+  t.ok(performance.now() - pausedAt < PAUSE_MS - 1_000, 'the login is answered in time')
   await delay(1_000)
-  t.ok(performance.now() - pausedAt < PAUSE_MS, 'all this during the pause')
+  t.ok(performance.now() - pausedAt < PAUSE_MS, 'the pause is not over')
   await until(async () => (await logIn()).statusCode === 200)
   await delay(200)
   t.strictSame(Object.keys(await visits.stop()), ['200'])
 }
 
-t.test('a user whose slot is being moved costs the other users of the master nothing', async (t) => {
+t.test('the migration of a slot does not affect other users of the master', async (t) => {
   const cluster = await startCluster(t, { args })
   const { app, open } = await createClusterApp(t, cluster)
   const [mover = '', ...others] = usersOn(0, 11)
@@ -82,23 +82,24 @@ t.test('a user whose slot is being moved costs the other users of the master not
   t.strictSame(Object.keys(await ofOthers.stop()), ['200'])
 })
 
-t.test('a master that is away for longer than the idle timeout logs no active user out', async (t) => {
+t.test('a master that is down for longer than the idle timeout logs no active user out', async (t) => {
   for (const cache of [false, true]) {
     const cluster = await startCluster(t, { args })
     const { app, open } = await createClusterApp(t, cluster, { cache, session: { idleTimeoutSeconds: 2 } })
     const active = await open([0, 1, 2].flatMap((master) => usersOn(master as Master, 5)))
     const [idle = '', idleOfDead = ''] = await open([usersOn(1, 6).at(-1) ?? '', usersOn(0, 6).at(-1) ?? ''])
-    /** Does not extend the session. */
-    const look = async (token: string) => (await app.inject(withToken(token, { url: '/user/session' }))).json().reason
+    /** Reads the session without extending the session. */
+    const reasonOf = async (token: string) =>
+      (await app.inject(withToken(token, { url: '/user/session' }))).json().reason
     const visits = keepVisiting(app, active, { pauseMs: 50 })
     await delay(500)
     cluster.masters[0].stall()
     const stalledAt = performance.now()
-    await until(async () => (await look(idle)) === 'expired')
+    await until(async () => (await reasonOf(idle)) === 'expired')
     await until(() => performance.now() - stalledAt > 6_000)
-    t.equal(await look(idleOfDead), undefined)
+    t.equal(await reasonOf(idleOfDead), undefined)
     cluster.masters[0].resume()
-    await until(async () => (await look(idleOfDead)) === 'expired')
+    await until(async () => (await reasonOf(idleOfDead)) === 'expired')
     const statuses = await visits.stop()
     t.strictSame(Object.keys(statuses), ['200', '503'])
     const answers = await Promise.all(active.map((token) => app.inject(withToken(token))))

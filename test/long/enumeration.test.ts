@@ -8,7 +8,7 @@ t.test(
   async (t) => {
     const app = await createRefusingApp(t)
     const times: Record<string, number[]> = { unknown: [], wrong: [], locked: [] }
-    // Each behind each as often: what one leaves behind, such as a connection that is still busy, the next one pays for.
+    // Each reason follows each reason equally often: a login may slow down the next login.
     const [a, b, c] = Object.keys(times) as [string, string, string]
     const order = [a, a, b, b, c, c, a, c, b]
     for (let n = 0; n < TIMES * 3; n++) {

@@ -14,12 +14,12 @@ import { PASSWORD, startUpstream } from '../fixtures/upstream.js'
 
 const SESSION_SECRET = 'a secret of this test, 32 bytes or more'
 
-// Inside the package: there `fastify-jwt-session` is the package itself, as it was built.
+// The folder is inside the package, so that `fastify-jwt-session` resolves to the built package.
 const compiled = join('.tap', 'examples')
 
 /**
- * All examples, as `tsc` would write them: to compile one at each start takes longer than the start itself. Without
- * examples/react, which has packages of its own: test/browser runs it.
+ * Compiles all examples once, because compiling at each start would be slow. Without examples/react, which has separate
+ * packages and is run by test/browser.
  */
 async function compileExamples(): Promise<void> {
   await cp('examples', compiled, { recursive: true, filter: (path) => path !== join('examples', 'react') })
@@ -34,7 +34,7 @@ async function compileExamples(): Promise<void> {
 t.before(compileExamples)
 t.teardown(() => rm(compiled, { recursive: true }))
 
-/** Runs an example as its reader would, and resolves to the URL that it prints. */
+/** Runs an example as a reader would, and resolves to the printed URL. */
 function start(t: Test, file: string, env: Record<string, string> = {}): Promise<string> {
   return startProgram(t, file.endsWith('.ts') ? ['--import', 'tsx', file] : [join(compiled, file)], env)
 }
@@ -49,7 +49,7 @@ interface Credentials {
   password: string
 }
 
-/** A login, as the requests that it makes possible. */
+/** Logs in, and returns the token with a function that sends requests. */
 async function logIn(url: string, credentials: Credentials, userAgent = 'a test') {
   const headers = { 'content-type': 'application/json', 'user-agent': userAgent }
   const login = await fetch(`${url}/user/login`, { method: 'POST', headers, body: JSON.stringify(credentials) })
@@ -59,7 +59,7 @@ async function logIn(url: string, credentials: Credentials, userAgent = 'a test'
   return { token, send }
 }
 
-/** Logs in, looks at the private page, logs out, and looks again. */
+/** Asserts a login, the private page, a logout, and the refused private page. */
 async function assertSession(t: Test, url: string, credentials: Credentials): Promise<void> {
   const { token, send } = await logIn(url, credentials)
   const me = () => send('GET', '/me')
@@ -105,7 +105,11 @@ t.test('examples/own-store.ts', async (t) => {
   t.teardown(() => rm(SESSION_FOLDER, { recursive: true }))
   const { baseUrl } = await startUpstream(t)
   const env = { SESSION_SECRET, UPSTREAM_URL: baseUrl, SESSION_FOLDER }
-  await t.rejects(start(t, 'own-store.js', env), { message: 'is not a session store' }, 'it may be an unmounted volume')
+  await t.rejects(
+    start(t, 'own-store.js', env),
+    { message: 'is not a session store' },
+    'a missing folder may be an unmounted volume'
+  )
   const url = await start(t, 'own-store.js', { ...env, NEW_STORE: 'yes' })
   await assertSession(t, url, { username: 'ada', password: PASSWORD })
 
@@ -116,7 +120,7 @@ t.test('examples/own-store.ts', async (t) => {
 
   await rename(SESSION_FOLDER, `${SESSION_FOLDER}-gone`)
   const refused = await send('GET', '/me')
-  t.equal(refused.status, 503, 'a folder that is gone ends no session')
+  t.equal(refused.status, 503, 'a missing folder ends no session')
   t.equal(refused.headers.get('session-ended'), null)
   await rename(`${SESSION_FOLDER}-gone`, SESSION_FOLDER)
   t.equal((await send('GET', '/me')).status, 200)
@@ -163,7 +167,7 @@ t.test('examples/sse.ts', async (t) => {
   t.match(received, /event: ended\ndata: logged_out\n\n$/)
 })
 
-t.test('the demo', async (t) => {
+t.test('examples/demo', async (t) => {
   const credentials = { username: 'grace', password: 'nanoseconds of wire' }
 
   async function assertPage(t: Test, url: string): Promise<void> {
@@ -171,7 +175,11 @@ t.test('the demo', async (t) => {
     t.match(page.headers.get('content-type'), 'text/html')
     t.match(page.headers.get('content-security-policy'), "script-src 'self';")
     const html = await page.text()
-    t.notMatch(html, /<script(?! type="module" src=)|<style|\s(?:on\w+|style)=/, 'which the policy would refuse')
+    t.notMatch(
+      html,
+      /<script(?! type="module" src=)|<style|\s(?:on\w+|style)=/,
+      'the content security policy allows the page'
+    )
     for (const [, path = ''] of html.matchAll(/(?:src|href)="(\/[^"]+)"/g)) await assertServed(path)
 
     async function assertServed(path: string): Promise<void> {
@@ -217,18 +225,18 @@ t.test('the demo', async (t) => {
     await assertSessions(t, url)
   }
 
-  await t.test('needs no Redis', async (t) =>
+  await t.test('the demo works without Redis', async (t) =>
     assertDemo(t, await start(t, 'examples/demo/server.ts', { REDIS_URL: '' }))
   )
 
-  await t.test('keeps its sessions in Redis when it is told to', async (t) => {
+  await t.test('the demo stores sessions in Redis with REDIS_URL', async (t) => {
     const redis = await startRedis(t, { tcp: true })
     const url = await start(t, 'demo/server.js', { REDIS_URL: redis.url ?? '' })
     await assertDemo(t, url)
     t.ok(await redis.client().dbsize())
   })
 
-  await t.test('names the device of a session in a few words', async (t) => {
+  await t.test('the demo shows a short name of the device of a session', async (t) => {
     const file: string = pathToFileURL('examples/demo/page/device-name.js').href
     const { deviceName } = (await import(file)) as { deviceName(userAgent: string | null): string }
     const webKit = 'AppleWebKit/537.36 (KHTML, like Gecko)'
@@ -255,7 +263,7 @@ t.test('the demo', async (t) => {
     t.equal(deviceName(null), 'Unknown device')
   })
 
-  await t.test('says in one sentence what is wrong with what it was given', async (t) => {
+  await t.test('the demo refuses a wrong setting with one sentence', async (t) => {
     async function assertRefused(name: string, value: string): Promise<void> {
       const error: Error = await start(t, 'demo/server.js', { [name]: value }).then(
         () => new Error('started'),
@@ -268,12 +276,12 @@ t.test('the demo', async (t) => {
   })
 })
 
-t.test('README shows examples/basic.ts as it is', async (t) => {
+t.test('README shows examples/basic.ts unchanged', async (t) => {
   const [readme, basic] = await Promise.all([readFile('README.md', 'utf8'), readFile('examples/basic.ts', 'utf8')])
   t.ok(readme.includes(`\`\`\`ts\n${basic}\`\`\``))
 })
 
-t.test('lib/store/README.md shows examples/table-store.ts as it is', async (t) => {
+t.test('lib/store/README.md shows examples/table-store.ts unchanged', async (t) => {
   const paths = ['lib/store/README.md', 'examples/table-store.ts']
   const [readme = '', example = ''] = await Promise.all(paths.map((path) => readFile(path, 'utf8')))
   t.ok(readme.includes(`\`\`\`ts\n${example}\`\`\``))

@@ -4,38 +4,41 @@ import { type Fault, runRound } from './failover/round.js'
 import { SETUPS, type SetupName } from './failover/setup.js'
 import { startApp } from './failover/start-app.js'
 
-// Most of the time the servers wait for each other.
+// The servers mostly wait for each other.
 t.jobs = 2
 
-/** Of what `npm run test:failover` does ten times in each way. How a master that is killed looks from the store has tests of its own. */
+/** A part of `npm run test:failover`, which runs every case ten times. */
 const CASES: [name: SetupName, fault: Fault, cache: boolean][] = [
   ['Sentinel', 'SIGSTOP', true],
   ['Cluster', 'SIGKILL', false]
 ]
 
 for (const [name, fault, cache] of CASES) {
-  t.test(`with ${name}`, async (t) => {
+  t.test(`failovers with ${name}`, async (t) => {
     const setup = await SETUPS[name](t)
 
-    await t.test('and minReplicas no acknowledged revocation is undone by a planned failover', async (t) => {
+    await t.test('with minReplicas a planned failover undoes no acknowledged revocation', async (t) => {
       const app = await startApp(t, { redis: setup.connect(), minReplicas: 1 })
       const planned = await runPlannedFailover(setup, app, 100)
       t.match(planned, { acknowledged: 100, cameBack: 0 })
-      t.ok(planned.acknowledgedBefore < 100, 'it fell among them')
+      t.ok(planned.acknowledgedBefore < 100, 'the failover came during the revocations')
     })
 
-    await t.test(`and ${fault} the service is back when the servers are, with nothing but 503 meanwhile`, async (t) => {
-      const app = await startApp(t, { redis: setup.connect(), cache })
-      const round = await runRound(setup, app, { fault, users: 20, workers: 3, heals: false })
-      t.comment(JSON.stringify(round))
-      assertRound(t, round)
-    })
+    await t.test(
+      `after ${fault} of a master the service recovers with the servers, with only 503 meanwhile`,
+      async (t) => {
+        const app = await startApp(t, { redis: setup.connect(), cache })
+        const round = await runRound(setup, app, { fault, users: 20, workers: 3, heals: false })
+        t.comment(JSON.stringify(round))
+        assertRound(t, round)
+      }
+    )
   })
 }
 
 function assertRound(t: Test, round: Awaited<ReturnType<typeof runRound>>): void {
   const laterMs = round.backMs - round.failoverMs
   t.strictSame(round.wrong, [])
-  t.ok(laterMs < 2_000, `back ${laterMs} ms after its servers`)
+  t.ok(laterMs < 2_000, `the service is back ${laterMs} ms after the servers`)
   t.ok(round.refused > 0 && round.logins > 0 && round.logouts > 0)
 }

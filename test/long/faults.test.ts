@@ -8,7 +8,7 @@ import { QUICK_IDLE_WAYS } from './faults/idle-ways.js'
 import { BACK_WITHIN_MS } from './faults/judge.js'
 import { runFault } from './faults/run-fault.js'
 
-/** The quick part: each fault once. `npm run test:faults` and `npm run test:idle` are the long ones. */
+/** Runs each fault once. `npm run test:faults` and `npm run test:idle` are the long parts. */
 async function test(t: Test, faults: readonly Fault[]): Promise<void> {
   for (const fault of faults) {
     t.test(fault.name, async (t) => {
@@ -20,24 +20,27 @@ async function test(t: Test, faults: readonly Fault[]): Promise<void> {
   }
 }
 
-t.test('whatever is wrong with Redis, no session ends by it, and all is well when it is over', async (t) => {
-  // Most of the time each of them waits.
+t.test('no fault of Redis ends a session, and every operation works after the fault', async (t) => {
+  // The tests mostly wait.
   t.jobs = 3
   await test(t, FAULTS)
 })
 
-t.test('an outage longer than the idle timeout logs no active user out, and lets no idle user in', async (t) => {
-  t.jobs = 3
-  for (const way of QUICK_IDLE_WAYS) {
-    t.test(way.name, async (t) => {
-      for (const { role, active, idle } of await runIdle(way, 'quick')) {
-        const broken = [...active, idle].flatMap((user) => [...user.broken])
-        t.strictSame(broken, [], nameOf(role))
-      }
-    })
+t.test(
+  'an outage longer than the idle timeout logs no active user out, and keeps no idle user logged in',
+  async (t) => {
+    t.jobs = 3
+    for (const way of QUICK_IDLE_WAYS) {
+      t.test(way.name, async (t) => {
+        for (const { role, active, idle } of await runIdle(way, 'quick')) {
+          const broken = [...active, idle].flatMap((user) => [...user.broken])
+          t.strictSame(broken, [], nameOf(role))
+        }
+      })
+    }
   }
-})
+)
 
-t.test('no session ends by a clock that is wrong, sooner or later than it should by that clock', async (t) => {
+t.test('with a wrong clock sessions end only at the expiry by the wrong clock', async (t) => {
   await test(t, CLOCK_FAULTS)
 })

@@ -15,19 +15,19 @@ import { unwatched } from '../fixtures/unwatched.js'
 
 const run = promisify(execFile)
 
-// A folder inside the package: there `fastify-jwt-session` is the package itself, as it was built.
+// The folder is inside the package, so that `fastify-jwt-session` resolves to the built package.
 const folder = join(process.cwd(), '.tap', 'manuals')
 
 const USE_STORE = `
 const opened = await app.sessions.create({ id: '1' })
-if (!(await app.sessions.find(opened.session.id))) throw new Error('It was not found')
+if (!(await app.sessions.find(opened.session.id))) throw new Error('The session was not found')
 `
 const EPILOGUE = `
 await app.ready()
 await app.close()
 `
 
-/** In one process, which lasts until every snippet has closed what it opened. */
+/** Runs all snippets in one process, which ends when every snippet has closed every resource. */
 const RUN_ALL = 'await Promise.all(process.argv.slice(1).map((file) => import(file)))'
 
 t.teardown(() => rm(folder, { recursive: true }))
@@ -37,7 +37,7 @@ async function readExamples(): Promise<string> {
   return (await Promise.all(files.map((file) => readFile(join('examples', file), 'utf8')))).join('')
 }
 
-/** The snippets of all manuals but the recipes. */
+/** The snippets of all manuals except the recipes. */
 async function snippetPrograms(): Promise<Record<string, string>> {
   const examples = await readExamples()
   const snippets = manuals
@@ -54,14 +54,14 @@ async function snippetPrograms(): Promise<Record<string, string>> {
   return Object.fromEntries(programs)
 }
 
-/** Fails the test for what `tsc` reports about the programs. */
+/** Fails the test for type errors in the programs. */
 async function assertTypes(t: Test, programs: Record<string, string>): Promise<void> {
   await mkdir(folder, { recursive: true })
   const files = Object.entries(programs).map(([name, code]) => ({ code, file: join(folder, `${name}.ts`) }))
   await Promise.all(files.map(({ file, code }) => writeFile(file, code)))
   const { compilerOptions: options } = JSON.parse(await readFile('tsconfig.json', 'utf8'))
   let previous: Program | undefined
-  // A declaration holds for the whole program, so the programs that declare types are compiled apart.
+  // A declaration applies to a whole compilation, so the programs with declarations are compiled separately.
   for (const declaresTypes of [true, false]) {
     const some = files.filter(({ code }) => code.includes('declare module') === declaresTypes)
     const paths = some.map(({ file }) => file)
@@ -77,7 +77,7 @@ async function assertTypes(t: Test, programs: Record<string, string>): Promise<v
   }
 }
 
-t.test('every snippet of every manual has the right types, and runs', async (t) => {
+t.test('every snippet of every manual compiles and runs', async (t) => {
   const programs = await snippetPrograms()
   t.ok(Object.keys(programs).length >= 15, `${Object.keys(programs).length} snippets`)
   await assertTypes(t, programs)
@@ -98,6 +98,6 @@ t.test('every snippet of every manual has the right types, and runs', async (t) 
   await run(...unwatched(process.execPath, '--input-type=module', '--eval', RUN_ALL, ...Object.values(files)), { env })
 })
 
-t.test('every recipe has the right types', async (t) => {
+t.test('every recipe compiles', async (t) => {
   await assertTypes(t, recipePrograms())
 })

@@ -34,7 +34,7 @@ async function verifyTimes(app: FastifyInstance, token: string, times: number): 
   return answers
 }
 
-t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions are verified as before', async (t) => {
+t.test('of 2,000 parallel logins at a hanging upstream 500 wait, and sessions are verified as before', async (t) => {
   const upstream = await startRawUpstream(t)
   const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 60_000 } })
   const { token } = await app.sessions.create({ id: 'ada' })
@@ -49,11 +49,7 @@ t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions
   )
   await until(() => answers.length >= LOGINS - MAX_WAITING)
   const refusedAtOnce = answers.filter(({ status }) => status === 503)
-  t.equal(
-    refusedAtOnce.length,
-    LOGINS - MAX_WAITING,
-    'the others are refused before any of those that wait is answered'
-  )
+  t.equal(refusedAtOnce.length, LOGINS - MAX_WAITING, 'the other logins are refused before a waiting login is answered')
   t.equal(answers.length, LOGINS - MAX_WAITING)
 
   await until(() => upstream.requests.length === MAX_WAITING)
@@ -61,16 +57,16 @@ t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions
   t.ok(verified.every(({ status }) => status === 200))
   t.ok(median(verified) < usual + 5, `median ${median(verified).toFixed(2)} ms, before ${usual.toFixed(2)} ms`)
 
-  t.equal(upstream.requests.length, MAX_WAITING, 'and no other login was sent')
+  t.equal(upstream.requests.length, MAX_WAITING, 'no other login was sent')
 
   await upstream.stop()
   await done
   t.equal(answers.filter(({ status }) => status === 502).length, MAX_WAITING)
-  t.equal(upstream.requests.length, MAX_WAITING, 'nothing was sent twice')
+  t.equal(upstream.requests.length, MAX_WAITING, 'no login was sent twice')
   const refused = await Promise.all(Array.from({ length: LOGINS }, () => timed(app, LOGIN)))
   t.ok(
     refused.filter(({ status }) => status === 503).length >= LOGINS - 1,
-    'and then all of them, at once, but for a probe'
+    'then all logins are refused at once, except a probe'
   )
   upstream.answers.length = 0
   await upstream.start()
@@ -78,7 +74,7 @@ t.test('of 2,000 logins at once on an upstream that hangs 500 wait, and sessions
 })
 
 t.test(
-  'what waits for a stalled Redis is what was sent before the circuit opened, however many calls come',
+  'only commands from before the circuit opened wait for a stalled Redis, however many calls follow',
   async (t) => {
     const redis = await startRedis(t)
     const client = redis.client()
@@ -96,7 +92,7 @@ t.test(
     await until(() => pending() >= 100)
     await opening
     for (let round = 0; round < 20; round++) await openAll()
-    // Of 2,000 more calls some were probes. And once a second the end of sessions that were abandoned is tried, 50 at a time.
+    // Some of the 2,000 further calls were probes. Once per second the store tries to end 50 abandoned sessions.
     const seconds = Math.ceil((performance.now() - stalledAt) / 1_000)
     t.ok(pending() < 120 + 50 * seconds, `${pending()} commands after ${seconds} s`)
 

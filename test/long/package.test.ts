@@ -23,7 +23,7 @@ const USE = `
 `
 const USE_JS = USE.replace(' as const', '')
 
-/** What the project installs beside the tarball. */
+/** The packages that the project installs beside the tarball. */
 const PACKAGES = [
   ...[
     'fastify@5',
@@ -37,12 +37,12 @@ const PACKAGES = [
   ...[6, 7, 8].map((version) => `undici-${version}@npm:undici@${version}`)
 ]
 
-/** Programs of users, which are compiled and not run. */
+/** Programs of users, which are only compiled. */
 const PROGRAMS = 'test/types/consumer'
 const DECLARATIONS = '/fastify-jwt-session/dist/'
 const STRICT = { noEmit: true, strict: true, exactOptionalPropertyTypes: true, target: 'es2022', types: ['node'] }
 
-/** The tarball as npm would publish it; `npm run test:long` has built it. */
+/** Packs the tarball as for a publication. `npm run test:long` has built the package. */
 async function pack(t: Test): Promise<{ folder: string; tarball: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'fjs-package-'))
   t.teardown(() => rm(folder, { recursive: true }))
@@ -51,10 +51,10 @@ async function pack(t: Test): Promise<{ folder: string; tarball: string }> {
   return { folder, tarball: join(folder, tarball) }
 }
 
-t.test('the tarball', async (t) => {
+t.test('the tarball of the package', async (t) => {
   const { folder, tarball } = await pack(t)
 
-  t.test('holds what a user needs and nothing else', async (t) => {
+  t.test('the tarball has only files that a user needs', async (t) => {
     const { stdout } = await run('tar', ['tzf', tarball])
     const files = stdout
       .trim()
@@ -72,22 +72,22 @@ t.test('the tarball', async (t) => {
         .filter((name) => name.endsWith('/README.md'))
         .map((name) => `lib/${name}`)
     ]
-    t.strictSame(others.toSorted(), manuals.toSorted(), 'the rest is what a user reads')
+    t.strictSame(others.toSorted(), manuals.toSorted(), 'all other files are manuals')
     t.ok(files.includes('dist/index.js') && files.includes('dist/index.d.ts'))
   })
 
-  t.test('has no fault that publint and attw know', async () => {
+  t.test('publint and attw find no fault', async () => {
     await run(...unwatched('node_modules/.bin/publint', '--strict', tarball))
     await run(...unwatched('node_modules/.bin/attw', '--profile', 'esm-only', tarball))
   })
 
-  t.test('works in a project of its own', { timeout: 240_000 }, async (t) => {
+  t.test('the tarball works in a separate project', { timeout: 240_000 }, async (t) => {
     const write = (name: string, text: string) => writeFile(join(folder, name), text)
     await write('package.json', JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
     const install = ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball, ...PACKAGES]
     await run(...unwatched('npm', ...install), { cwd: folder })
 
-    t.test('from ESM, by the default and by the named export', async () => {
+    t.test('an ES module can import the default and the named export', async () => {
       await write(
         'esm.js',
         `import Fastify from 'fastify'
@@ -98,7 +98,7 @@ t.test('the tarball', async (t) => {
       await run(...unwatched(process.execPath, 'esm.js'), { cwd: folder })
     })
 
-    t.test('from CommonJS', async () => {
+    t.test('a CommonJS module can require the package', async () => {
       await write(
         'cjs.cjs',
         `const Fastify = require('fastify')
@@ -110,7 +110,7 @@ t.test('the tarball', async (t) => {
       await run(...unwatched(process.execPath, '--no-warnings', 'cjs.cjs'), { cwd: folder })
     })
 
-    t.test('from TypeScript with a bundler, and its declarations are checked too', async (t) => {
+    t.test('a TypeScript program with a bundler compiles, and the declarations have no error', async (t) => {
       const consumer = join(folder, 'consumer.ts')
       await write(
         'consumer.ts',
@@ -121,11 +121,11 @@ t.test('the tarball', async (t) => {
       const program = createProgram({ files: [consumer], options })
       const checked = program.getSourceFiles().filter(({ fileName }) => isOurs(fileName))
       t.ok(checked.length > 5, `${checked.length} files`)
-      // Not those of the packages below: it takes 20 s to check the declarations of TypeBox, as .ci/run does already.
+      // Without the declarations of dependencies: TypeBox takes 20 s, and .ci/run checks all declarations.
       t.equal(typeErrors(program, isOurs), '')
     })
 
-    t.test('with every option and export, in each supported version of TypeScript', async (t) => {
+    t.test('a program with every option and export compiles with each supported version of TypeScript', async (t) => {
       const files = await copyPrograms(['all-options.ts', 'guard-and-routes.ts', 'logins.ts', 'upstreams.ts'])
       const load = createRequire(join(folder, 'package.json'))
       for (const name of ['typescript-5.6', 'typescript-5.9', 'typescript-6.0']) {
@@ -140,7 +140,7 @@ t.test('the tarball', async (t) => {
       }
     })
 
-    t.test('beside another package that declares request.session, whose declarations are checked too', async (t) => {
+    t.test('the types work beside another package that declares request.session', async (t) => {
       const files = await copyPrograms(['beside-session.ts', 'beside-secure-session.ts'])
       const options = { ...STRICT, module: 'nodenext' }
       const checked = [
@@ -156,10 +156,10 @@ t.test('the tarball', async (t) => {
       const [file = ''] = files
       await writeFile(file, (await readFile(file, 'utf8')).replace('requestSession: false', 'other: false'))
       const errors = typeErrors(createProgram({ files: [file], options }), isChecked)
-      t.match(errors, 'FastifyJwtSessionRequest', 'but for one line there are two declarations')
+      t.match(errors, 'FastifyJwtSessionRequest', 'without the line of the manual the declarations conflict')
     })
 
-    /** Copies programs into the project, where the types of its packages are. */
+    /** Copies programs into the project with the installed types. */
     async function copyPrograms(names: string[]): Promise<string[]> {
       const copies = names.map((name) => join(folder, name))
       await Promise.all(names.map((name, index) => copyFile(join(PROGRAMS, name), copies[index] ?? '')))

@@ -7,12 +7,12 @@ import { codeOf } from '../fixtures/recipes.js'
 import { unwatched } from '../fixtures/unwatched.js'
 import { PASSWORD, startUpstream } from '../fixtures/upstream.js'
 
-// Inside the package: there `fastify-jwt-session` is the package itself, as it was built.
+// The folder is inside the package, so that `fastify-jwt-session` resolves to the built package.
 const folder = join(process.cwd(), '.tap', 'recipe-programs')
 t.before(() => mkdir(folder, { recursive: true }))
 t.teardown(() => rm(folder, { recursive: true }))
 
-/** Writes a recipe into a file, runs the command in its folder, and resolves to the URL that it prints. */
+/** Writes a recipe into a file, runs the command in the folder, and resolves to the printed URL. */
 async function start(t: Test, heading: string, file: string, command: string[]): Promise<string> {
   await writeFile(join(folder, file), codeOf(heading))
   const { baseUrl } = await startUpstream(t)
@@ -30,7 +30,7 @@ async function start(t: Test, heading: string, file: string, command: string[]):
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
-  const exited = once(child, 'exit').then(() => Promise.reject(new Error(`It ended: ${output}`)))
+  const exited = once(child, 'exit').then(() => Promise.reject(new Error(`The program ended: ${output}`)))
   while (true) {
     const [url] = /http:\/\/(?:127\.0\.0\.1|\[::1\]):\d+/.exec(output) ?? []
     if (url !== undefined) return url
@@ -48,11 +48,11 @@ async function assertGuards(t: Test, url: string): Promise<void> {
   t.strictSame(await me.json(), { id: 'ada' })
 }
 
-t.test('fastify-cli starts the app, with the options that the app exports', async (t) => {
+t.test('fastify-cli starts the app with the exported options', async (t) => {
   const cli = join(process.cwd(), 'node_modules', 'fastify-cli', 'cli.js')
   const url = await start(t, 'fastify-cli', 'app.js', [cli, 'start', '--options', '--log-level', 'info', 'app.js'])
   await assertGuards(t, url)
-  t.equal((await fetch(`${url}/me/`)).status, 401, 'the route is found with a slash at its end')
+  t.equal((await fetch(`${url}/me/`)).status, 401, 'the route is found with a trailing slash')
 })
 
 t.test('a program in CommonJS requires the package', async (t) => {
@@ -64,9 +64,9 @@ t.test('node:test loads the package', async (t) => {
     join(folder, 'guard.test.cjs'),
     `const { test } = require('node:test')
      const { verifySession } = require('fastify-jwt-session')
-     test('it is there', () => verifySession.call)`
+     test('the export exists', () => verifySession.call)`
   )
   const child = spawn(...unwatched(process.execPath, '--test', 'guard.test.cjs'), { cwd: folder, stdio: 'ignore' })
   const [code] = await once(child, 'exit')
-  t.equal(code, 0, "'Jest' names it as a runner that works")
+  t.equal(code, 0, "the recipe 'Jest' recommends node:test")
 })

@@ -1,10 +1,10 @@
-// npm run test:rest: all that `npm test` leaves out, one program after the other, because most of them measure time. The
-// last line is `N passed, N failed`: assertions of the tests, and one for each other program.
+// npm run test:rest: the programs that `npm test` omits, in sequence, because most programs measure time. The last line
+// is `N passed, N failed`: the assertions of the tests, and one result for each other program.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 
-/** The programs, with arguments that make them short. Their defaults are for the days before a release. */
+/** The programs with arguments for short runs. The defaults are for releases. */
 const PROGRAMS: readonly (readonly [string, ...string[]])[] = [
   ['typecheck'],
   ['test:long', '--reporter=tap'],
@@ -24,11 +24,11 @@ const TAP = ['tap', '--disable-coverage', '--jobs=1', '--timeout=1800', '--repor
 interface Outcome {
   passed: number
   failed: number
-  /** Test files that failed. */
+  /** Failed test files. */
   files: string[]
 }
 
-/** Runs a program, and shows all lines but those of passed assertions. */
+/** Runs a program, and prints all lines except passed assertions. */
 async function run(command: string, args: readonly string[]): Promise<Outcome> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
@@ -51,7 +51,7 @@ for (const [name, ...args] of PROGRAMS) {
   const command = ['run', name, '--', ...args]
   let { passed, failed, files } = await run('npm', command)
   if (failed > 0) {
-    // A pause of the whole machine looks like a slow answer: what fails runs once more.
+    // A pause of the whole machine looks like a slow reply, so failed files run once more.
     console.log(`ONCE MORE ${name} ${files.join(' ')}`)
     const again = files.length > 0 ? await run('npx', [...TAP, ...files]) : await run('npm', command)
     passed = files.length > 0 ? passed + again.passed : again.passed

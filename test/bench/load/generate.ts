@@ -1,36 +1,36 @@
-// Started by the run as a process of its own; it carries out one job after the other.
+// Started by the run as a separate process, which runs jobs in sequence.
 import { type Answer, HttpConnection } from './http-connection.js'
 
 export interface Job {
   port: number
   connections: number
-  /** Whole requests, sent in turn. */
+  /** Complete requests, sent in rotation. */
   requests: string[]
   warmUpSeconds: number
-  /** How long to measure, or null: until each request was sent once. */
+  /** Duration of the measurement, or null to send each request once. */
   seconds: number | null
   keepAnswers: boolean
 }
 
-/** What the process says: first that the warm-up is over, then what came of it. */
-export type Said = 'measuring' | { figures: Figures } | { failure: string }
+/** Messages of the process: the end of the warm-up, then the figures. */
+export type GeneratorMessage = 'measuring' | { figures: Figures } | { failure: string }
 
 export interface Figures {
   count: number
   seconds: number
   p50Ms: number
   p99Ms: number
-  /** CPU of this process, to see whether it was the limit. */
+  /** CPU share of the generator, which may be the limit. */
   cpuMicros: number
-  /** In the order of the requests. */
+  /** Replies in the order of the requests. */
   answers: string[]
 }
 
 process.on('message', async (job: Job) => {
   try {
-    say({ figures: await carryOut(job) })
+    post({ figures: await carryOut(job) })
   } catch (error) {
-    say({ failure: String(error) })
+    post({ failure: String(error) })
   }
 })
 process.on('disconnect', () => process.exit())
@@ -38,7 +38,7 @@ process.on('disconnect', () => process.exit())
 async function carryOut(job: Job): Promise<Figures> {
   const requests = job.requests.map((request) => Buffer.from(request, 'latin1'))
   if (job.warmUpSeconds > 0) await send({ ...job, seconds: job.warmUpSeconds, keepAnswers: false }, requests)
-  say('measuring')
+  post('measuring')
   return send(job, requests)
 }
 
@@ -104,6 +104,6 @@ function send(job: Job, requests: Buffer[]): Promise<Figures> {
   })
 }
 
-function say(message: Said): void {
+function post(message: GeneratorMessage): void {
   process.send?.(message)
 }

@@ -1,11 +1,11 @@
 import { Child } from '../child.js'
-import type { Figures, Job, Said } from './generate.js'
+import type { Figures, GeneratorMessage, Job } from './generate.js'
 
 export interface Generator {
   /**
-   * Carries out a job.
-   * @param onMeasuring called when its warm-up is over
-   * @throws Error when an answer is not 2xx: the speed of a refusal is worth nothing
+   * Runs a job.
+   * @param onMeasuring called after the warm-up
+   * @throws Error when a reply is not 2xx, because the speed of error replies is irrelevant
    */
   run(job: Partial<Job> & Pick<Job, 'port' | 'requests'>, onMeasuring?: () => void): Promise<Figures>
   end(): Promise<void>
@@ -17,10 +17,10 @@ export function startGenerator(connections: number, core: number | undefined): G
     async run(job, onMeasuring) {
       child.send({ connections, warmUpSeconds: 0, seconds: null, keepAnswers: false, ...job } satisfies Job)
       for (;;) {
-        const said = await child.next<Said>()
-        if (said === 'measuring') onMeasuring?.()
-        else if ('figures' in said) return said.figures
-        else throw new Error(said.failure)
+        const message = await child.next<GeneratorMessage>()
+        if (message === 'measuring') onMeasuring?.()
+        else if ('figures' in message) return message.figures
+        else throw new Error(message.failure)
       }
     },
     end: () => child.end()

@@ -2,13 +2,13 @@ import { connect, type Socket } from 'node:net'
 
 export interface Answer {
   status: number
-  /** Header block and body as they came. */
+  /** Header block and body, not parsed. */
   text: string
 }
 
 /**
- * One keep-alive connection with one request at a time. Written on the bare socket because a generator shares its core
- * with Redis: a general client or autocannon takes more CPU for a request than the servers that are to be compared.
+ * A keep-alive connection with one request at a time, on a bare socket: the generator shares a core with Redis, and a
+ * general client or autocannon takes more CPU per request than the measured servers.
  */
 export class HttpConnection {
   readonly #socket: Socket
@@ -52,7 +52,7 @@ export class HttpConnection {
   }
 }
 
-/** Only what the servers here send: a `Content-Length`, or no body at all. */
+/** Parses only replies with a `Content-Length` or without a body, as the measured servers send. */
 function readAnswer(text: string): Answer | 'partial' | 'malformed' {
   const headersEnd = text.indexOf('\r\n\r\n')
   if (headersEnd < 0) return 'partial'

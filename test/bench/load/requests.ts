@@ -1,8 +1,8 @@
-/** What the requests come with. */
+/** The headers of all requests. */
 export const BROWSER =
   'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36'
 
-/** A request as a browser's page would send it. */
+/** A request with the headers of a browser. */
 export function toRequest(method: string, path: string, headers: Record<string, string> = {}, body?: object): string {
   const text = body === undefined ? '' : JSON.stringify(body)
   const hasBody = method === 'POST' || body !== undefined
@@ -24,7 +24,7 @@ export function loginRequests(count: number, name: (index: number) => string): s
   )
 }
 
-/** The header that a client of this login sends from then on. */
+/** The header that a client sends after the login. */
 export function credentialOf(loginAnswer: string, tokenHeader: string | undefined): Record<string, string> {
   const token = /"access_token":"([^"]+)"/.exec(loginAnswer)?.[1]
   if (token !== undefined) return tokenHeader ? { [tokenHeader]: token } : { authorization: `Bearer ${token}` }

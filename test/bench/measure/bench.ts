@@ -4,17 +4,17 @@ import type { BenchRedis } from '../redis.js'
 import type { Measured } from '../running-server.js'
 import type { Settings } from '../settings.js'
 
-/** What every measurement works with. */
+/** The parts that every measurement uses. */
 export interface Bench {
   settings: Settings
   cores: Cores | null
   redis: BenchRedis
   upstreamUrl: string
   generator: Generator
-  say(text: string): void
+  report(text: string): void
 }
 
-/** A measurement without what is of no use after it. */
+/** A measurement without the replies. */
 export type Round = Omit<Measured, 'answers'>
 
 export function toRound({ answers: _, ...round }: Measured): Round {

@@ -3,7 +3,7 @@ import { credentialOf } from '../load/requests.js'
 import type { RunningServer } from '../running-server.js'
 import type { Bench } from './bench.js'
 
-/** Which commands reach Redis in one request of each kind. */
+/** The Redis commands of a request of each kind. */
 export interface Commands {
   login: string[]
   verify: string[]
@@ -13,10 +13,10 @@ export interface Commands {
 const USER = { id: 'user-0', name: 'User user-0' }
 
 /**
- * Sees to it that a server does what its figures will stand for: the user is known, a request without a session is refused, and after a
- * logout the session is over, or is not where the server says so.
+ * Checks that a server works as described: a request with a session gets the user, a request without a session is
+ * refused, and a logout ends the session, except where the server declares otherwise.
  *
- * @throws Error when it does something else
+ * @throws Error when a check fails
  */
 export async function checkServer({ redis }: Bench, server: RunningServer): Promise<Commands> {
   const { port, title, tokenHeader, endsAtLogout } = server
@@ -25,7 +25,7 @@ export async function checkServer({ redis }: Bench, server: RunningServer): Prom
     const type = body === undefined ? {} : { 'content-type': 'application/json' }
     const init = { method, headers: { ...headers, ...type }, ...(body && { body: JSON.stringify(body) }) }
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, init)
-    // In one string, as the generator has it.
+    // Formatted like the replies of the generator.
     const cookies = answer.headers.getSetCookie().map((cookie) => `\r\nset-cookie: ${cookie}\r\n`)
     return { status: answer.status, text: cookies.join('') + (await answer.text()) }
   }
@@ -34,7 +34,7 @@ export async function checkServer({ redis }: Bench, server: RunningServer): Prom
   }
 
   const logIn = () => send('POST', '/user/login', {}, { username: USER.id, password: 'any' })
-  // The first one may have a script to load.
+  // The first login may load a script.
   await logIn()
   let answer = ''
   const login = await redis.commandsDuring(async () => {
@@ -47,16 +47,16 @@ export async function checkServer({ redis }: Bench, server: RunningServer): Prom
     const { id, name } = JSON.parse(text)
     expect('GET /me does not answer the user', status === 200 && id === USER.id && name === USER.name)
   }
-  // The first one may have something to remember.
+  // The first request may fill a cache.
   await verifyOnce()
   const verify = await redis.commandsDuring(verifyOnce)
   const logout = await redis.commandsDuring(async () => {
     const { status } = await send('POST', '/user/logout', credential)
     expect('a logout is not answered 204', status === 204)
-    // Work in the background.
+    // A pause for background work.
     await delay(50)
   })
-  expect('a logout does not do what is said of it', (await me()).status === (endsAtLogout ? 401 : 200))
+  expect('a logout does not have the declared effect', (await me()).status === (endsAtLogout ? 401 : 200))
   if (server.name !== 'bare') expect('a request without a session is let in', (await send('GET', '/me')).status === 401)
   return { login, verify, logout }
 }

@@ -5,7 +5,7 @@ import { measure, type RunningServer, startServer } from '../running-server.js'
 import { rotate } from '../stats.js'
 import { type Bench, grouped, type Round, toRound } from './bench.js'
 
-/** One server with so many sessions in a Redis of its own. */
+/** The results of a server with a number of sessions in a separate Redis. */
 export interface Growth {
   sessions: number
   bytesPerSession: number
@@ -13,9 +13,9 @@ export interface Growth {
 }
 
 export interface GrowthRound {
-  /** The same number of tokens however many sessions there are. */
+  /** A fixed number of tokens, for every number of sessions. */
   verify: Round
-  /** More tokens than a process remembers, where there are so many. */
+  /** More tokens than the token memory of a process, if enough sessions exist. */
   verifyMany: Round
   login: Round
   list: Round
@@ -25,9 +25,9 @@ export interface GrowthRound {
 interface Filled {
   growth: Growth
   bench: Bench & { server: RunningServer }
-  /** `GET /me` of sessions all over the server. */
+  /** `GET /me` of sessions across all users. */
   requests: string[]
-  /** A few of them, as many whatever the number of sessions. */
+  /** A fixed number of the requests. */
   fewRequests: string[]
   end(): Promise<void>
 }
@@ -38,7 +38,7 @@ const USERS_PER_SECOND_OF_A_ROUND = 500
 const SESSIONS_PER_USER = 3
 const WARM_UP_SECONDS = 1
 
-/** The same work with more and more sessions in Redis, for this plugin, strict with auto-pipelining. */
+/** Measures the same work with increasing numbers of sessions, for the plugin, strict with auto-pipelining. */
 export async function measureGrowth(bench: Bench): Promise<Growth[]> {
   const { sessionCounts, rounds, seconds } = bench.settings
   const all: Filled[] = []
@@ -51,7 +51,7 @@ export async function measureGrowth(bench: Bench): Promise<Growth[]> {
         const verifyMany = toRound(await measure(bench, { ...job, requests }))
         const measured = { verify, verifyMany, ...(await measureUsers(bench, round)) }
         growth.rounds.push(measured)
-        bench.say(
+        bench.report(
           `round ${round + 1}, ${grouped(growth.sessions)} sessions: ${grouped(verify.perSecond)} verifications, ` +
             `${grouped(measured.login.perSecond)} logins, ${grouped(measured.list.perSecond)} lists, ` +
             `${grouped(measured.revokeAll.perSecond)} times revoke-all a second`
@@ -72,7 +72,7 @@ async function fill(bench: Bench, sessions: number): Promise<Filled> {
   const tokens = await child.next<string[]>()
   await child.end()
   const bytesPerSession = ((await redis.usedBytes()) - before) / sessions
-  bench.say(`${grouped(sessions)} sessions: ${grouped(bytesPerSession)} bytes of Redis each`)
+  bench.report(`${grouped(sessions)} sessions: ${grouped(bytesPerSession)} bytes of Redis each`)
 
   const server = await startServer('plugin-strict-pipelining', { ...bench, redis, core })
   if ('notAvailable' in server) throw new Error(server.notAvailable)
@@ -89,7 +89,7 @@ async function fill(bench: Bench, sessions: number): Promise<Filled> {
   }
 }
 
-/** Users log in three times each, look at their sessions, end all but one of them, and log out. */
+/** Users log in three times, list the sessions, end all other sessions, and log out. */
 async function measureUsers(
   bench: Filled['bench'],
   round: number

@@ -6,14 +6,14 @@ import { type Bench, grouped, type Round, toRound } from './bench.js'
 export interface LoginRound {
   login: Round
   logout: Round
-  /** What Redis holds more after the logins, for each of them. */
+  /** Growth of the Redis memory per login. */
   bytesPerSession: number
 }
 
 const LOGINS_PER_SECOND_OF_A_ROUND = 1_000
 const WARM_UP_LOGINS = 500
 
-/** So many users log in, each once, and then log out again. */
+/** Each user logs in once and logs out. */
 export async function measureLogins(bench: Bench, servers: RunningServer[]): Promise<Map<RunningServer, LoginRound[]>> {
   const count = Math.ceil(bench.settings.seconds * LOGINS_PER_SECOND_OF_A_ROUND)
   const logins = loginRequests(count, (index) => `user-${index}`)
@@ -23,7 +23,7 @@ export async function measureLogins(bench: Bench, servers: RunningServer[]): Pro
       const measured = await measureRound(bench, server, logins)
       rounds.get(server)?.push(measured)
       const { login, logout } = measured
-      bench.say(
+      bench.report(
         `round ${round + 1}, ${server.title}: ` +
           `${grouped(login.perSecond)} logins, ${grouped(logout.perSecond)} logouts a second`
       )

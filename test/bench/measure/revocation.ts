@@ -4,19 +4,19 @@ import { credentialOf, loginRequests, toRequest } from '../load/requests.js'
 import { type RunningServer, startServer } from '../running-server.js'
 import type { Bench } from './bench.js'
 
-/** How long after a logout was answered the other processes still let its session in. */
+/** How long other processes accept a session after the reply to the logout. */
 export interface Revocation {
   processes: number
-  /** One for each logout and each of the other processes, in milliseconds, sorted. */
+  /** Milliseconds for each logout and each other process, sorted. */
   delaysMs: number[]
 }
 
 const PROCESSES = 4
 const LOGOUTS = 1_000
-/** Without a pause those who ask would keep the cores from those who are to be told. It is part of what is measured. */
+/** The pause between two requests leaves the cores to the notified processes. The pause is part of the delays. */
 const POLL_MS = 1
 
-/** Processes with the cache over one Redis: a session is used in each of them, and then ended in one. */
+/** Processes with the cache over one Redis: each process verifies a session, then one process ends the session. */
 export async function measureRevocation(bench: Bench): Promise<Revocation> {
   const servers: RunningServer[] = []
   const connections: Connection[] = []
@@ -42,7 +42,7 @@ async function measureOne([first, ...others]: Connection[], index: number): Prom
   const [login = ''] = loginRequests(1, () => `revoked-${index}`)
   const credential = credentialOf((await first.send(login)).text, undefined)
   const me = toRequest('GET', '/me', credential)
-  // Once to read it, once to find it in the cache.
+  // The first request reads the session, and the second request hits the cache.
   for (const connection of [...others, ...others]) await expectStatus(connection, me, 200)
   await expectStatus(first, toRequest('POST', '/user/logout', credential), 204)
   const endedAt = performance.now()
@@ -59,7 +59,7 @@ async function expectStatus(connection: Connection, request: string, status: num
   if (answer.status !== status) throw new Error(answer.text)
 }
 
-/** One request after the other. */
+/** Sends requests in sequence. */
 class Connection {
   readonly #connection: HttpConnection
   #onAnswer: (answer: Answer) => void = () => {}

@@ -3,23 +3,23 @@ import { measure, type RunningServer } from '../running-server.js'
 import { rotate } from '../stats.js'
 import { type Bench, grouped, type Round, toRound } from './bench.js'
 
-/** How many sessions the requests are spread over. */
+/** Number of sessions of the requests. */
 const SESSIONS = 1_000
 const FIRST_WARM_UP_SECONDS = 3
 const WARM_UP_SECONDS = 0.5
 
-/** A server in one round, and the one that verifies nothing just before it: what slows the machine slows both. */
+/** A server in a round, and the bare server just before: a slow machine slows both. */
 export interface VerificationRound {
   bare: Round
   own: Round
 }
 
-/** `GET /me` with a session: each server in each round, one after the other; the first of them is bare. */
+/** Measures `GET /me` with a session: all servers in sequence in each round, the first server is bare. */
 export async function measureVerification(
   bench: Bench,
   servers: RunningServer[]
 ): Promise<Map<RunningServer, VerificationRound[]>> {
-  const { settings, say, generator } = bench
+  const { settings, report, generator } = bench
   const requests = new Map<RunningServer, string[]>()
   for (const server of servers) {
     requests.set(server, await openSessions(bench, server))
@@ -40,7 +40,7 @@ export async function measureVerification(
       const own = await measureOne(server)
       rounds.get(first)?.push({ bare, own: bare })
       rounds.get(server)?.push({ bare, own })
-      say(
+      report(
         `round ${round + 1}, verify, ${server.title}: ${grouped(own.perSecond)} requests a second, ` +
           `${(own.perSecond / bare.perSecond).toFixed(2)} of bare`
       )

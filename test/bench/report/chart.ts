@@ -12,8 +12,7 @@ const FOOT_LINE_HEIGHT = 16
 const FOOT_HEIGHT = 72
 
 /**
- * Requests a second of each server as an SVG, with a background of its own: it is shown on pages whose colours it cannot
- * know.
+ * Requests per second of each server as an SVG, with a background, because pages may have any color.
  */
 export function drawChart({ facts, servers }: Results): string {
   const height = TITLE_HEIGHT + servers.length * ROW_HEIGHT + FOOT_HEIGHT

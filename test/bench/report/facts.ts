@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem, type } from 'node:os'
 import type { Bench } from '../measure/bench.js'
 
-/** What the figures depend on besides the code. */
+/** The environment of the figures. */
 export interface Facts {
   date: string
   machine: string
@@ -10,7 +10,7 @@ export interface Facts {
   cores: string
   loadAverageBefore: string
   method: string
-  /** The versions of the packages that were measured. */
+  /** The versions of the measured packages. */
   packages: string
 }
 
@@ -35,7 +35,7 @@ export function collectFacts({ settings, cores, redis }: Bench, packages: Iterab
   }
 }
 
-/** Read from where it is installed: not every package lets its package.json be imported. */
+/** Reads the installed package.json as a file: not every package exports package.json. */
 function versionOf(name: string): string {
   const root = new URL('../../../', import.meta.url)
   const own = new URL('test/bench/node_modules/', root)
@@ -45,7 +45,7 @@ function versionOf(name: string): string {
     try {
       return (JSON.parse(readFileSync(new URL('package.json', folder), 'utf8')) as { version: string }).version
     } catch {
-      // Not there: the other one.
+      // Not installed here: try the next folder.
     }
   }
   throw new Error(`${name} is not installed`)

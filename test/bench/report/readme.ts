@@ -4,7 +4,7 @@ import type { ServerResults } from './results.js'
 const START = '<!-- Written by `npm run bench` -->'
 const END = '<!-- Until here -->'
 
-/** The servers of the chart, by their titles in the results. Each one reads Redis on every request. */
+/** The servers of the chart, by title in the results. Every server reads Redis on every request. */
 const LABELS: Record<string, string> = {
   'this plugin, strict, auto-pipelining': 'this plugin',
   '@fastify/jwt and GET, by hand': '@fastify/jwt and a GET by hand',
@@ -15,7 +15,7 @@ const LABELS: Record<string, string> = {
 const LABEL_WIDTH = 33
 const BAR_WIDTH = 40
 
-/** README with the chart of this run in the place of the chart of the last run. */
+/** Replaces the chart in README with a new chart. */
 export function updateReadme(readme: string, servers: readonly ServerResults[]): string {
   const from = readme.indexOf(START)
   const to = readme.indexOf(END)
@@ -23,7 +23,7 @@ export function updateReadme(readme: string, servers: readonly ServerResults[]):
   return `${readme.slice(0, from)}${START}\n\n${drawBars(servers)}\n\n${readme.slice(to)}`
 }
 
-/** Requests a second as bars of text. A server that was not measured has no bar. */
+/** Requests per second as bars of text. A server without a measurement has no bar. */
 function drawBars(servers: readonly ServerResults[]): string {
   const measured = Object.entries(LABELS).flatMap(([title, label]) => {
     const server = servers.find((server) => server.title === title)

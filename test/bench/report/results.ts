@@ -8,10 +8,10 @@ import type { RunningServer } from '../running-server.js'
 import { type Spread, spreadBy } from '../stats.js'
 import type { Facts } from './facts.js'
 
-/** Everything that a run found out. */
+/** The results of a run. */
 export interface Results {
   facts: Facts
-  /** The first one is bare. */
+  /** The first server is bare. */
   servers: ServerResults[]
   revocation: Revocation
   growth: GrowthResults[]
@@ -30,7 +30,7 @@ export interface ServerResults {
     p99Ms: Spread
     redisCpuMicros: Spread
     rssMegabytesAboveBare: Spread
-    /** Of the server's core. */
+    /** Share of the server's core. */
     busy: number
   }
   loginsPerSecond: Spread

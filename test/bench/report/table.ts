@@ -4,7 +4,7 @@ import type { Revocation } from '../measure/revocation.js'
 import type { Spread } from '../stats.js'
 import type { GrowthOperation, GrowthResults, Results, ServerResults } from './results.js'
 
-/** The results as Markdown: medians of the rounds, with the lowest and the highest one in brackets. */
+/** The results as Markdown: medians of the rounds, with the lowest and the highest value in brackets. */
 export function drawTables({ facts, servers, revocation, growth, notAvailable }: Results): string {
   const { date, machine, runtimes, cores, loadAverageBefore, method, packages } = facts
   const sections = [
@@ -17,7 +17,7 @@ export function drawTables({ facts, servers, revocation, growth, notAvailable }:
     drawVerification(servers),
     describeLimits(servers),
     '## Login and logout',
-    'A login asks an upstream over HTTP first. Commands are those that Redis receives in one request.',
+    'A login calls an upstream over HTTP first. Commands are the commands that Redis receives in one request.',
     drawLogins(servers),
     '## A logout, in the other processes',
     describeRevocation(revocation),
@@ -54,7 +54,7 @@ function drawVerification(servers: ServerResults[]): string {
   return markdownTable(head, rows)
 }
 
-/** The rate of a server that waited for another process is no figure of the server. */
+/** Names servers that were limited by another process: the rate does not describe the server. */
 function describeLimits(servers: ServerResults[]): string {
   const waiting = servers.filter(({ verification }) => verification.busy < 0.95)
   if (waiting.length === 0) return ''

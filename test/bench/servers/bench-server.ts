@@ -5,26 +5,26 @@ import type { FastifyInstance, FastifySchema } from 'fastify'
 import { request } from 'undici'
 
 /**
- * One way to guard `GET /me`, as a file of its own beside this one. Each has a `POST /user/login` that asks the upstream
- * and a `POST /user/logout`; a login answers a token, as `access_token`, or sets a cookie.
+ * A server with a guarded `GET /me`; each server has a separate file. `POST /user/login` calls the upstream, and returns
+ * an `access_token` or sets a cookie. `POST /user/logout` ends the session.
  */
 export interface BenchServer {
-  /** As the results call it. */
+  /** The name in the results. */
   title: string
-  /** Whose versions the results name. */
+  /** Packages whose versions are in the results. */
   packages: string[]
-  /** The header that takes the token alone, where it is not `Authorization: Bearer`. */
+  /** The header for the bare token, instead of `Authorization: Bearer`. */
   tokenHeader?: string
-  /** False where a token cannot be taken back before it expires. Default true; the run tries it. */
+  /** False if a token stays valid until the expiry. Default true; the run checks the value. */
   endsAtLogout?: boolean
-  /** @throws {NotAvailableError} this version of a package cannot do it */
+  /** @throws {NotAvailableError} when the installed version of a package cannot run the server */
   start(environment: Environment): Promise<Listening>
 }
 
 export interface Environment {
   /** The unix socket of redis-server. */
   redisPath: string
-  /** `POST /user/login` there answers `{ user }`. */
+  /** `POST /user/login` of the upstream returns `{ user }`. */
   upstreamUrl: string
 }
 
@@ -38,19 +38,19 @@ export interface BenchUser {
   email: string
 }
 
-/** What is to be measured does not exist yet: the run says so and goes on. */
+/** The server does not work with the installed versions. The run reports the error and continues. */
 export class NotAvailableError extends Error {}
 
 export const SECRET = 'a secret of the benchmark, 32 bytes or more'
 export const TTL_SECONDS = 43_200
 
-/** Every Fastify server serialises its answer by the same schema. */
+/** The schema of the reply of every Fastify server. */
 export const meSchema: FastifySchema = {
   response: { 200: { type: 'object', properties: { id: { type: 'string' }, name: { type: 'string' } } } }
 }
 
-/** The upstream's user, for the servers that have to ask by hand. */
-export async function askUpstream(upstreamUrl: string, credentials: unknown): Promise<BenchUser> {
+/** Calls the upstream, for servers without a client of the upstream. */
+export async function callUpstream(upstreamUrl: string, credentials: unknown): Promise<BenchUser> {
   const { statusCode, body } = await request(`${upstreamUrl}/user/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

@@ -6,7 +6,7 @@ import { fromNodeHeaders } from 'better-auth/node'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
 import { z } from 'zod'
-import { askUpstream, type BenchServer, listenFastify, meSchema, SECRET } from './bench-server.js'
+import { type BenchServer, callUpstream, listenFastify, meSchema, SECRET } from './bench-server.js'
 
 function redisStorage(redis: Redis): SecondaryStorage {
   return {
@@ -33,12 +33,12 @@ interface Login {
   Body: z.infer<typeof credentials>
 }
 
-/** A sign-in that asks the upstream: its own would hash a password, which no other server here does. */
+/** A sign-in that calls the upstream: the built-in sign-in would hash a password, which no other server does. */
 function upstreamSignIn(upstreamUrl: string) {
   const options = { method: 'POST', body: credentials } as const
   const signIn = createAuthEndpoint('/sign-in/upstream', options, async (context) => {
     const { internalAdapter } = context.context
-    const user = await askUpstream(upstreamUrl, context.body)
+    const user = await callUpstream(upstreamUrl, context.body)
     const known = await internalAdapter.findUserById(user.id)
     const owner = known ?? (await internalAdapter.createUser({ ...user, emailVerified: true }, { method: 'upstream' }))
     const session = await internalAdapter.createSession(owner.id)
@@ -48,7 +48,7 @@ function upstreamSignIn(upstreamUrl: string) {
   return { id: 'upstream', endpoints: { signInUpstream: signIn } } satisfies BetterAuthPlugin
 }
 
-/** Sessions are in Redis alone; its users are in memory, as a database would cost its logins more. */
+/** Sessions are only in Redis. Users are in memory, because a database would slow down logins. */
 export default {
   title: 'better-auth, Redis as secondary storage',
   packages: ['better-auth', 'fastify', 'ioredis'],

@@ -3,7 +3,7 @@ import { RedisStore } from 'connect-redis'
 import express, { type RequestHandler } from 'express'
 import session from 'express-session'
 import { createClient } from 'redis'
-import { askUpstream, type BenchServer, type BenchUser, listenExpress, SECRET } from './bench-server.js'
+import { type BenchServer, type BenchUser, callUpstream, listenExpress, SECRET } from './bench-server.js'
 
 declare module 'express-session' {
   interface SessionData {
@@ -16,7 +16,7 @@ const verify: RequestHandler = (request, response, next) => {
   else next()
 }
 
-/** `disableTouch` spares it a second command on each request: its session does not slide. */
+/** `disableTouch` saves a second command per request: requests do not extend the session. */
 export default {
   title: 'express-session and connect-redis, Express 5',
   packages: ['express-session', 'connect-redis', 'redis', 'express'],
@@ -26,7 +26,7 @@ export default {
     const app = express()
     app.use(session({ store, secret: SECRET, resave: false, saveUninitialized: false }))
     app.post('/user/login', express.json(), async (request, response) => {
-      const user = await askUpstream(upstreamUrl, request.body)
+      const user = await callUpstream(upstreamUrl, request.body)
       await promisify(request.session.regenerate).call(request.session)
       request.session.user = user
       response.json({ user })

@@ -3,9 +3,9 @@ import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { Redis } from 'ioredis'
 import {
-  askUpstream,
   type BenchServer,
   type BenchUser,
+  callUpstream,
   type Environment,
   type Listening,
   listenFastify,
@@ -14,7 +14,7 @@ import {
   TTL_SECONDS
 } from './bench-server.js'
 
-/** What one writes by hand: a token that names a key, and a look whether the key is there. */
+/** A hand-written guard: a token with a key, and a check whether the key exists. */
 export async function startByHand({ upstreamUrl }: Environment, redis: Redis): Promise<Listening> {
   const app = Fastify()
   await app.register(fastifyJwt, { secret: SECRET, sign: { expiresIn: TTL_SECONDS } })
@@ -27,7 +27,7 @@ export async function startByHand({ upstreamUrl }: Environment, redis: Redis): P
   }
 
   app.post('/user/login', async ({ body }) => {
-    const user = await askUpstream(upstreamUrl, body)
+    const user = await callUpstream(upstreamUrl, body)
     const jti = randomUUID()
     await redis.set(`session:${jti}`, JSON.stringify(user), 'EX', TTL_SECONDS)
     return { access_token: app.jwt.sign({ jti }), user }

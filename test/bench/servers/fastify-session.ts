@@ -3,9 +3,9 @@ import fastifySession, { type FastifySessionOptions } from '@fastify/session'
 import { RedisStore } from 'connect-redis'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { createClient } from 'redis'
-import { askUpstream, type BenchServer, type BenchUser, listenFastify, meSchema, SECRET } from './bench-server.js'
+import { type BenchServer, type BenchUser, callUpstream, listenFastify, meSchema, SECRET } from './bench-server.js'
 
-/** Its own type of `request.session` clashes with this plugin's, which is in the same TypeScript program. */
+/** The package's type of `request.session` conflicts with the plugin's type in the same TypeScript program. */
 interface OwnSession {
   user?: BenchUser
   regenerate(): Promise<void>
@@ -20,7 +20,7 @@ async function verify(request: FastifyRequest, reply: FastifyReply): Promise<voi
   if (sessionOf(request).user === undefined) return reply.code(401).send({ message: 'Not logged in' })
 }
 
-/** `rolling: false` spares it a write on each request: its session does not slide. */
+/** `rolling: false` saves a write per request: requests do not extend the session. */
 export default {
   title: '@fastify/session and connect-redis',
   packages: ['@fastify/session', 'connect-redis', 'redis', 'fastify'],
@@ -36,7 +36,7 @@ export default {
       cookie: { secure: false }
     })
     app.post('/user/login', async (request) => {
-      const user = await askUpstream(upstreamUrl, request.body)
+      const user = await callUpstream(upstreamUrl, request.body)
       await sessionOf(request).regenerate()
       sessionOf(request).user = user
       return { user }

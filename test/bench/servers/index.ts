@@ -1,4 +1,4 @@
-/** The files of this folder that are servers, in the order of the results. */
+/** The files of the servers, in the order of the results. */
 export const SERVERS = [
   'bare',
   'plugin-cache',

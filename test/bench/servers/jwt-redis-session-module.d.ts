@@ -1,4 +1,4 @@
-// The package has no types of its own; these are of the part that is used.
+// The package has no types. The declarations cover only the used part.
 declare module 'jwt-redis-session' {
   import type { RequestHandler } from 'express'
 

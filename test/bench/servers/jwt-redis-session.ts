@@ -2,7 +2,7 @@ import { promisify } from 'node:util'
 import express, { type Request, type RequestHandler } from 'express'
 import { Redis } from 'ioredis'
 import jwtRedisSession, { type JwtSession } from 'jwt-redis-session'
-import { askUpstream, type BenchServer, type BenchUser, listenExpress, SECRET, TTL_SECONDS } from './bench-server.js'
+import { type BenchServer, type BenchUser, callUpstream, listenExpress, SECRET, TTL_SECONDS } from './bench-server.js'
 
 type OwnSession = JwtSession<{ user: BenchUser }>
 
@@ -25,7 +25,7 @@ export default {
     app.use(jwtRedisSession({ client, secret: SECRET, maxAge: TTL_SECONDS, requestKey: 'jwtSession' }))
     app.post('/user/login', express.json(), async (request, response) => {
       const session = sessionOf(request)
-      session.user = await askUpstream(upstreamUrl, request.body)
+      session.user = await callUpstream(upstreamUrl, request.body)
       const token = await promisify(session.create).call(session, {})
       response.json({ access_token: token, user: session.user })
     })

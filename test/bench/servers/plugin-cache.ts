@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import type { BenchServer } from './bench-server.js'
 import { startPlugin } from './plugin-strict.js'
 
-/** Verified sessions are kept in the process until Redis says that they changed. */
+/** Verified sessions are cached in the process until Redis reports a change. */
 export default {
   title: 'this plugin, cache',
   packages: ['fastify-jwt-session', 'fastify', 'ioredis'],

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import type { BenchServer } from './bench-server.js'
 import { startPlugin } from './plugin-strict.js'
 
-/** Each request asks Redis; those of the same turn of the event loop share one write to the socket. */
+/** Each request reads Redis; requests of the same turn of the event loop share a write to the socket. */
 export default {
   title: 'this plugin, strict, auto-pipelining',
   packages: ['fastify-jwt-session', 'fastify', 'ioredis'],

@@ -12,7 +12,7 @@ declare module '../../../dist/index.js' {
   }
 }
 
-/** What the files of this plugin have in common: they differ in options only. */
+/** The common part of the servers with the plugin, which differ only in options. */
 export async function startPlugin(
   { upstreamUrl }: Environment,
   options: Partial<JwtSessionOptions>
@@ -24,7 +24,7 @@ export async function startPlugin(
   return listenFastify(app)
 }
 
-/** Each request asks Redis. */
+/** Each request reads Redis. */
 export default {
   title: 'this plugin, strict',
   packages: ['fastify-jwt-session', 'fastify', 'ioredis'],

@@ -3,42 +3,42 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { logout, withToken } from '../../fixtures/app.js'
 import { PASSWORD } from '../../fixtures/upstream.js'
 
-/** What the client knows of a session: only what it was told. */
+/** A session as known to the client, by replies alone. */
 interface KnownSession {
   token: string
   /** When the login was acknowledged, by `performance.now()`. */
   openedAt: number
   /** When the logout was acknowledged. */
   endedAt: number | null
-  /** A logout was answered 503: it may have happened. */
+  /** Whether a logout was answered 503, so that the session may have ended. */
   isUnsure: boolean
 }
 
-/** Whether what was acknowledged at this time must have outlived the failover. */
+/** Whether a write that was acknowledged at a time must survive the failover. */
 export type IsSafe = (acknowledgedAt: number) => boolean
 
-/** What became of what was acknowledged. */
+/** Acknowledged writes, and lost writes. */
 export interface Verdict {
   logins: number
   logouts: number
-  /** Acknowledged without proof that a replica had the write, and gone. */
+  /** Lost writes that were acknowledged without proof of a replica. */
   lostLogins: number
   lostLogouts: number
 }
 
-/** A client that writes down what was acknowledged, and what it was answered. */
+/** A client that records acknowledged writes and replies. */
 export interface Ledger {
-  /** How many answers there were, by status. */
+  /** Number of replies by status. */
   readonly answers: ReadonlyMap<number, number>
-  /** The longest that an answer took, in ms. */
+  /** Time of the slowest reply in ms. */
   readonly slowestMs: number
-  /** Answers that break a rule, in words. */
+  /** Descriptions of replies that break a rule. */
   readonly wrong: string[]
   /** Logs a user in and requests the user's private page; false when a request failed. */
   visit(userId: string): Promise<boolean>
-  /** Logs users in, looks at private pages and logs out, one after the other, until it is stopped. */
+  /** Logs in, requests private pages and logs out, until `signal` aborts. */
   work(users: string[], signal: AbortSignal): Promise<void>
-  /** Looks at every session, when all is well again. */
+  /** Checks every session after the failover. */
   settle(): Promise<Verdict>
 }
 
@@ -50,7 +50,7 @@ export function createLedger(app: FastifyInstance, isSafe: IsSafe): Ledger {
   const wrong: string[] = []
   let slowestMs = 0
 
-  async function ask(request: InjectOptions, good: number) {
+  async function send(request: InjectOptions, good: number) {
     const startedAt = performance.now()
     const answer = await app.inject(request)
     const { statusCode } = answer
@@ -64,7 +64,7 @@ export function createLedger(app: FastifyInstance, isSafe: IsSafe): Ledger {
 
   async function open(userId: string): Promise<KnownSession | null> {
     const payload = { username: userId, password: PASSWORD }
-    const answer = await ask({ method: 'POST', url: '/user/login', payload }, 200)
+    const answer = await send({ method: 'POST', url: '/user/login', payload }, 200)
     if (answer.statusCode === 401) wrong.push('a login was refused')
     if (answer.statusCode !== 200) return null
     const session = { token: answer.json().access_token, openedAt: performance.now(), endedAt: null, isUnsure: false }
@@ -72,8 +72,8 @@ export function createLedger(app: FastifyInstance, isSafe: IsSafe): Ledger {
     return session
   }
 
-  async function look(session: KnownSession): Promise<number> {
-    const { statusCode } = await ask(withToken(session.token), 200)
+  async function check(session: KnownSession): Promise<number> {
+    const { statusCode } = await send(withToken(session.token), 200)
     const { openedAt, endedAt, isUnsure } = session
     if (statusCode === 401 && endedAt === null && !isUnsure && isSafe(openedAt)) wrong.push('an open session was ended')
     if (statusCode === 200 && endedAt !== null && isSafe(endedAt)) wrong.push('a session that has ended was let in')
@@ -81,7 +81,7 @@ export function createLedger(app: FastifyInstance, isSafe: IsSafe): Ledger {
   }
 
   async function end(session: KnownSession): Promise<void> {
-    const { statusCode } = await ask(logout(session.token), 204)
+    const { statusCode } = await send(logout(session.token), 204)
     if (statusCode === 204) session.endedAt = performance.now()
     else session.isUnsure = true
     if (statusCode === 401) wrong.push('a logout was refused')
@@ -97,14 +97,14 @@ export function createLedger(app: FastifyInstance, isSafe: IsSafe): Ledger {
         const opened = await open(pick(users))
         if (opened !== null) mine.push(opened)
       } else if (dice < 0.4 && session.endedAt === null) await end(session)
-      else await look(session)
+      else await check(session)
       await delay(PAUSE_MS)
     }
   }
 
   async function untilAnswered(session: KnownSession): Promise<number> {
     for (;;) {
-      const status = await look(session)
+      const status = await check(session)
       if (status !== 503) return status
       await delay(PAUSE_MS)
     }
@@ -129,7 +129,7 @@ export function createLedger(app: FastifyInstance, isSafe: IsSafe): Ledger {
     wrong,
     async visit(userId) {
       const session = await open(userId)
-      return session !== null && (await look(session)) === 200
+      return session !== null && (await check(session)) === 200
     },
     work,
     settle

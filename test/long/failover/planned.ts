@@ -3,23 +3,23 @@ import type { FastifyInstance } from 'fastify'
 import { until } from '../../fixtures/until.js'
 import type { Setup } from './setup.js'
 
-/** Revocations around a failover that was asked for. */
+/** Revocations during a planned failover. */
 export interface PlannedFailover {
   acknowledged: number
-  /** Acknowledged before the replica had become the master. */
+  /** Acknowledged before the replica was the master. */
   acknowledgedBefore: number
-  /** Of the acknowledged ones. */
+  /** Acknowledged revocations whose session is live afterwards. */
   cameBack: number
-  /** Refused, and tried again until acknowledged. */
+  /** Refused attempts; each revocation is retried until acknowledged. */
   refused: number
 }
 
 const WORKERS = 8
 const PAUSE_MS = 20
-/** What the revocations are spread over, so that the failover falls among them and not behind them. */
+/** Duration of the revocations, so that the failover comes before the last revocation. */
 const SPREAD_MS = 2_000
 
-/** Revokes each of so many sessions, again and again until it is acknowledged, while a master and its replica change places. */
+/** Revokes `count` sessions during a planned failover; each revocation is retried until acknowledged. */
 export async function runPlannedFailover(setup: Setup, app: FastifyInstance, count: number): Promise<PlannedFailover> {
   const ids = await openSessions(setup, app, count)
   const result = { acknowledged: 0, acknowledgedBefore: 0, cameBack: 0, refused: 0 }
@@ -61,7 +61,7 @@ async function isLive(app: FastifyInstance, id: string): Promise<boolean> {
   }
 }
 
-/** Which the replica has too. */
+/** Opens sessions, and waits until the replica has all sessions. */
 async function openSessions(setup: Setup, app: FastifyInstance, count: number): Promise<string[]> {
   const users = await setup.users(Math.ceil(count / 5))
   const ids: string[] = []

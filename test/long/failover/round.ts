@@ -4,20 +4,20 @@ import { until } from '../../fixtures/until.js'
 import { createLedger, type Ledger, type Verdict } from './ledger.js'
 import type { Setup } from './setup.js'
 
-/** What happens to the master: it hangs with its connections open, or it is gone. */
+/** The fault of the master: hanging with open connections, or killed. */
 export const FAULTS = ['SIGSTOP', 'SIGKILL'] as const
 export type Fault = (typeof FAULTS)[number]
 
-/** One failover, as the servers and a client have seen it. Times in ms from the fault. */
+/** A failover, as seen by the servers and a client. Times in ms from the fault. */
 export interface Round extends Verdict {
   /** Until the replica was the master. */
   failoverMs: number
-  /** Until a user of that master could log in and was let in. */
+  /** Until a login and a request of a user of the master succeeded. */
   backMs: number
   slowestAnswerMs: number
   good: number
   refused: number
-  /** What must never be, in words. */
+  /** Descriptions of broken rules. */
   wrong: string[]
 }
 
@@ -25,20 +25,20 @@ export interface RoundOptions {
   fault: Fault
   users: number
   workers: number
-  /** Whether the old master comes back, under the load. */
+  /** Whether the old master comes back under load. */
   heals: boolean
 }
 
-/** What was acknowledged so long before the fault has reached the replica of a link that is up. */
+/** Writes that were acknowledged earlier before the fault have reached the replica. */
 const REPLICATED_AFTER_MS = 1_000
 const LONGEST_FAILOVER_S = 60
 
-/** Lets the master fail under a steady load, and gives what came of it. */
+/** Lets the master fail under a steady load. */
 export async function runRound(setup: Setup, app: FastifyInstance, options: RoundOptions): Promise<Round> {
   const users = await setup.users(options.users)
   let faultAt = Number.POSITIVE_INFINITY
   let failedOverAt = Number.POSITIVE_INFINITY
-  // Between the two the old master may have acknowledged.
+  // Between both times the old master may have acknowledged writes.
   const isSafe = (at: number) => at < faultAt - REPLICATED_AFTER_MS || at > failedOverAt
   const ledger = createLedger(app, isSafe)
   const load = new AbortController()

@@ -6,12 +6,12 @@ import { FAULTS, type Fault, type Round, runRound } from './round.js'
 import { SETUPS, type Setup, type SetupName } from './setup.js'
 import { startApp } from './start-app.js'
 
-/** Each master fails so often in each way, by default ten times; of one of the set-ups if that is named. */
+/** Failures per setup and fault. The second argument may name a setup. */
 const rounds = Number(process.argv[2] ?? 10)
 const names = (['Sentinel', 'Cluster'] as const).filter((name) => name === (process.argv[3] ?? name))
 const REVOCATIONS = 1_000
 const LOAD = { users: 50, workers: 4, heals: true }
-/** What the servers themselves need, and so much more. */
+/** Limit for the service after the servers are back. */
 const BACK_WITHIN_MS = 2_000
 
 const failures: string[] = []
@@ -79,7 +79,7 @@ async function runAll(name: SetupName): Promise<void> {
   }
 }
 
-// One after the other: what a busy machine adds is none of theirs.
+// In sequence, so that the setups do not slow each other down.
 for (const name of names) await runAll(name).catch((error) => failures.push(`${name}: ${error}`))
 
 const faultHead = [

@@ -7,36 +7,36 @@ import { startSentinel } from '../../fixtures/redis/start-sentinel.js'
 import { isLinked } from '../../fixtures/redis/until-replicated.js'
 import { until } from '../../fixtures/until.js'
 
-/** Servers of which one master fails, or steps down, and its replica takes over. */
+/** Servers with a master that fails or steps down, and a replica that takes over. */
 export interface Setup {
-  /** What README recommends for such servers: a client of its own each time. */
+  /** A new client, or the options for a client, as README recommends. */
   connect(): RedisClient | RedisOptions
-  /** The master that is to fail; after each failover it is the other one of the two. */
+  /** The current master, which fails next. */
   readonly master: StartedRedis
-  /** So many users whose sessions this master has. */
+  /** Users whose sessions are on the master. */
   users(count: number): Promise<string[]>
-  /** Asks the servers for a failover. Resolves when the replica has become the master. */
+  /** Starts a planned failover. Resolves when the replica is the master. */
   plan(): Promise<void>
-  /** Resolves when the replica is the master, and a client could know, to that time, by `performance.now()`. */
+  /** Resolves to the `performance.now()` when the replica is the master and clients can know the new master. */
   untilFailedOver(): Promise<number>
-  /** Brings back the old master, with all data of the new one. Resolves when they could fail over again. */
+  /** Restarts the old master as a replica. Resolves when another failover is possible. */
   heal(): Promise<void>
 }
 
 interface Servers {
   /** The master and its replica. */
   pair: [StartedRedis, StartedRedis]
-  /** @param replica on the server that is to take over */
+  /** @param replica client of the server that takes over */
   order(replica: Redis): Promise<unknown>
   isHealthy(): Promise<boolean>
-  /** Whether clients can know that this one is the master, whose role it has already. */
+  /** Whether clients can know the new master. */
   isKnown?(master: Redis): Promise<boolean>
 }
 
 const FAILED_OVER_WITHIN_S = 30
 const HEALED_WITHIN_S = 60
 
-/** Each of the two set-ups with a failover, by its name. */
+/** The setups with a failover, by name. */
 export const SETUPS = {
   async Sentinel(t: Teardown): Promise<Setup> {
     const { sentinels, name, master, replica } = await startSentinel(t)
@@ -51,7 +51,7 @@ export const SETUPS = {
       {
         pair: [master, replica],
         order: async () => watchers[0]?.call('SENTINEL', 'FAILOVER', name),
-        // As of +switch-master: any later it is not the servers that take their time.
+        // Sentinels know the master from +switch-master on; later delays are delays of the client.
         isKnown: async (server) => {
           const [, port] = (await server.config('GET', 'port')) as string[]
           const seen = await Promise.all(
@@ -70,7 +70,7 @@ export const SETUPS = {
     const { masters, replicas, connect } = await startCluster(t)
     const nodes = [...masters, ...replicas].map((node) => node.client({ commandTimeout: 1_000 }))
 
-    /** Those whose slot is one of the first master's. */
+    /** Users whose slot belongs to the first master. */
     async function users(count: number): Promise<string[]> {
       const found: string[] = []
       for (let i = 0; found.length < count; i++) {
@@ -122,7 +122,7 @@ function createSetup(servers: Servers, connect: Setup['connect'], users: Setup['
 
   const isPromoted = async () => (await replicaClient().role())[0] === 'master'
 
-  /** One that loses its election is given up by a Cluster after 5 s, and has to be asked for again. */
+  /** A Cluster drops a failover with a lost election after 5 s, so the order is repeated. */
   async function order(): Promise<void> {
     await until(async () => (await isPromoted()) || succeeds(servers.order(replicaClient())))
     await until(isPromoted, 6)
@@ -148,7 +148,7 @@ function createSetup(servers: Servers, connect: Setup['connect'], users: Setup['
     async heal() {
       const old = servers.pair[ofMaster === 0 ? 1 : 0]
       await revive(old)
-      // On a machine that is busy the servers may have taken a healthy master for dead meanwhile, and chosen anew.
+      // On a busy machine the servers may have declared a healthy master dead, and elected another master.
       await until(async () => {
         const linked = await Promise.all(clients.map((client) => isLinked(client).catch(() => false)))
         if (linked[0] === linked[1]) return false
@@ -165,7 +165,7 @@ async function revive(server: StartedRedis): Promise<void> {
   try {
     server.resume()
   } catch {
-    // It does not run: it was killed.
+    // The server was killed.
     await server.restart()
   }
 }

@@ -3,10 +3,10 @@ import { fastifyJwtSession, type JwtSessionOptions } from '../../../lib/index.js
 import { SECRET } from '../../fixtures/app.js'
 import type { Teardown } from '../../fixtures/redis/start-redis.js'
 
-/** An upstream that accepts every user: these runs are about the store. */
+/** An upstream that accepts every user. */
 const upstream = { login: async (body: unknown) => ({ user: { id: (body as { username: string }).username } }) }
 
-/** An app with a private page, ready when its Redis answers, closed at the end if it is not before. */
+/** An app with a private page, ready when Redis responds, closed at the teardown. */
 export async function startApp(t: Teardown, options: Partial<JwtSessionOptions>): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())

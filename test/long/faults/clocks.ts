@@ -5,14 +5,14 @@ const HOUR_MS = 3_600_000
 
 const realNow = Date.now
 
-/** Of this whole process. */
+/** Sets the clock of the whole process. */
 function setClock(aheadMs: number): void {
   Date.now = aheadMs === 0 ? realNow : () => realNow() + aheadMs
 }
 
 /**
- * The app's clock is not that of the app which made the sessions. Each of these wants the process for itself.
- * A clock that is ahead sees an idle expiry early, and no record changes by that; a clock that is behind ends no session.
+ * Wrong clocks of an app. The sessions come from an app with the right clock. Each fault needs the process alone.
+ * A clock that is ahead reports an idle expiry early and changes no record; a clock that is behind ends no session.
  */
 export const CLOCK_FAULTS: readonly Fault[] = [
   {
@@ -43,7 +43,7 @@ export const CLOCK_FAULTS: readonly Fault[] = [
     end: () => setClock(0)
   },
   {
-    // For the other instances a session that was opened here was last in use an hour ago.
+    // For other instances the last activity of a new session is an hour ago.
     name: 'clock an hour behind, past the idle timeout',
     during: WORKS,
     madeMeanwhile: 401,

@@ -2,14 +2,14 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DOWN, type Fault, PARTLY, type Stage, TRANSPORT_CLIENTS } from './fault.js'
 
-/** Sessions that outlive their server, as a real one keeps them. */
+/** Persistence, so that sessions survive a kill of the server. */
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always']
 
 async function killConnections({ operator }: Stage): Promise<void> {
   for (const type of ['normal', 'pubsub']) await operator.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
 }
 
-/** Redis is not there, cannot be reached, or does not say a word. */
+/** Redis is down, unreachable, or does not respond. */
 export const CONNECTION_FAULTS: readonly Fault[] = [
   {
     name: 'SIGSTOP',
@@ -47,7 +47,7 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
     end: ({ redis, operator }) => operator.config('SET', 'port', new URL(redis.url ?? '').port)
   },
   {
-    // In time for one question, and not for another one behind it.
+    // One call is in time, and two calls in sequence are not.
     name: 'slow, 400 ms',
     during: PARTLY,
     way: 'proxy',
@@ -58,7 +58,7 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
   {
     name: 'slow, 800 ms',
     during: DOWN,
-    // What it tells is told late, but in time for the cache.
+    // Changes are reported late, but in time for the cache.
     cached: { verify: [200, 503] },
     way: 'proxy',
     clients: TRANSPORT_CLIENTS,
@@ -66,8 +66,8 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
     end: ({ proxy }) => proxy.delay(0)
   },
   {
-    // As a failover begins. A list is a script, which Redis takes for a write; and where nothing but writes are tried,
-    // no request is answered.
+    // As at the start of a failover. A list is a script, which Redis treats as a write. A circuit that gets only writes
+    // opens, and no request is answered.
     name: 'CLIENT PAUSE WRITE',
     during: { ...DOWN, verify: [200, 503] },
     clients: TRANSPORT_CLIENTS,
@@ -77,7 +77,7 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
   connectionStorm()
 ]
 
-/** Clients come in crowds, take every place there is, and all are thrown out again and again. */
+/** Many clients use up all connections, and all connections are closed repeatedly. */
 function connectionStorm(): Fault {
   const crowd = new Map<Stage, { sockets: Set<Socket>; isOver: boolean; over?: Promise<void> }>()
 

@@ -6,56 +6,56 @@ import type { RespProxy } from '../../fixtures/redis/start-resp-proxy.js'
 export const OPERATIONS = ['login', 'verify', 'logout', 'list', 'update'] as const
 export type Operation = (typeof OPERATIONS)[number]
 
-/** With what a request may be answered: with one status, or with any of these. */
+/** The allowed statuses of each operation. */
 export type Expected = Readonly<Record<Operation, readonly number[]>>
 
-/** What stands between an app and Redis: nothing, a proxy, or one that is a Cluster to a client that takes it for one. */
+/** The connection of an app to Redis: direct, by a proxy, or by a proxy that acts as a Cluster. */
 export type Way = 'direct' | 'proxy' | 'cluster'
 
-/** How an app comes to its client: by `redis: { url }`, or an injected client with the defaults of ioredis. */
+/** The client of an app: by `redis: { url }`, or injected with the defaults of ioredis. */
 export type ClientKind = 'own' | 'injected'
 
-/** What a fault may lay hands on. */
+/** The parts that a fault can break. */
 export interface Stage {
   redis: StartedRedis
-  /** Is there before the fault, directly, and knows the password. */
+  /** A direct connection from before the fault, with the password. */
   operator: Redis
   proxy: RespProxy
 }
 
-/** Something that goes wrong, what is answered while it lasts, and what is left when it is over. */
+/** A fault, with the expected statuses during and after the fault. */
 export interface Fault {
   name: string
-  /** Resolves when it has come into effect. */
+  /** Resolves when the fault has begun. */
   start(stage: Stage): unknown
-  /** Resolves when it is over. */
+  /** Resolves when the fault is over. */
   end?(stage: Stage): unknown
-  /** What is answered while it lasts. */
+  /** The statuses during the fault. */
   during: Expected
-  /** The same with the cache, where that is another thing for longer than `maxStaleMs`. */
+  /** Statuses with the cache, where the cache changes the status for longer than `maxStaleMs`. */
   cached?: Partial<Expected>
   /**
-   * The reason of the clear signal on a 401. Default `unknown`: Redis has lost the session. Null: the record is there and
-   * cannot be used, so the 401 asks for a login and carries no signal.
+   * The reason of the clear signal on a 401. Default `unknown`: Redis has lost the session. Null: the record cannot be
+   * decoded, so the 401 asks for a login and has no signal.
    */
   reason?: string | null
-  /** What is answered to the tokens from before when it is over. Default 200. */
+  /** The status of earlier tokens after the fault. Default 200. */
   afterwards?: 200 | 401
-  /** And to those that were made while it lasted. Default 200. */
+  /** The status of tokens from during the fault, after the fault. Default 200. */
   madeMeanwhile?: 200 | 401
   /** Default direct. */
   way?: Way
-  /** Default: own; in the long run, both. */
+  /** Default: own; in the long part, both. */
   clients?: readonly ClientKind[]
-  /** Of redis-server. */
+  /** Arguments of redis-server. */
   args?: readonly string[]
-  /** On a TCP port, and not only on a socket. */
+  /** Whether Redis listens on a TCP port too. */
   tcp?: boolean
   password?: string
   options?: Partial<JwtSessionOptions>
   /**
-   * The most requests of each operation at the same time, where all replies come at one moment or take much of the
-   * processor: the four apps and their clients share the process that measures.
+   * The most parallel requests of each operation, for faults with heavy replies: the four apps and the clients share a
+   * process.
    */
   maxParallel?: number
 }
@@ -66,7 +66,7 @@ export const DOWN = all(503)
 /** Everything works. */
 export const WORKS: Expected = { login: [200], verify: [200], logout: [204], list: [200], update: [200] }
 
-/** Everything that is answered is right; the rest is 503. */
+/** Every operation works or is answered 503. */
 export const PARTLY: Expected = {
   login: [200, 503],
   verify: [200, 503],
@@ -75,10 +75,10 @@ export const PARTLY: Expected = {
   update: [200, 503]
 }
 
-/** Redis can be asked and not told. */
+/** Reads work, and writes fail. */
 export const READ_ONLY: Expected = { login: [503], verify: [200], logout: [503], list: [200], update: [503] }
 
-/** The sessions are there no more, and everything else works. */
+/** The sessions are lost, and every other operation works. */
 export const ENDED: Expected = { login: [200], verify: [401], logout: [204], list: [401], update: [401] }
 
 function all(status: number): Expected {

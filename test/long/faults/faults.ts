@@ -4,5 +4,5 @@ import { RECORD_FAULTS } from './records.js'
 import { REDIRECTIONS } from './redirections.js'
 import { REFUSALS } from './refusals.js'
 
-/** All that can go wrong with Redis, but for the clocks: see `clocks.ts`. */
+/** All faults of Redis. Faults of clocks are in `clocks.ts`. */
 export const FAULTS: readonly Fault[] = [...CONNECTION_FAULTS, ...REFUSALS, ...REDIRECTIONS, ...RECORD_FAULTS]

@@ -9,28 +9,28 @@ import type { Watched } from '../../fixtures/watched-fastify.js'
 import type { Scene } from './idle-scene.js'
 import { createSessionApp } from './subject.js'
 
-/** What matters of the answer to a request of a guarded route. */
+/** The relevant parts of a guarded route's reply. */
 export interface GuardAnswer {
   status: number
-  /** Of the clear signal. */
+  /** The reason in the clear signal. */
   reason: string | undefined
   hasClearSiteData: boolean
 }
 
-/** A process to Redis, to be asked with the tokens of users. */
+/** An app that is a separate process for Redis. */
 export interface IdleApp {
-  /** In the words of a failure. */
+  /** The name in failure messages. */
   readonly name: string
-  ask(token: string): Promise<GuardAnswer>
+  send(token: string): Promise<GuardAnswer>
   close(): Promise<unknown>
 }
 
-/** An app in this process: with connections and beats of its own it is a process to Redis. */
+/** Starts an app in the test process, with separate connections and beats. */
 export async function startIdleApp(t: Watched, name: string, options: Partial<JwtSessionOptions>): Promise<IdleApp> {
   const { app } = await createSessionApp(t, options)
   return {
     name,
-    async ask(token) {
+    async send(token) {
       const { statusCode, headers } = await app.inject(withToken(token))
       return answerOf(statusCode, (name) => headers[name]?.toString())
     },
@@ -38,7 +38,7 @@ export async function startIdleApp(t: Watched, name: string, options: Partial<Jw
   }
 }
 
-/** An app to log in at before the outage: the tokens that it gives are good at every process. */
+/** An app for logins before the outage. All apps accept the tokens. */
 export async function createDoor(t: Watched, { own, inject, options }: Scene, idleSeconds: number) {
   const redis = own ?? inject?.()
   const { app } = await createSessionApp(t, {
@@ -50,7 +50,7 @@ export async function createDoor(t: Watched, { own, inject, options }: Scene, id
   return app
 }
 
-/** The same in a process of the operating system. */
+/** Starts an app in a separate operating system process. */
 export async function startIdleProcess(
   t: Teardown,
   name: string,
@@ -65,7 +65,7 @@ export async function startIdleProcess(
   const url = await firstLineOf(child)
   return {
     name,
-    async ask(token) {
+    async send(token) {
       const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } })
       await response.arrayBuffer()
       return answerOf(response.status, (name) => response.headers.get(name) ?? undefined)

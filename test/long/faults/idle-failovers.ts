@@ -13,7 +13,7 @@ import { SHORT_PAUSES } from './subject.js'
 
 const FAILED_OVER_WITHIN_S = 30
 
-/** What README asks of the client of a Cluster, so that a failover is noticed. */
+/** The settings of a Cluster client that README requires for failovers. */
 const CLUSTER_SETTINGS = {
   slotsRefreshInterval: 500,
   enableOfflineQueue: false,
@@ -23,7 +23,7 @@ const CLUSTER_SETTINGS = {
 type Outage = Pick<Scene, 'start' | 'end'>
 type Nodes = { masters: StartedRedis[]; replicas: StartedRedis[] }
 
-/** Outages of servers with a replica each. An outage that ends with a failover lasts until there is a new master. */
+/** Outages of servers with replicas. An outage with a failover lasts until there is a new master. */
 export const FAILOVER_WAYS: readonly IdleWay[] = [
   sentinel('Sentinel, master out of memory', ({ masters }) => outOfMemory(masters)),
   sentinel('Sentinel, all stall', ({ masters, replicas }) => stalled([...masters, ...replicas])),
@@ -81,7 +81,7 @@ function stalled(nodes: StartedRedis[]): Outage {
   }
 }
 
-/** The first master is killed, and its replica takes over. */
+/** Kills the first master; the replica takes over. */
 function failover({ masters: [master], replicas: [replica] }: Nodes): Outage {
   const operator = replica?.client()
   return {

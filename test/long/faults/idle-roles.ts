@@ -4,14 +4,14 @@ import type { Watched } from '../../fixtures/watched-fastify.js'
 import { startIdleApp, startIdleProcess } from './idle-app.js'
 import type { IdleWay, Scene } from './idle-scene.js'
 
-/** A process of the run: it runs through the outage, is restarted during the outage, or starts after it. */
+/** An app of the run: runs through the outage, is restarted during the outage, or starts after the outage. */
 export interface Role {
   life: 'through' | 'restarted' | 'later'
   client: 'own' | 'injected' | 'store'
   isCached: boolean
-  /** Whether it is a process of the operating system. */
+  /** Whether the app runs in a separate operating system process. */
   isProcess?: true
-  /** Its users send a request in each third of the idle timeout, and nothing else is sent. */
+  /** Whether users send only a request per third of the idle timeout. */
   isQuiet?: true
 }
 
@@ -37,10 +37,10 @@ const WITH_OWN_STORE: readonly Role[] = [
   { life: 'through', client: 'store', isCached: false, isQuiet: true }
 ]
 
-/** Which processes take part: some of each kind; the same in this process alone; or none that runs through. */
+/** The apps of a run: every kind; every kind in the test process; or only restarted and later apps. */
 export type Cast = 'mixed' | 'quick' | 'all restarted'
 
-/** The processes of a run; none when there is no such run. */
+/** The apps of a run; empty when the run does not exist. */
 export function rolesOf({ isShared = true }: IdleWay, scene: Scene, cast: Cast): Role[] {
   if (!isShared) return cast === 'all restarted' ? [] : [...WITH_OWN_STORE]
   const roles = cast === 'all restarted' ? CHANGING : [...THROUGH, ...CHANGING]
@@ -49,7 +49,7 @@ export function rolesOf({ isShared = true }: IdleWay, scene: Scene, cast: Cast):
   )
 }
 
-/** Starts a process of this kind, whether its store responds or not. */
+/** Starts the app of a role, whether the store responds or not. */
 export async function startRole(t: Watched, role: Role, options: StartOptions) {
   const { client, isCached } = role
   const { scene, idleSeconds } = options
@@ -64,7 +64,7 @@ export async function startRole(t: Watched, role: Role, options: StartOptions) {
   return role.isProcess ? startIdleProcess(t, nameOf(role), all) : startIdleApp(t, nameOf(role), all)
 }
 
-/** In words. */
+/** The name in failure messages and tables. */
 export function nameOf({ life, client, isCached, isProcess, isQuiet }: Role): string {
   return [isQuiet && 'low traffic', life, isProcess && 'process', client, isCached && 'cached']
     .filter(Boolean)

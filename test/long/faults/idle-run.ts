@@ -8,14 +8,14 @@ import { type Cast, type Role, rolesOf, startRole } from './idle-roles.js'
 import type { IdleWay, Scene } from './idle-scene.js'
 import { beActive, createUser, expectExpired, expectLive, type IdleUser } from './idle-user.js'
 
-/** What became of the users of one process. */
+/** The results of the users of an app. */
 export interface IdleReport {
   role: Role
   active: IdleUser[]
   idle: IdleUser
 }
 
-/** Resolves with nothing when there is no such run. */
+/** Resolves to an empty list when the run does not exist. */
 export async function runIdle(way: IdleWay, cast: Cast): Promise<IdleReport[]> {
   return withTeardown(async (t) => {
     const scene = await way.open(t)
@@ -24,17 +24,17 @@ export async function runIdle(way: IdleWay, cast: Cast): Promise<IdleReport[]> {
   })
 }
 
-/** A process of the run, and its users. */
+/** An app of the run with users. */
 interface Member extends IdleReport {
-  /** Null while it does not run. */
+  /** Null while the app does not run. */
   app: IdleApp | null
 }
 
 const ACTIVE_USERS = 4
-/** Beats by which downtime may seem longer than it was. */
+/** Beats by which measured downtime may exceed real downtime. */
 const BEATS = 3
 
-/** An outage that is longer than the idle timeout, for processes of every kind at the same time. */
+/** An outage longer than the idle timeout, for all kinds of apps in parallel. */
 class IdleRun {
   readonly #t: Watched
   readonly #scene: Scene
@@ -61,13 +61,13 @@ class IdleRun {
     const activities = this.#beActive(stop.signal)
     await delay(idleMs / 2)
     for (const [index, member] of this.#members.entries()) member.idle = createUser(await logIn(door, `idle-${index}`))
-    // The sessions are opened by a process that knows nothing of the outage.
+    // The app of the logins must not see the outage.
     await door.close()
 
     await this.#outage()
     const endedAt = performance.now()
     await this.#startAll('later')
-    // A load balancer sends some users to another process.
+    // A load balancer may send users to another app.
     await this.#expectLive(({ role }) => role.life === 'later', 1)
     await delay(endedAt + idleMs * 1.1 + (BEATS * idleMs) / 10 - performance.now())
     await Promise.all(this.#members.map(({ idle, app }) => app && expectExpired(idle, app)))
@@ -98,10 +98,10 @@ class IdleRun {
     const activities = this.#members.flatMap((member) =>
       member.active.map(async (user, index) => {
         const isRare = member.role.isQuiet || index % 2 === 0
-        // At different times.
+        // Users start at different times.
         await delay((idleMs / 3) * (index / ACTIVE_USERS))
         await beActive(user, {
-          // A load balancer knows which processes run.
+          // A load balancer sends requests only to running apps.
           app: () => member.app ?? this.#members.find(({ app }) => app !== null)?.app ?? null,
           everyMs: isRare ? idleMs / 3 : idleMs / 12,
           starvedMs: idleMs / 2,
@@ -129,11 +129,11 @@ class IdleRun {
     await this.#scene.end()
   }
 
-  /** @param count of the users of each process */
-  async #expectLive(isAsked: (member: Member) => boolean, count: number): Promise<void> {
-    const apps = this.#members.filter(isAsked).flatMap(({ app }) => app ?? [])
+  /** @param count number of users of each app */
+  async #expectLive(isIncluded: (member: Member) => boolean, count: number): Promise<void> {
+    const apps = this.#members.filter(isIncluded).flatMap(({ app }) => app ?? [])
     const users = this.#members.flatMap(({ active }) => active.slice(0, count))
-    // One at a time for each process: all of them together would be an overload, which is another fault.
+    // One request at a time for each app: overload is a different fault.
     await Promise.all(
       apps.map(async (app) => {
         for (const user of users) await expectLive(user, app)

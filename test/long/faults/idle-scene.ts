@@ -5,17 +5,17 @@ import { closedAtTeardown, disconnectTimeout, type StartedRedis, startRedis } fr
 import type { Watched } from '../../fixtures/watched-fastify.js'
 import { SHORT_PAUSES } from './subject.js'
 
-/** What the apps of one run share, and the outage of it. */
+/** The shared parts of a run's apps, and the outage. */
 export interface Scene {
-  /** For an app with a client of its own; of a process of its own too. Absent: there can be none. */
+  /** The `redis` option of apps with an own client, also in separate processes. Absent: no app has an own client. */
   own?: RedisOptions
-  /** A client for one app. Absent: none is injected. */
+  /** A client for an app. Absent: no client is injected. */
   inject?(): Redis | Cluster
-  /** Of each app. */
+  /** Options of each app. */
   options?: Partial<JwtSessionOptions>
-  /** Resolves when nothing can be written any more. */
+  /** Resolves when writes fail. */
   start(): unknown
-  /** Resolves when the cause is gone. */
+  /** Resolves when the cause has ended. */
   end(): unknown
 }
 
@@ -25,15 +25,15 @@ export interface IdleWay {
   open(t: Watched): Promise<Scene>
   /** The idle timeout in seconds. Default 3. */
   idleSeconds?: number
-  /** How long the outage lasts, in idle timeouts. Default 1.5. */
+  /** Duration of the outage in idle timeouts. Default 1.5. */
   lasts?: number
-  /** Whether processes that are restarted keep the sessions. Default true. */
+  /** Whether restarted apps keep the sessions. Default true. */
   isShared?: boolean
 }
 
-/** One server, and what happens to it. */
+/** An outage of a single server. */
 export interface OneServerWay extends Omit<IdleWay, 'open'> {
-  /** Of redis-server. */
+  /** Arguments of redis-server. */
   args?: readonly string[]
   options?: Partial<JwtSessionOptions>
   start(redis: StartedRedis, operator: Redis): unknown
@@ -68,7 +68,7 @@ export function clientsOf(t: Watched, url: string): Pick<Scene, 'own' | 'inject'
 const GOOD_MS = 300
 const BAD_MS = 1_000
 
-/** The same outage again and again: bad for a second, good for 0.3 s. */
+/** Repeats an outage: a second of outage, then 0.3 s without. */
 export function flapping(way: IdleWay): IdleWay {
   return {
     ...way,

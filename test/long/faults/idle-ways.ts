@@ -33,7 +33,7 @@ const PAUSED = oneServer({
   end: (_, operator) => operator.call('CLIENT', 'UNPAUSE')
 })
 
-/** Nothing passes, and no side is notified; what was on its way is lost. */
+/** No packet passes, no side is notified, and packets in flight are lost. */
 const NETWORK_CUT: IdleWay = {
   name: 'network cut',
   async open(t) {
@@ -58,7 +58,7 @@ const NETWORK_CUT: IdleWay = {
   }
 }
 
-/** A store of the application's own: each process measures for itself. */
+/** A custom store. Each app measures downtime separately. */
 function customStore(name: string, methods: readonly (keyof SessionStore)[]): IdleWay {
   return {
     name,
@@ -93,7 +93,7 @@ const WRITES = ['create', 'replace', 'end', 'endAll'] as const
 
 const QUICK_NAMES = ['out of memory', 'read-only', 'SIGSTOP', 'flapping: SIGSTOP', 'own store rejects writes']
 
-/** Each way in which a store fails to write or to respond. */
+/** All outages of writes or responses. */
 export const IDLE_WAYS: readonly IdleWay[] = [
   OOM,
   READ_ONLY,
@@ -117,7 +117,7 @@ export const IDLE_WAYS: readonly IdleWay[] = [
   PAUSED,
   oneServer({
     name: 'CLIENT PAUSE ALL',
-    // For longer than the outage: nothing can end it but its time.
+    // A pause of all commands cannot be ended early, so the pause has the duration of the outage.
     start: (_, operator) => operator.call('CLIENT', 'PAUSE', '4500', 'ALL'),
     end: (_, operator) => operator.ping()
   }),
@@ -158,7 +158,7 @@ export const IDLE_WAYS: readonly IdleWay[] = [
   flapping(customStore('own store rejects all', ['find', 'list', ...WRITES]))
 ]
 
-/** With `minReplicas`, and a replica that does not respond: the master refuses writes, as its settings say. */
+/** With `minReplicas` and a replica that does not respond, the master refuses writes. */
 function withReplica(): IdleWay {
   return {
     name: 'minReplicas, the replica stalls',
@@ -192,5 +192,5 @@ async function isWritable(operator: Redis): Promise<boolean> {
   )
 }
 
-/** What `npm test` runs of them. */
+/** The outages in test/long/faults.test.ts. */
 export const QUICK_IDLE_WAYS: readonly IdleWay[] = IDLE_WAYS.filter(({ name }) => QUICK_NAMES.includes(name))

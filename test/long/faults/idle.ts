@@ -1,4 +1,4 @@
-// The part of the fault suite that runs for longer than the idle time: `npm run test:idle`, or with the names of some ways.
+// Outages longer than the idle timeout: `npm run test:idle`, optionally with names of outages.
 import { markdownTable } from '../../fixtures/markdown-table.js'
 import { type Cast, nameOf } from './idle-roles.js'
 import { type IdleReport, runIdle } from './idle-run.js'
@@ -49,7 +49,7 @@ function cellsOf({ active, idle }: IdleReport): (string | number)[] {
   ]
 }
 
-/** Each status with its count, the most frequent one first. */
+/** Statuses with counts, most frequent first. */
 function statusesOf(users: IdleUser[]): string {
   const counts = new Map<number, number>()
   for (const { answers } of users) {

@@ -1,11 +1,11 @@
 import type { Fault, Operation } from './fault.js'
 import type { Subject, Visit } from './subject.js'
 
-/** The default of `storeTimeoutMs`, and what an answer may take besides. */
+/** The default of `storeTimeoutMs`, plus the time of the rest of a reply. */
 export const LONGEST_ANSWER_MS = 500 + 200
-/** More is so much of the store's time that 503 is right. */
+/** With more starvation a store call may time out, and 503 is right. */
 const STARVED_MS = 100
-/** A session from before is there again after this at the latest, when Redis is. */
+/** Time limit for earlier sessions after Redis is back. */
 export const BACK_WITHIN_MS = 2_000
 /** The default of `cache.maxStaleMs`. */
 export const MAX_STALE_MS = 1_000
@@ -17,7 +17,7 @@ const UNAVAILABLE = JSON.stringify({
   message: 'The session store is unavailable'
 })
 
-/** The rules that an answer breaks, in words. */
+/** Descriptions of the rules that a reply breaks. */
 export function judge(visit: Visit, allowed: readonly number[], reason: string | null = 'unknown'): string[] {
   const { answer, operation, tookMs, starvedMs } = visit
   const { statusCode, headers, body } = answer
@@ -43,14 +43,14 @@ export function judge(visit: Visit, allowed: readonly number[], reason: string |
   return broken.map((text) => `${operation} ${text}`)
 }
 
-/** @param sinceMs how long after the fault had begun the request was sent */
+/** @param sinceMs time from the start of the fault to the request */
 export function allowedDuring(fault: Fault, subject: Subject, operation: Operation, sinceMs: number) {
   const expected = subject.isCached ? (fault.cached?.[operation] ?? fault.during[operation]) : fault.during[operation]
   const mayBeStale = subject.isCached && sinceMs < MAX_STALE_MS
   return mayBeStale ? [...expected, ...staleAnswers(fault, operation)] : expected
 }
 
-/** What a cache may add that has not been told yet: the guard lets in. Behind it the store is asked all the same. */
+/** Further statuses with a stale cache. The guard uses the cache; the handlers call the store. */
 function staleAnswers(fault: Fault, operation: Operation): number[] {
   if (operation === 'verify') return [200]
   const hasEnded = fault.during.verify.includes(401)

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { DOWN, ENDED, type Fault, PARTLY, type Stage, WORKS } from './fault.js'
 import { USER_AGENT } from './subject.js'
 
-/** What Redis keeps is not what was put there. The sessions that it has lost have ended, which is no outage. */
+/** Redis has lost or changed records. Lost sessions have ended: lost records are no outage. */
 export const RECORD_FAULTS: readonly Fault[] = [
   lost('flushed', ({ operator }) => operator.flushall()),
   lost('evicted', async ({ operator }) => {
@@ -19,7 +19,7 @@ export const RECORD_FAULTS: readonly Fault[] = [
     reason: null
   },
   {
-    // Where a record is that cannot be read, Redis has not said that there is none.
+    // An unreadable record is no proof of a missing session.
     name: 'records of another type',
     during: { ...DOWN, login: [200] },
     afterwards: 401,
@@ -54,7 +54,7 @@ async function changeRecords(
   change: (key: string, record: string) => Promise<unknown>
 ): Promise<void> {
   for (const key of await operator.keys('fjs:*')) {
-    // No record, but the time of the last write.
+    // The beat is not a record.
     if (key.endsWith('beat')) continue
     const record = await operator.get(key).catch(() => null)
     if (record !== null) await change(key, record)

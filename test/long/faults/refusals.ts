@@ -8,7 +8,7 @@ import { DOWN, type Fault, READ_ONLY, type Stage, TRANSPORT_CLIENTS } from './fa
 const LOADING = '-LOADING Redis is loading the dataset in memory\r\n'
 const WHILE_LOADING = ['INFO', 'HELLO', 'AUTH', 'CLIENT', 'SUBSCRIBE']
 
-/** Redis is there and says no. */
+/** Redis responds with errors. */
 export const REFUSALS: readonly Fault[] = [
   {
     name: 'READONLY',
@@ -25,7 +25,7 @@ export const REFUSALS: readonly Fault[] = [
   },
   {
     name: 'OOM',
-    // To forget is possible, so a logout is.
+    // Deletes work without memory, so a logout works.
     during: { ...READ_ONLY, logout: [204] },
     start: ({ operator }) => operator.config('SET', 'maxmemory', '1'),
     end: ({ operator }) => operator.config('SET', 'maxmemory', '0')
@@ -78,7 +78,7 @@ export const REFUSALS: readonly Fault[] = [
     end: ({ operator }) => operator.script('KILL')
   },
   {
-    // As a replica that gets its data anew.
+    // As a replica during a full synchronization.
     name: 'LOADING',
     during: DOWN,
     way: 'proxy',
@@ -101,12 +101,12 @@ export const REFUSALS: readonly Fault[] = [
   }
 ]
 
-/** Where the server puts its snapshot: no file can take the place of a folder. */
+/** The path of the snapshot. A folder at the path makes snapshots fail. */
 export function snapshotOf(socketPath: string): string {
   return join(dirname(socketPath), 'dump.rdb')
 }
 
-/** Resolves when a snapshot has succeeded (`ok`) or failed (`err`). */
+/** Saves a snapshot, and resolves when the snapshot has succeeded (`ok`) or failed (`err`). */
 export async function saveUntil(operator: Redis, status: 'ok' | 'err'): Promise<void> {
   await operator.bgsave()
   await until(async () => {
@@ -115,7 +115,7 @@ export async function saveUntil(operator: Redis, status: 'ok' | 'err'): Promise<
   })
 }
 
-/** Those who are connected stay whom they were, so they are thrown out. */
+/** Connected clients stay authenticated, so all connections are closed. */
 async function changePassword({ operator }: Stage, password: string): Promise<void> {
   await operator.config('SET', 'requirepass', password)
   for (const type of ['normal', 'pubsub']) await operator.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')

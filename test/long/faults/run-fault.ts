@@ -10,37 +10,37 @@ import { allowedDuring, judge } from './judge.js'
 import { watchStarvation } from './starvation.js'
 import { createSubject, type Subject, type Visit } from './subject.js'
 
-/** How a fault is tried out. */
+/** Settings of a run of a fault. */
 export interface Trial {
-  /** Requests of each operation at the same time. */
+  /** Parallel requests of each operation. */
   parallel: number
-  /** How long the fault lasts, in milliseconds: longer than a cache may be stale. */
+  /** Duration of the fault in milliseconds, longer than `maxStaleMs`. */
   lastsMs: number
-  /** Where the fault does not say with what client it is met. Default: own. */
+  /** Kinds of clients for faults without `clients`. Default: own. */
   clients?: readonly ClientKind[]
 }
 
-/** What became of one app. */
+/** The results of an app. */
 export interface Report {
   subject: Subject
-  /** While the fault lasted. */
+  /** Requests during the fault. */
   visits: Visit[]
-  /** Milliseconds from the end of the fault until a session from before was answered as it should be. */
+  /** Milliseconds from the end of the fault to the right reply for an earlier session. */
   backAfterMs: number
-  /** The rules that were broken, in words, each once. */
+  /** Descriptions of broken rules, without duplicates. */
   broken: string[]
 }
 
 const PAUSE_MS = 100
-/** Then it is not waited for any longer. */
-const GIVE_UP_MS = 15_000
+/** Time limit for the service after a fault. */
+const TIME_LIMIT_MS = 15_000
 
-/** Lets a fault happen to each kind of app at the same time, on a server that is theirs alone. */
+/** Runs a fault for each kind of app in parallel, on a separate server. */
 export async function runFault(fault: Fault, trial: Trial): Promise<Report[]> {
   return withTeardown(async (t) => {
     const stage = await setStage(t, fault)
     const subjects = await createSubjects(t, { fault, stage, clients: fault.clients ?? trial.clients ?? ['own'] })
-    // Once, also when something was not as expected: another one may follow in this process.
+    // Once, also after an error: another fault may follow in the process.
     let end = async () => {
       end = async () => {}
       await fault.end?.(stage)
@@ -85,7 +85,7 @@ async function createSubjects(t: Watched, { fault, stage, clients }: Cast): Prom
   return subjects
 }
 
-/** Again and again until the last ones were sent after all that time. */
+/** Sends requests in rounds, with a last round after `lastsMs`. */
 async function visitAll(subjects: Subject[], { parallel, lastsMs }: Trial): Promise<Map<Subject, Visit[]>> {
   const visits = new Map(subjects.map((subject): [Subject, Visit[]] => [subject, []]))
   const startedAt = performance.now()
@@ -106,7 +106,7 @@ async function visitAll(subjects: Subject[], { parallel, lastsMs }: Trial): Prom
 
 interface Course {
   visits: Visit[]
-  /** By `performance.now()`. */
+  /** Start of the fault, by `performance.now()`. */
   startedAt: number
 }
 
@@ -114,10 +114,10 @@ async function conclude(fault: Fault, subject: Subject, { visits, startedAt }: C
   const broken = new Set<string>()
   for (const visit of visits) {
     const allowed = allowedDuring(fault, subject, visit.operation, visit.sentAt - startedAt)
-    for (const text of judge(visit, allowed, fault.reason)) broken.add(`while it lasts ${text}`)
+    for (const text of judge(visit, allowed, fault.reason)) broken.add(`during the fault ${text}`)
   }
   const letIn = visits.filter(({ operation, answer }) => operation === 'verify' && answer.statusCode === 200)
-  if (subject.handlerRuns() !== letIn.length) broken.add('a guarded handler has run behind a refusal')
+  if (subject.handlerRuns() !== letIn.length) broken.add('a guarded handler has run in spite of a refusal')
 
   const backAfterMs = await untilBack(fault, subject, broken)
   for (const text of await findAftermath(fault, subject, visits)) broken.add(`afterwards ${text}`)
@@ -128,13 +128,13 @@ async function untilBack({ afterwards = 200, reason }: Fault, subject: Subject, 
   const endedAt = performance.now()
   const starvedMs = watchStarvation()
   for (;;) {
-    // Even if the session is cached, the list asks the store.
+    // The list calls the store also for a cached session.
     const visits = [await subject.visit('verify'), await subject.visit('list')]
     const tookMs = performance.now() - endedAt - starvedMs()
     for (const text of visits.flatMap((visit) => judge(visit, [afterwards, 503], reason)))
-      broken.add(`when it is over ${text}`)
+      broken.add(`after the fault ${text}`)
     if (visits.every(({ answer }) => answer.statusCode === afterwards)) return tookMs
-    if (tookMs > GIVE_UP_MS) return Number.POSITIVE_INFINITY
+    if (tookMs > TIME_LIMIT_MS) return Number.POSITIVE_INFINITY
     await delay(10)
   }
 }

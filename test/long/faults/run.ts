@@ -1,5 +1,5 @@
-// The long part of the fault suite: `npm run test:faults`, or with the names of some faults behind it. `--short`: one
-// trial of one second for each fault.
+// The long part of the fault suite: `npm run test:faults`, optionally with names of faults. `--short`: one trial of one
+// second for each fault.
 import { markdownTable } from '../../fixtures/markdown-table.js'
 import { CLOCK_FAULTS } from './clocks.js'
 import { type Fault, OPERATIONS, type Operation } from './fault.js'
@@ -13,7 +13,7 @@ const CLIENTS = ['own', 'injected'] as const
 const TRIALS: readonly Trial[] = [
   { parallel: 20, lastsMs: 1_000, clients: CLIENTS },
   { parallel: 20, lastsMs: 1_000, clients: CLIENTS },
-  // Longer than any pause that ioredis makes between two attempts to connect.
+  // Longer than any pause of ioredis between two attempts to connect.
   { parallel: 10, lastsMs: 8_000, clients: CLIENTS }
 ]
 
@@ -38,7 +38,7 @@ const names = process.argv.slice(2).filter((name) => name !== '--short')
 const trials = process.argv.includes('--short') ? TRIALS.slice(0, 1) : TRIALS
 const rows: (string | number)[][] = []
 const all = [...FAULTS, ...CLOCK_FAULTS]
-// Code that runs for the first time is slow: this trial counts for nothing.
+// A warm-up, because code is slow at first.
 await runFault(all[0] as Fault, { parallel: 5, lastsMs: 500, clients: CLIENTS })
 for (const fault of all) {
   if (names.length > 0 && !names.includes(fault.name)) continue
@@ -54,7 +54,7 @@ async function runTrial(fault: Fault, trial: Trial): Promise<void> {
   console.error(`${fault.name}, ${trial.lastsMs / 1_000} s`)
   for (const report of await runFault(fault, trial)) {
     const { subject, broken, backAfterMs } = report
-    if (backAfterMs > BACK_WITHIN_MS) broken.push('it is back too late')
+    if (backAfterMs > BACK_WITHIN_MS) broken.push('the service is back too late')
     failures.push(...broken.map((text) => `${fault.name}, ${subject.name}: ${text}`))
     rows.push(rowOf(fault, trial, report))
   }
@@ -74,7 +74,7 @@ function rowOf(fault: Fault, { lastsMs }: Trial, { subject, visits, backAfterMs,
   ]
 }
 
-/** Each that was seen, the most frequent one first. */
+/** The statuses of an operation, most frequent first. */
 function statusesOf(visits: Visit[], operation: Operation): string {
   const counts = new Map<number, number>()
   for (const visit of visits) {

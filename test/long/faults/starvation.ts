@@ -1,6 +1,6 @@
 /**
- * Milliseconds since now that this process wanted to run and others had its place: on a machine with too much to do they
- * are in every answer's time. What the process itself has computed meanwhile is not among them.
+ * Returns a function for the milliseconds in which the process was ready to run without a core, as on a busy machine.
+ * Computation of the process does not count.
  */
 export function watchStarvation(): () => number {
   const loop = performance.eventLoopUtilization()

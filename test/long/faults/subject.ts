@@ -10,31 +10,31 @@ import { createWatchedFastify, type Watched } from '../../fixtures/watched-fasti
 import type { ClientKind, Fault, Operation, Stage } from './fault.js'
 import { watchStarvation } from './starvation.js'
 
-/** Of the logins; its place in a record can be found. */
+/** The user agent of logins, which can be found in a record. */
 export const USER_AGENT = 'a user agent of the fault suite'
 
-/** An app with sessions, to be asked while something is wrong. */
+/** An app with sessions, for requests during a fault. */
 export interface Subject {
   name: string
   client: ClientKind
   isCached: boolean
   app: FastifyInstance
-  /** How often a guarded handler has run since. */
+  /** Runs of the guarded handler since the start. */
   handlerRuns(): number
-  /** Of the session that each operation is about, but for the login. */
+  /** The token of each operation except the login. */
   tokens: Record<Exclude<Operation, 'login'>, string>
-  /** @param mark what an update writes down */
+  /** @param mark the value that an update writes */
   visit(operation: Operation, mark?: number): Promise<Visit>
 }
 
-/** A request and its answer. */
+/** A request with the reply. */
 export interface Visit {
   operation: Operation
   answer: LightMyRequestResponse
-  /** By `performance.now()`. */
+  /** Time of the request by `performance.now()`. */
   sentAt: number
   tookMs: number
-  /** How much of it other processes had our place. */
+  /** The part of `tookMs` in which the process had no core. */
   starvedMs: number
   mark: number
 }
@@ -46,7 +46,7 @@ interface SubjectOptions {
   isCached: boolean
 }
 
-/** Resolves when its sessions are there, and in the cache if it has one. */
+/** Resolves when the sessions are stored, and cached by an app with a cache. */
 export async function createSubject(t: Watched, options: SubjectOptions): Promise<Subject> {
   const { fault, client, isCached } = options
   const name = `${client}-${isCached ? 'cached' : 'uncached'}`
@@ -54,7 +54,7 @@ export async function createSubject(t: Watched, options: SubjectOptions): Promis
     redis: clientOf(t, options),
     cache: isCached,
     ...fault.options,
-    // One user logs in again and again.
+    // The login operation uses one user.
     session: { maxPerUser: 1_000, ...fault.options?.session }
   })
   await until(() => app.sessions.isReady())
@@ -77,20 +77,20 @@ export async function createSubject(t: Watched, options: SubjectOptions): Promis
   return { name, client, isCached, app, handlerRuns: () => handlerRuns() - runsBefore, tokens, visit }
 }
 
-/** Tries again for a while: on a machine with too much to do a store may take longer than it has time. */
+/** Logs in, with retries: on a busy machine store calls may time out. */
 async function open(app: FastifyInstance, username: string): Promise<string> {
-  const giveUpAt = performance.now() + 10_000
+  const deadline = performance.now() + 10_000
   for (;;) {
     try {
       return await logIn(app, username, { 'user-agent': USER_AGENT })
     } catch (error) {
-      if (performance.now() > giveUpAt) throw error
+      if (performance.now() > deadline) throw error
       await delay(20)
     }
   }
 }
 
-/** The settings that README asks for to be back in time; all other settings are the defaults of ioredis. */
+/** The settings that README requires for a quick recovery. Other settings are the defaults of ioredis. */
 export const SHORT_PAUSES = { retryStrategy: () => 250, maxLoadingRetryTime: 250 }
 
 function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): RedisClient | RedisOptions {
@@ -106,7 +106,7 @@ function clientOf(t: Teardown, { fault, stage, client }: SubjectOptions): RedisC
     : closedAtTeardown(t, new Redis(url, { ...redisOptions, ...SHORT_PAUSES }))
 }
 
-/** An app with `GET /me` and `PUT /me/data` behind the guard, and a count of the runs of the former. */
+/** An app with guarded `GET /me` and `PUT /me/data`, and a count of the runs of `GET /me`. */
 export async function createSessionApp(t: Watched, options: Partial<JwtSessionOptions>) {
   const app = createWatchedFastify(t)
   let handlerRuns = 0

@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib'
 import { type Entries, jsonText, randomEntries, randomJson, randomText } from './json-texts.js'
 import type { Random } from './random.js'
 
-/** A body, and the headers that declare it. */
+/** A body, and the declared content type. */
 export interface Body {
   body: string | Buffer
   type?: string
@@ -11,10 +11,10 @@ export interface Body {
 const BODY_LIMIT = 16_384
 const DECLARED = 'application/json'
 
-/** Whether a request with such a body must get through to the upstream. */
+/** Whether a request with the body must reach the upstream. */
 export type Expected = 'accepted' | 'refused' | 'either'
 
-/** Each kind of body, and how many in a hundred are of it. */
+/** The kinds of bodies. */
 export const BODY_KINDS: Record<string, { expected: Expected; make(random: Random, isLogin: boolean): Body }> = {
   'as the schema says': {
     expected: 'accepted',
@@ -100,7 +100,7 @@ function withMoreKeys(random: Random): Entries {
   return entries
 }
 
-/** JSON that is not an object with these two fields, but for an accident of one in many. */
+/** JSON that is almost never an object with a username and a password. */
 function notAnObjectOfOurs(random: Random): string {
   return random.oneIn(4) ? `[${randomJson(random, 3)}]` : jsonText(randomEntries(random, 3), random)
 }

@@ -9,10 +9,10 @@ import { BODY_KINDS, type Expected } from './bodies.js'
 import type { Cases, FuzzResult } from './fuzz-tokens.js'
 import { createRandom } from './random.js'
 
-/** What became of the bodies of one kind. */
+/** The results for a kind of body. */
 export interface BodyTally {
   sent: number
-  /** To the upstream; at a logout, the session has ended. */
+  /** Bodies that reached the upstream; for a logout, ended sessions. */
   passed: number
   refused: number
 }
@@ -22,7 +22,7 @@ const GOOD_STATUS = { login: 200, register: 201, logout: 204 }
 const KINDS = Object.keys(BODY_KINDS)
 const MAX_FAILURES = 10
 
-/** Sends bodies to the three routes; the upstream, real and over TCP, takes everything that reaches it. */
+/** Sends bodies to the three routes. The upstream is an HTTP server that accepts every request. */
 export async function fuzzBodies(t: Watched, { seed, count, first = 0 }: Cases): Promise<FuzzResult<BodyTally>> {
   const { app, reached } = await createApp(t)
   const { token } = await app.sessions.create({ id: 'grace' })
@@ -44,13 +44,13 @@ export async function fuzzBodies(t: Watched, { seed, count, first = 0 }: Cases):
         `--seed ${seed} --first ${index} (${kind}, ${route}, ${type}): ${wrong}: ${JSON.stringify(String(body))}`
       )
   }
-  // Nothing of the body has reached Object.prototype or a session.
+  // No body may change Object.prototype or a session.
   if ('admin' in {}) failures.push(`--seed ${seed}: Object.prototype was changed`)
   if ((await app.inject(withToken(token))).statusCode !== 200) failures.push(`--seed ${seed}: a session has ended`)
   return { tallies, failures }
 }
 
-/** With the bodies that have reached the upstream. */
+/** An app, and the bodies that have reached the upstream. */
 async function createApp(t: Watched): Promise<{ app: FastifyInstance; reached: string[] }> {
   const reached: string[] = []
   const upstream = await startUpstream(t, async (request, response) => {
@@ -83,27 +83,27 @@ interface Answered {
   reached: string[]
 }
 
-/** What is wrong with it, or undefined. */
+/** The fault in the reply, or undefined. */
 function judge({ route, body, expected, statusCode, answer, reached }: Answered): string | undefined {
   const isGood = statusCode === GOOD_STATUS[route]
   const isRefusal = [400, 413, 415].includes(statusCode)
   if (!isGood && !isRefusal) return `${statusCode} ${answer}`
-  if (isRefusal && JSON.parse(answer).statusCode !== statusCode) return `a refusal that says ${answer}`
+  if (isRefusal && JSON.parse(answer).statusCode !== statusCode) return `an error reply with ${answer}`
   // The body of a logout is ignored.
   if (route === 'logout') return reached.length > 0 ? 'a logout that reached the upstream' : undefined
   if (expected === (isGood ? 'refused' : 'accepted')) return `${statusCode}, and should be ${expected}`
-  if (reached.length !== (isGood ? 1 : 0)) return `${statusCode}, and the upstream was asked ${reached.length} times`
+  if (reached.length !== (isGood ? 1 : 0)) return `${statusCode}, and the upstream was called ${reached.length} times`
   const [passed] = reached
   if (passed === undefined) return undefined
   if (!isUtf8(Buffer.from(body as string))) return 'a body that is no UTF-8 got through'
   if (!isAllowed(JSON.parse(passed), route)) return `the upstream got ${passed}`
-  // Of a key that came twice the last one, as JSON.parse() has it; and a mark of the byte order is none of the text.
+  // As JSON.parse(): the last value of a repeated key counts. The byte order mark is not part of the text.
   if (passed !== JSON.stringify(JSON.parse(String(body).replace(/^\ufeff/, ''))))
-    return `the upstream got something else: ${passed}`
+    return `the upstream got a different body: ${passed}`
   return undefined
 }
 
-/** The rules of the contract, written once more. */
+/** The rules of the contract, in a second implementation. */
 function isAllowed(body: Record<string, unknown>, route: string): boolean {
   const { username, password, email = 'none', ...more } = body
   return (

@@ -6,31 +6,31 @@ import { createRandom } from './random.js'
 import { forgedMutations, signedMutations } from './signed-mutations.js'
 import { spellingMutations } from './spelling-mutations.js'
 
-/** What to make, and how much of it. */
+/** The cases of a run. */
 export interface Cases {
   seed: number
   count: number
-  /** Of the first one, to make one again that has failed. Default 0. */
+  /** Index of the first case, to repeat a failed case. Default 0. */
   first?: number | undefined
 }
 
-/** What became of the mutants of one kind. */
+/** The results for a kind of mutant. */
 export interface TokenTally {
   sent: number
   refused: number
-  /** Those that are an issued token again, of a live session. */
+  /** Mutants that equal an issued token of a live session. */
   issued: number
 }
 
 export interface FuzzResult<Tally> {
   tallies: Map<string, Tally>
-  /** What should not be, each with what is needed to see it again. */
+  /** Failures, with the arguments that repeat the case. */
   failures: string[]
 }
 
 const MUTATIONS = { ...spellingMutations, ...forgedMutations, ...signedMutations }
 const KINDS = Object.keys(MUTATIONS)
-/** A logout with a token that the app has signed ends its session, whatever else the token claims. */
+/** Kinds without a signature of the app. A logout with a signed token ends the session, whatever the claims are. */
 const MAY_LOG_OUT = new Set(Object.keys({ ...spellingMutations, ...forgedMutations }))
 const ROUND = 750
 const TURN = 50
@@ -64,9 +64,9 @@ async function fuzzInMode(mode: Mode, fuzzed: FuzzedApp, { seed, from, to, resul
 
   for (let index = from; index < to && result.failures.length < MAX_FAILURES; index++) {
     if (mode !== 'never seen' && (index - from) % ROUND === 0) await present(index)
-    // By the number alone: one that has failed is made again in the same mode.
+    // The index alone chooses the mode, so that `--first` repeats a failed case in the same mode.
     if (MODES[index % MODES.length] !== mode) continue
-    // An injected request may be answered without a turn of the event loop, and what waits for one would pile up.
+    // Injected requests may need no turn of the event loop, and deferred work would pile up.
     if (index % TURN === 0) await setImmediate()
     const runsBefore = fuzzed.handlerRuns
     const { kind, outcome, sent } = await sendMutant(fuzzed, seed, index)
@@ -77,7 +77,7 @@ async function fuzzInMode(mode: Mode, fuzzed: FuzzedApp, { seed, from, to, resul
     else fail(`${index} (${kind}): ${outcome} for ${JSON.stringify(sent)}`)
     if (outcome === 'refused' && fuzzed.handlerRuns > runsBefore) fail(`${index} (${kind}): the handler ran`)
   }
-  // Whatever came in between, the sessions are still there.
+  // The sessions must still be live.
   await present(to)
 }
 

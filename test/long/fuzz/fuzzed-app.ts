@@ -5,17 +5,17 @@ import { connectRedis } from '../../fixtures/redis/start-redis.js'
 import { createWatchedFastify, type Watched } from '../../fixtures/watched-fastify.js'
 import { type IssuedToken, issueTokens } from './issued-tokens.js'
 
-/** How sessions are kept, and what the app knows already of the tokens that the others are made from. */
+/** The store of the app, and whether the app has verified the issued tokens before. */
 export type Mode = 'never seen' | 'just verified' | 'cached over Redis'
 export const MODES: readonly Mode[] = ['never seen', 'just verified', 'cached over Redis']
 
-/** An app with sessions in it: a forgery that it takes for one of theirs is let in. */
+/** An app with sessions, which a forged token could open. */
 export interface FuzzedApp {
   app: FastifyInstance
   issued: readonly IssuedToken[]
-  /** How often the guarded handler has run. */
+  /** Runs of the guarded handler. */
   readonly handlerRuns: number
-  /** Shows each issued token, and says which of those that are live were refused, or of the others let in. */
+  /** Sends each issued token. Resolves to descriptions of wrong replies. */
   presentIssued(): Promise<string[]>
 }
 
@@ -46,7 +46,7 @@ export async function createFuzzedApp(t: Watched, mode: Mode): Promise<FuzzedApp
       for (const { token, session, isLive } of issued) {
         const { statusCode, body } = await app.inject(withToken(token))
         const isRight = isLive ? statusCode === 200 && body === session.user.id : statusCode === 401
-        if (!isRight) wrong.push(`a token that is ${isLive ? 'live' : 'over'} was answered ${statusCode} ${body}`)
+        if (!isRight) wrong.push(`a token that is ${isLive ? 'live' : 'revoked'} was answered ${statusCode} ${body}`)
       }
       return wrong
     }

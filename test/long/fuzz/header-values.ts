@@ -26,12 +26,12 @@ const ODD_SCHEMES: ((token: string) => string)[] = [
   () => ''
 ]
 
-/** The `Authorization` that the token comes with: as it should be, or not quite. */
+/** An `Authorization` header for the token, sometimes slightly wrong. */
 export function headerValueOf(token: string, random: Random): string {
   return random.oneIn(10) ? random.pick(ODD_SCHEMES)(token) : `Bearer ${token}`
 }
 
-/** The token in it by RFC 6750 2.1, but for spaces more than one; null when there is none. */
+/** The token in the header by RFC 6750 2.1, with any number of spaces; null without a token. */
 export function tokenIn(headerValue: string): string | null {
   return /^bearer +([^ ].*)$/is.exec(headerValue)?.[1] ?? null
 }

@@ -1,6 +1,6 @@
 import type { Random } from './random.js'
 
-/** Members of an object, in their order: each key is JSON without its quotes, each value JSON. */
+/** Members of an object in order: each key is JSON without the quotes, each value JSON. */
 export type Entries = [key: string, json: string][]
 
 const CHARACTERS = [
@@ -24,7 +24,7 @@ const SCALARS = [
   '"__proto__"'
 ]
 
-/** Of so many code points, each of them odd now and then. */
+/** A text of `min` to `max` code points, with odd characters at times. */
 export function randomText(random: Random, min: number, max: number): string {
   const length = random.oneIn(8) ? random.pick([min, max]) : min + random.below(Math.min(max, 24))
   return Array.from({ length }, () => random.pick(CHARACTERS))
@@ -47,7 +47,7 @@ export function randomJson(random: Random, depth: number): string {
   return jsonText(randomEntries(random, depth), random)
 }
 
-/** The object, with white space as it happens to be. */
+/** The object as JSON with random white space. */
 export function jsonText(entries: Entries, random: Random): string {
   const space = random.pick(['', '', '', ' ', '\n', '\t \r\n'])
   return `{${space}${entries.map(([key, json]) => `"${key}"${space}:${space}${json}`).join(`${space},${space}`)}${space}}`

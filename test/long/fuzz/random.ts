@@ -1,15 +1,14 @@
-/** Draws that look like chance, and come again for the same seed and index. */
+/** Pseudorandom choices, the same for the same seed and index. */
 export interface Random {
-  /** An integer from 0 up to, and without, the limit. */
+  /** An integer from 0 to the limit, without the limit. */
   below(limit: number): number
   pick<Choice>(choices: readonly Choice[]): Choice
-  /** True once in so many times. */
+  /** True once in `times` calls on average. */
   oneIn(times: number): boolean
 }
 
 /**
- * @param index of the case that is made of them: each has draws of its own, so that one can be made again without those
- * before it
+ * @param index index of the case. Each case has separate choices, so that a case can be repeated without earlier cases.
  */
 export function createRandom(seed: number, index: number): Random {
   let state = scramble(scramble(seed) ^ index)
@@ -30,7 +29,7 @@ export function createRandom(seed: number, index: number): Random {
   }
 }
 
-/** murmur3's last step: neighbours have nothing in common any more. */
+/** The finalizer of murmur3: similar numbers get unrelated results. */
 function scramble(value: number): number {
   let bits = value | 0
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b)

@@ -32,7 +32,7 @@ console.log(tableOf(bodies.tallies, ['sent', 'passed', 'refused']))
 console.log(failures.length === 0 ? `\nNo failure, seed ${seed}` : `\n${failures.length} FAILURES, seed ${seed}`)
 process.exitCode = failures.length === 0 ? 0 : 1
 
-/** A row of figures for each kind, and one for all. */
+/** A row of figures for each kind, and a row of sums. */
 function tableOf<Name extends string>(tallies: Map<string, Record<Name, number>>, names: Name[]): string {
   const rows = [...tallies].map(([kind, tally]) => [kind, ...names.map((name) => tally[name])])
   const totals = names.map((name) => [...tallies.values()].reduce((sum, tally) => sum + tally[name], 0))

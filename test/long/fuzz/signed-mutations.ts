@@ -18,7 +18,7 @@ const OTHER_SECRETS = [
 ]
 const DIGESTS: Record<string, string> = { HS384: 'sha384', HS512: 'sha512', HS1: 'sha1' }
 
-/** Tokens signed with a secret that is not the app's. */
+/** Tokens signed with a secret of another app. */
 export const forgedMutations: Record<string, Mutation> = {
   'claims signed with another secret': (base, random, issued) =>
     seal(HEADER, claimsOf(random.pick([base, random.pick(issued)]), random.pick(CHANGES)(random, base)), {
@@ -66,7 +66,7 @@ export const signedMutations: Record<string, Mutation> = {
 
 type Changes = Record<string, unknown>
 
-/** Claims of the base's token, with these changed; undefined leaves one out. */
+/** The claims of the base token with changes; undefined removes a claim. */
 function claimsOf({ session }: Pick<IssuedToken, 'session'>, changes: Changes): string {
   const exp = Math.ceil(session.expiresAt / 1_000)
   const iat = Math.ceil(session.createdAt / 1_000)
@@ -82,7 +82,7 @@ const NO_TEXT: unknown[] = [undefined, null, '', 1, true, [], {}, 'x', ['ada'], 
 const NO_TIME: unknown[] = [undefined, null, '', '9e9', true, [], {}, -1, 0, 1e300, [1e9]]
 const DAY = 86_400
 
-/** Each makes a token that no app has signed and that names no session. */
+/** Changes that make the claims invalid. */
 const WRONG_CHANGES: ((random: Random, other: IssuedToken) => Changes)[] = [
   (_random, { session }) => ({ sub: session.user.id }),
   (_random, { session }) => ({ jti: session.id }),
@@ -90,7 +90,7 @@ const WRONG_CHANGES: ((random: Random, other: IssuedToken) => Changes)[] = [
   (random) => ({ sub: random.pick(NO_TEXT) }),
   (random) => ({ jti: random.pick(NO_TEXT) }),
   (random) => ({ exp: random.pick(NO_TIME) }),
-  // Any other number is good: the signature is ours, and the session decides.
+  // Any other number is accepted: the signature is valid, and `iat` is not compared with the session.
   (random) => ({ iat: random.pick(NO_TIME.filter((time) => !Number.isFinite(time))) }),
   (random) => ({ exp: now() - random.below(DAY) }),
   (random) => ({ exp: now() + DAY + random.below(DAY) }),
@@ -139,7 +139,7 @@ const MORE_FIELDS = [
   { alg: null }
 ]
 
-/** A header that is not the one the app writes, and the digest of the algorithm it asks for. */
+/** A header that the app never writes, and the digest of the algorithm in the header. */
 function randomHeader(random: Random): { text: string; digest: string } {
   const alg = random.oneIn(2) ? random.pick(ALGORITHMS) : 'HS256'
   const fields = { alg, typ: 'at+jwt', ...(alg === 'HS256' || random.oneIn(2) ? random.pick(MORE_FIELDS) : {}) }

@@ -1,14 +1,14 @@
 import type { IssuedToken } from './issued-tokens.js'
 import type { Random } from './random.js'
 
-/** Makes a token of others. */
+/** Makes a mutant of issued tokens. */
 export type Mutation = (base: IssuedToken, random: Random, issued: readonly IssuedToken[]) => string
 
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 const ODD = '.=+/,;%"{}[]:\\\'$ \t\r\n\0\u007f\u0080\u00a0\u00ff\u0130\u017f\u212a\u200b\u2028\ufeff\ud83d'
 const MAX_TOKEN_LENGTH = 8_192
 
-/** What can be done to a token without a secret, and without reading what it says. */
+/** Mutations without a secret and without decoding. */
 export const spellingMutations: Record<string, Mutation> = {
   'bits flipped': ({ token }, random) =>
     someTimes(random, token, (text, at) =>
@@ -27,7 +27,7 @@ export const spellingMutations: Record<string, Mutation> = {
     someTimes(random, token, (text, at) =>
       put(text, at, characterOf(ODD, random) + (random.oneIn(2) ? text.charAt(at) : ''))
     ),
-  'odd characters around it': ({ token }, random) =>
+  'odd characters around the token': ({ token }, random) =>
     random.oneIn(2) ? characterOf(ODD, random) + token : token + characterOf(ODD, random),
   'any letter case': ({ token }, random) =>
     random.pick([token.toLowerCase(), token.toUpperCase(), someTimes(random, token, swapCase)]),
@@ -50,7 +50,7 @@ function put(text: string, at: number, instead: string): string {
   return text.slice(0, at) + instead + text.slice(at + 1)
 }
 
-/** One to three times, each anywhere. */
+/** Applies a change one to three times, at random places. */
 function someTimes(random: Random, token: string, change: (text: string, at: number) => string): string {
   let mutant = token
   for (let left = 1 + random.below(3); left > 0; left--) mutant = change(mutant, random.below(mutant.length))
@@ -79,7 +79,7 @@ function moveSegments(segments: string[], random: Random): string[] {
   ])
 }
 
-/** Other texts that a lax decoder reads as the same signature, or the same text but for one of its last bits. */
+/** Other spellings of the signature for a lax decoder, or a signature with a changed last bit. */
 function respell(token: string, random: Random): string {
   const end = token.lastIndexOf('.') + 1
   const start = token.slice(0, end)

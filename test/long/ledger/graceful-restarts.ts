@@ -6,16 +6,16 @@ import { type StartedRedis, startRedis, type Teardown } from '../../fixtures/red
 import { until } from '../../fixtures/until.js'
 import { startApp } from '../failover/start-app.js'
 
-/** What a client was answered while app and Redis were restarted, as one should. */
+/** The replies to a client during graceful restarts of the app and Redis. */
 export interface GracefulRestarts {
   logins: number
-  /** Answered 503, and tried again. */
+  /** Logins that were answered 503, and retried. */
   refused: number
-  /** Not answered at all: whether a session exists is unknown. */
+  /** Logins without a reply: whether a session exists is unknown. */
   cut: number
   appRestarts: number
   redisRestarts: number
-  /** Of the acknowledged logins those that are not valid afterwards. */
+  /** Acknowledged logins whose token is not valid afterwards. */
   lost: number
 }
 
@@ -27,7 +27,7 @@ interface Instance {
 const WORKERS = 32
 const PAUSE_MS = 5
 
-/** Logs so many users in, while each app is closed under load when its successor listens, and Redis is shut down once. */
+/** Logs users in while each app is replaced and closed under load, and Redis is shut down once. */
 export async function runGracefulRestarts(t: Teardown, logins: number, appRestarts: number): Promise<GracefulRestarts> {
   const redis = await startRedis(t, { args: ['--appendonly', 'yes'] })
   const tokens: string[] = []
@@ -50,7 +50,7 @@ export async function runGracefulRestarts(t: Teardown, logins: number, appRestar
   async function restart(): Promise<void> {
     const [old, next] = [current, await start(t, redis)]
     current = next
-    // As a load balancer would, that sends nothing new to the old one. Else a connection in use then is kept for 72 s.
+    // As a load balancer would: the old app gets no new requests. Otherwise a connection in use stays open for 72 s.
     await Promise.all([old.app.close(), old.pool.close()])
   }
 
@@ -87,14 +87,14 @@ async function logIn(pool: Pool, username: string): Promise<{ status: number; to
   return { status: statusCode, token }
 }
 
-/** Unlike `until()` it has all the time that the load takes. */
+/** Waits for a count, without the time limit of `until()`. */
 async function reaches(count: () => number, goal: number): Promise<void> {
   while (count() < goal) await delay(PAUSE_MS)
 }
 
 async function shutDownAndStart(redis: StartedRedis): Promise<void> {
   const { pid } = redis
-  // Its last words: there is no answer.
+  // SHUTDOWN has no reply.
   redis
     .client({ retryStrategy: () => null })
     .shutdown()
@@ -115,7 +115,7 @@ async function countLost(pool: Pool, tokens: string[]): Promise<number> {
   const left = tokens.values()
   let lost = 0
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     for (const token of left) {
       const { statusCode, body } = await pool.request({
         method: 'GET',
@@ -127,6 +127,6 @@ async function countLost(pool: Pool, tokens: string[]): Promise<number> {
     }
   }
 
-  await Promise.all(Array.from({ length: WORKERS }, look))
+  await Promise.all(Array.from({ length: WORKERS }, check))
   return lost
 }

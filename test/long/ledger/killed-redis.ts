@@ -5,28 +5,28 @@ import { startRedis, type Teardown } from '../../fixtures/redis/start-redis.js'
 import { until } from '../../fixtures/until.js'
 import { startApp } from '../failover/start-app.js'
 
-/** What became of logouts when Redis was killed among them, and started again from its file. */
+/** The results of logouts when Redis is killed during the logouts, and restarted from the append-only file. */
 export interface KilledRedis {
   acknowledged: number
   acknowledgedBefore: number
-  /** Answered 503, and tried again. */
+  /** Logouts that were answered 503, and retried. */
   refused: number
-  /** Of the acknowledged ones those whose session is there again. */
+  /** Acknowledged logouts whose session is live afterwards. */
   cameBack: number
-  /** Of the sessions without a logout. */
+  /** Lost sessions without a logout. */
   lost: number
 }
 
 const WORKERS = 50
 const PAUSE_MS = 5
 
-/** Logs so many users out, and kills Redis when half of them are. As many others stay. */
+/** Logs users out, and kills Redis after half of the logouts. An equal number of users stays logged in. */
 export async function runKilledRedis(t: Teardown, logouts: number, fsync: 'always' | 'everysec'): Promise<KilledRedis> {
   const redis = await startRedis(t, { args: ['--appendonly', 'yes', '--appendfsync', fsync] })
-  // The disk of a busy machine takes its time, and what this is about is not how long.
+  // The disk of a busy machine is slow, and time is not the subject of the run.
   const app = await startApp(t, { redis: { url: redis.socketPath }, storeTimeoutMs: 5_000 })
   const [leaving, staying] = [await open(app, logouts), await open(app, logouts)]
-  // That logins survive is not the question here.
+  // The logins must be on disk before the run.
   await until(async () => (await redis.client().info('persistence')).includes('aof_pending_bio_fsync:0'))
   const result = { acknowledged: 0, acknowledgedBefore: 0, refused: 0, cameBack: 0, lost: 0 }
   let isKilled = false
@@ -71,7 +71,7 @@ async function logsOut(app: FastifyInstance, token: string): Promise<boolean> {
   return statusCode === 204
 }
 
-/** What each token is worth. A 503 says nothing of that: it is asked again. */
+/** The status of each token. A request that is answered 503 is repeated. */
 async function statusesOf(app: FastifyInstance, tokens: string[]): Promise<number[]> {
   const statuses: number[] = []
   for (const token of tokens) {

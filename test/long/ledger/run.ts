@@ -28,5 +28,5 @@ const killedRows = Object.entries({ always, everysec }).map(([fsync, killed]) =>
   ...[fsync, killed.acknowledged, killed.acknowledgedBefore, killed.refused, killed.cameBack, killed.lost]
 ])
 console.log(`\n${markdownTable(killedHead, killedRows)}`)
-// With `everysec` Redis promises less: what it lost is only reported.
+// With `everysec` Redis may lose writes: losses are only reported.
 process.exitCode = lost + always.cameBack + always.lost === 0 ? 0 : 1

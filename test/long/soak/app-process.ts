@@ -1,13 +1,13 @@
-// A process of its own, started by measured-app.ts: the app that is measured and nothing else.
+// The measured app alone in a process, started by measured-app.ts.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import Fastify from 'fastify'
 import { fastifyJwtSession, type JwtSessionOptions } from '../../../lib/index.js'
 import { SECRET } from '../../fixtures/planted-secrets.js'
 
-/** What the app says of itself since it was asked last. */
+/** Figures of the app since the last message. */
 export interface AppFigures {
   rssBytes: number
-  /** Of ticks that should be 10 ms apart: these 10 ms are in it. */
+  /** Delay between ticks, including the regular 10 ms. */
   eventLoopP99Ms: number
   httpSockets: number
 }

@@ -4,11 +4,11 @@ import { PASSWORD } from '../../fixtures/planted-secrets.js'
 
 const VERIFICATIONS_PER_LOGIN = 18
 
-/** Users who log in, use their sessions and log out, one after the other over each connection. */
+/** Users who log in, send requests and log out, in sequence over each connection. */
 export interface Load {
-  /** Answers since the last call, by what was asked and how it was answered. */
+  /** Number of replies since the last call, by operation and status. */
   takeOutcomes(): Map<string, number>
-  /** Requests a second from now on, all connections together. */
+  /** Sets the requests per second of all connections together. */
   setRate(perSecond: number): void
   stop(): Promise<void>
 }
@@ -22,8 +22,8 @@ export function startLoad(port: number, connections: number): Load {
   async function runUser(client: KeepAliveClient, number: number): Promise<void> {
     let nextAt = performance.now() + (pauseMs * number) / connections
 
-    /** Waits for its turn; one that is late catches up. */
-    async function ask(name: string, method: string, path: string, parts: { token?: string; body?: string }) {
+    /** Sends a request at the scheduled time. Late requests catch up. */
+    async function send(name: string, method: string, path: string, parts: { token?: string; body?: string }) {
       nextAt = Math.max(nextAt + pauseMs, performance.now() - 1_000)
       const waitMs = nextAt - performance.now()
       if (waitMs >= 1) await delay(waitMs)
@@ -36,11 +36,11 @@ export function startLoad(port: number, connections: number): Load {
     let token = ''
     for (let login = 0; !isOver && !client.isClosed; login++) {
       const body = JSON.stringify({ username: `user-${number}-${login % 100}`, password: PASSWORD })
-      // After a failed login the user keeps the token from before: the mix of requests stays the same.
-      token = (await ask('login', 'POST', '/user/login', { body })) || token
+      // After a failed login the user keeps the previous token, so that the mix of requests stays the same.
+      token = (await send('login', 'POST', '/user/login', { body })) || token
       if (token === '') continue
-      for (let i = 0; i < VERIFICATIONS_PER_LOGIN && !isOver; i++) await ask('verify', 'GET', '/me', { token })
-      await ask('logout', 'POST', '/user/logout', { token })
+      for (let i = 0; i < VERIFICATIONS_PER_LOGIN && !isOver; i++) await send('verify', 'GET', '/me', { token })
+      await send('logout', 'POST', '/user/logout', { token })
     }
     client.close()
   }
@@ -62,7 +62,7 @@ export function startLoad(port: number, connections: number): Load {
   }
 }
 
-/** How many there are in all, and how many of them are not among these. */
+/** The number of requests, and the number of outcomes other than `good`. */
 export function countErrors(
   outcomes: Map<string, number>,
   good: readonly string[]

@@ -5,7 +5,7 @@ import type { JwtSessionOptions } from '../../../lib/index.js'
 import type { Teardown } from '../../fixtures/redis/start-redis.js'
 import type { AppFigures } from './app-process.js'
 
-/** An app with the plugin in a process of its own, so that memory and event loop are the app's alone. */
+/** An app with the plugin in a separate process, so that only the app uses the memory and the event loop. */
 export interface MeasuredApp {
   port: number
   figures(): Promise<AppFigures>
@@ -22,7 +22,7 @@ export async function startMeasuredApp(t: Teardown, options: Options): Promise<M
   })
   t.teardown(() => end(child))
   const exit = failAtExit(child)
-  // Ended on purpose, in the end.
+  // The process ends at the teardown.
   exit.catch(() => {})
   const answer = async () => (await Promise.race([once(child, 'message'), exit]))[0]
   const { port } = await answer()

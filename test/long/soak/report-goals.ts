@@ -2,7 +2,7 @@ import { markdownTable } from '../../fixtures/markdown-table.js'
 
 export type Goal = [goal: string, measured: string, isMet: boolean]
 
-/** Ends a run: it fails when a goal is missed. */
+/** Prints the goals, and fails the run when a goal is missed. */
 export function reportGoals(goals: readonly Goal[]): void {
   const rows = goals.map(([goal, measured, isMet]) => [goal, measured, isMet ? 'met' : 'MISSED'])
   console.log(`\n${markdownTable(['goal', 'measured', ''], rows)}`)

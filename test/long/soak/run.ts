@@ -29,7 +29,7 @@ const { values, positionals } = parseArgs({
   options: { cache: { type: 'boolean', default: false } }
 })
 const minutes = Number(positionals[0] ?? 30)
-/** Against which the end is measured: by the fifth minute memory has found its level. */
+/** The minute for comparison with the end: by the fifth minute memory is stable. */
 const levelMinute = Math.min(5, Math.ceil(minutes / 3))
 
 const rows = await withTeardown(async (t) => {
@@ -50,7 +50,7 @@ const rows = await withTeardown(async (t) => {
   const { requests: most } = countErrors(load.takeOutcomes(), ALL_GOOD)
   const perSecond = Math.round(most / (CALIBRATION_MS / 1_000) / 2)
   console.log(
-    `${minutes} minutes at ${perSecond} requests a second, half of what it can, cache ${values.cache ? 'on' : 'off'}`
+    `${minutes} minutes at ${perSecond} requests a second, half of the maximum, cache ${values.cache ? 'on' : 'off'}`
   )
   load.setRate(perSecond)
   await delay(1_000)
@@ -100,7 +100,7 @@ console.log(
 )
 reportGoals(goals)
 
-/** How many connections Redis has, but for the one it takes to ask. */
+/** Counts the connections of Redis, without the connection of the counter. */
 function connectionCounter(redis: StartedRedis): () => Promise<number> {
   const client = redis.client()
   return async () =>

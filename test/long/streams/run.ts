@@ -11,9 +11,9 @@ import { startMeasuredApp } from '../soak/measured-app.js'
 import { reportGoals } from '../soak/report-goals.js'
 
 const MAX_KIB = 20
-/** Streams of a warm-up, after which code and buffers of the process are there. */
+/** Streams of a warm-up, which loads code and allocates buffers. */
 const WARM_UP = 300
-/** Sessions that end at the same time, as `revokeAll()` would. */
+/** Sessions that end at the same time, as with `revokeAll()`. */
 const AT_ONCE = 20
 
 const streams = Number(process.argv[2] ?? 2_000)
@@ -55,16 +55,16 @@ await withTeardown(async (t) => {
     delays.push(performance.now() - startedAt)
   }
   for (let i = 0; i < ended.length; i += AT_ONCE) await Promise.all(ended.slice(i, i + AT_ONCE).map(end))
-  const isTold = ({ stream }: (typeof opened)[0]) =>
+  const isNotified = ({ stream }: (typeof opened)[0]) =>
     JSON.stringify(stream.events().slice(1)) === '[{"event":"ended","data":{"reason":"revoked"}}]'
   const isSilent = ({ stream }: (typeof opened)[0]) => stream.events().length === 1 && !stream.isOver()
   delays.sort((left, right) => left - right)
   const at = (share: number) => `${(delays[Math.floor(delays.length * share)] ?? Number.NaN).toFixed(1)} ms`
   console.log(`${delays.length} ends: p50 ${at(0.5)}, p99 ${at(0.99)}, slowest ${at(0.9999)}`)
-  const told = ended.filter(isTold).length
+  const notified = ended.filter(isNotified).length
   const silent = kept.filter(isSilent).length
   reportGoals([
-    ['each end is delivered, with its reason', `${told} of ${ended.length}`, told === ended.length],
+    ['each end is delivered, with its reason', `${notified} of ${ended.length}`, notified === ended.length],
     ['no other stream gets an event', `${silent} of ${kept.length} silent`, silent === kept.length],
     [`a stream takes at most ${MAX_KIB} KiB`, `${kib.toFixed(1)} KiB`, kib <= MAX_KIB]
   ])
