@@ -73,7 +73,7 @@ t.test('the signal aborts with the SessionEndedError when the session ends', asy
   t.ok(signals[0]?.reason instanceof SessionEndedError)
 })
 
-t.test('a WebSocket closes when its session ends', async (t) => {
+t.test('a WebSocket closes when the session ends', async (t) => {
   const { app, url, token, id } = await createScene(t)
   const socket = new WebSocket(url.replace('http', 'ws').concat('/socket'), {
     headers: { authorization: `Bearer ${token}` }

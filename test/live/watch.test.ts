@@ -40,7 +40,7 @@ const ENDS: Record<string, (app: FastifyInstance, session: Session, token: strin
 }
 
 for (const [store, createStore] of Object.entries(STORES)) {
-  t.test(`${store}: an end in another instance is reported once, with its reason`, async (t) => {
+  t.test(`${store}: an end in another instance is reported once, with the reason`, async (t) => {
     for (const [reason, end] of Object.entries(ENDS)) {
       const stored = await createStore(t)
       const options = { upstream, store: stored, session: { maxPerUser: 1 } }

@@ -29,7 +29,7 @@ const UPSTREAM: UpstreamClient = {
   }
 }
 
-/** `POST /magic` logs in the user of the body, with its options. */
+/** An app whose `POST /magic` logs in the user of the body, with the options of the body. */
 async function createMagicApp(t: Test, options: Partial<JwtSessionOptions> = {}): Promise<FastifyInstance> {
   return createApp(t, { upstream: UPSTREAM, userSchema, ...options }, {}, (app) => {
     app.post<{ Body: { user: User; options?: LogInOptions } }>('/magic', async (request, reply) =>

@@ -62,7 +62,7 @@ t.test('the client manual has every option and function, and programs that compi
       .find(({ language }) => language === 'tsx')
       ?.code.trim()
       .split('\n') ?? []
-  t.ok(react.length <= 60, 'a program of one screen')
+  t.ok(react.length <= 60, 'the program fits on a screen')
   const shown =
     snippetsOf(readme)
       .find(({ language }) => language === 'js')

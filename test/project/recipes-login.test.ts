@@ -20,8 +20,8 @@ t.test('a rate limit on the login counts the guesses of one address for one acco
   for (let i = 0; i < 5; i++) t.equal((await guess(i % 2 ? 'ada' : 'Ada')).statusCode, 401)
   t.equal((await guess('ada')).statusCode, 429)
   t.equal(upstream.requests.length, 5, 'the upstream does not see the next guess')
-  t.equal((await guess('ada', '10.0.0.2')).statusCode, 401, 'the owner at another address is not shut out')
-  t.equal((await guess('grace')).statusCode, 401, 'nor is a neighbor at the same address')
+  t.equal((await guess('ada', '10.0.0.2')).statusCode, 401, 'another address is not limited')
+  t.equal((await guess('grace')).statusCode, 401, 'another account at the same address is not limited')
 })
 
 t.test('an error of the app requests a second factor', async (t) => {

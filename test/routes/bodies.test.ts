@@ -18,13 +18,13 @@ const ENDINGS = [
   ['DELETE', '/user/sessions/:id']
 ] as const
 
-// Recognizable: a reply with the username or the password in it is caught.
+// Recognizable: a reply with the username or the password is caught.
 const USERNAME = 'marked-username'
 const PASSWORD = 'marked-password'
 const SENT = [USERNAME, PASSWORD]
 const GOOD = JSON.stringify({ username: USERNAME, password: PASSWORD })
 
-// The host's settings for its own routes do not change how a body is read.
+// The host's settings for other routes do not change how a body is read.
 const HOSTS: Record<string, FastifyServerOptions> = {
   'with Fastify’s defaults': {},
   'with lax settings': {
@@ -140,7 +140,7 @@ const REFUSED_BODIES: Record<string, [body: string | Buffer, statusCode: number,
   gzip: [gzipSync(GOOD), 400, 'FST_ERR_CTP_INVALID_JSON_BODY']
 }
 
-/** The good body with raw bytes at the end of its password. */
+/** The good body with raw bytes at the end of the password. */
 function withBytes(...bytes: number[]): Buffer {
   const [before = '', after = ''] = GOOD.split(PASSWORD)
   return Buffer.concat([Buffer.from(before + PASSWORD), Buffer.from(bytes), Buffer.from(after)])

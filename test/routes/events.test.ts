@@ -45,7 +45,7 @@ t.test('the first event is the expiry of the session, and proxies do not buffer 
   t.equal(stream.text(), `retry: 1000\nevent: session\ndata: ${JSON.stringify(expiry)}\n\n`)
 })
 
-t.test('the end of the session is the last event, with its reason', async (t) => {
+t.test('the end of the session is the last event, with the reason', async (t) => {
   const { app, stream, session, token } = await openStream(t)
   await app.sessions.revoke(session.id)
   await until(stream.isOver)
@@ -198,7 +198,7 @@ t.test('streams of several instances end together', async (t) => {
   const elsewhere = await readEvents(t, second.url, first.headers)
   await second.app.sessions.revoke(first.session.id)
   await until(() => first.stream.isOver() && elsewhere.isOver())
-  t.ok(isSilent(second.stream), 'the other session of the user stays')
+  t.ok(isSilent(second.stream), 'the stream of the other session stays open')
 })
 
 t.test('invalid options of the events route fail register()', async (t) => {

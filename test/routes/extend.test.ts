@@ -66,7 +66,7 @@ t.test('a session that has ended is not extended', async (t) => {
   t.equal((await extend({ headers: {} })).statusCode, 401)
 })
 
-t.test('a session that ends while it is extended is answered with its reason', async (t) => {
+t.test('a session that ends during the extension is answered 401 with the reason', async (t) => {
   const store = createMemoryStore()
   const { id, extend } = await openSession(t, { store })
   const replace = store.replace

@@ -56,7 +56,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       t.strictSame(
         (await other.sessions.list('ada')).map(({ id }) => id),
         opened.map(({ id }) => id),
-        'and a change does not move one'
+        'an update does not change the order'
       )
     })
 

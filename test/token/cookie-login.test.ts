@@ -24,7 +24,7 @@ const magic = (username: string, ...lines: string[]) => ({
 const logout = (...lines: string[]) => ({ line: 'POST /user/logout', lines: [OWN, ...lines] })
 const visit = (token: string) => ({ line: 'GET /me', lines: [cookieLine(`${COOKIE}=${token}`)] })
 
-t.test('a login sets the cookie, and its body has no token', async (t) => {
+t.test('a login sets the cookie, and the body has no token', async (t) => {
   const { send } = await startCookieApp(t)
   for (const request of [login('ada'), magic('ada')]) {
     const answer = await send(request)
@@ -77,7 +77,7 @@ t.test('a client that asks for a bearer token gets the token in the body, and no
   }
 })
 
-t.test('a login ends the session of the cookie, also when it answers with a bearer token', async (t) => {
+t.test('a login ends the session of the cookie, also when the reply has a bearer token', async (t) => {
   const { app, send, open } = await startCookieApp(t)
   for (const lines of [[], [BEARER]]) {
     for (const [kind, request] of Object.entries({ login, magic })) {

@@ -80,7 +80,7 @@ t.test('a connection is kept open as long as the Keep-Alive header of the upstre
     return upstream.requests.at(-1)?.socket
   }
   const closing = await logInAfter('keep-alive: timeout=1')
-  t.not(await logInAfter(), closing, 'too short for a request to be safe')
+  t.not(await logInAfter(), closing, 'the Keep-Alive timeout is too short for a safe request')
   await until(() => upstream.sockets.size === 0)
   t.pass('the plugin closes the connection before the upstream does')
 

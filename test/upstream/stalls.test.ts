@@ -118,7 +118,7 @@ t.test('a rejection is answered before the body is complete, and the connection 
   const timeoutMs = 600
   const { upstream, logIn } = await startOverTcp(t, timeoutMs)
   for (const [name, rejection] of Object.entries({ ...tooMuch, ...tooLittle })) {
-    await t.test(`a body that ${name}`, async (t) => {
+    await t.test(`the body of the rejection ${name}`, async (t) => {
       upstream.answers.push(rejection)
       const start = performance.now()
       t.match(await logIn(), { status: 401, body: REJECTED })

@@ -24,7 +24,7 @@ export interface Setup {
 }
 
 interface Servers {
-  /** The master and its replica. */
+  /** The master and the replica. */
   pair: [StartedRedis, StartedRedis]
   /** @param replica client of the server that takes over */
   order(replica: Redis): Promise<unknown>
