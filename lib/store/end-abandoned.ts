@@ -56,7 +56,6 @@ export class AbandonedSessions {
   close(): void {
     this.#isClosed = true
     for (const queue of this.#queues.values()) queue.clear()
-    this.#queues.clear()
   }
 
   #add(abandoned: Abandoned): void {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { fastifyJwtSession } from '../../../lib/index.js'
 import { createApp, SECRET } from '../../fixtures/app.js'
+import { createLog } from '../../fixtures/log.js'
 import { startRedis } from '../../fixtures/redis/start-redis.js'
 import { upstream } from '../../fixtures/tokens.js'
 import { createWatchedFastify } from '../../fixtures/watched-fastify.js'
@@ -9,7 +10,8 @@ t.test('a server that denies scripts is not ready, and fails a start that needs 
   const redis = await startRedis(t)
   const operator = redis.client()
   const clients = [{ url: redis.socketPath }, redis.client()]
-  const apps = await Promise.all(clients.map((client) => createApp(t, { redis: client })))
+  const { logger, lines } = createLog()
+  const apps = await Promise.all(clients.map((client) => createApp(t, { redis: client }, { logger })))
   for (const app of apps) t.ok(await app.sessions.isReady())
   for (const right of ['-evalsha', '-eval', '-mget']) {
     // EVAL is sent only to a server that has forgotten the script.
@@ -29,4 +31,5 @@ t.test('a server that denies scripts is not ready, and fails a start that needs 
     await operator.call('ACL', 'SETUSER', 'default', right.replace('-', '+'))
   }
   for (const app of apps) t.ok(await app.sessions.isReady())
+  t.notMatch(lines.join(), / is not ready/, 'only servers of a Cluster are named')
 })
