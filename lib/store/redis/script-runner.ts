@@ -43,7 +43,8 @@ export class ScriptRunner {
   /** @returns the result, without the time before it. `parseReply()` reads the result. */
   async run({ notAfter, ...run }: ScriptRun): Promise<string[]> {
     if (notAfter === undefined) return (await this.#send(run, NO_DEADLINE)).result
-    const { result, offset } = await this.#send(run, formatTime(await this.toServerTime(notAfter, run)))
+    const known = this.#knownOffset(run.server) ?? (await this.#sampleOffset(run))
+    const { result, offset } = await this.#send(run, formatTime(notAfter + known))
     // Too late by the clock of Redis, in time by the local clock: the clock of Redis was set, or the server has
     // changed.
     if (result[0] !== 'too_late' || performance.now() > notAfter) return result
@@ -52,10 +53,18 @@ export class ScriptRunner {
   }
 
   /** Converts a time of `performance.now()` to epoch milliseconds by the clock of the server. */
-  async toServerTime(localTime: number, { key, server }: Pick<ScriptRun, 'key' | 'server'>): Promise<number> {
+  async toServerTime(localTime: number, place: Pick<ScriptRun, 'key' | 'server'>): Promise<number> {
+    return localTime + (this.#knownOffset(place.server) ?? (await this.#sampleOffset(place)))
+  }
+
+  #knownOffset(server: string): number | undefined {
     this.#forgetFormerClocks()
-    let offset = this.#offsets.get(server) ?? Number.POSITIVE_INFINITY
-    let isUnknown = !Number.isFinite(offset)
+    return this.#offsets.get(server)
+  }
+
+  async #sampleOffset({ key, server }: Pick<ScriptRun, 'key' | 'server'>): Promise<number> {
+    let offset = Number.POSITIVE_INFINITY
+    let isUnknown = true
     for (let i = 0; isUnknown && i < MAX_SAMPLES; i++) {
       const sentAt = performance.now()
       const sample = await this.#send({ key, call: ['ping'], server }, NO_DEADLINE)
@@ -63,7 +72,7 @@ export class ScriptRunner {
       // The call may have waited for a connection. A second call is a better sample, and the smaller offset counts.
       isUnknown = performance.now() - sentAt > SLOW_SAMPLE_MS
     }
-    return localTime + offset
+    return offset
   }
 
   async #send({ key, call: [operation, ...args], server }: ScriptRun, notAfter: string) {
