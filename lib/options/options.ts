@@ -92,7 +92,7 @@ export interface JwtSessionOptions {
   /**
    * Whether this process caches verified sessions, so that most requests do not wait for Redis. Redis invalidates the
    * entries by client-side tracking. Where Redis has no tracking (before 6.0, or by an ACL), the plugin warns once with
-   * `FST_JWT_SESSION_CACHE_UNAVAILABLE` and works without a cache. The in-memory store needs no cache. Default false.
+   * `FST_JWT_SESSION_CACHE_UNAVAILABLE` and works without a cache. The in-memory store always has a cache. Default false.
    */
   cache?: boolean | CacheOptions | undefined
 }

