@@ -6,6 +6,7 @@ import {
   type SessionEndedError,
   type SessionEndReason
 } from '../errors.js'
+import { PlainCause } from '../internal/redact-error.js'
 import { isSameOrigin } from './same-origin.js'
 
 /** A request to any server, HTTP/2 and TLS included. */
@@ -54,7 +55,8 @@ export function createErrorReplies(clearSiteData: string | null): ErrorReplies {
     send(request, reply, error) {
       const cause = error.cause instanceof Error ? error.cause.message : undefined
       const reason = isSessionEnded(error) ? error.reason : undefined
-      request.log[levelOf(error)]({ code: error.code, reason, cause }, error.message)
+      const upstreamStatus = error.cause instanceof PlainCause ? error.cause.status : undefined
+      request.log[levelOf(error)]({ code: error.code, reason, cause, upstreamStatus }, error.message)
       reply.headers({ 'cache-control': 'no-store', ...error.headers })
       exposeRetryAfter(reply, error)
       // A late reply for a replaced session must not empty the stores of the login that replaced the session.

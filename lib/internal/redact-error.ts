@@ -28,10 +28,13 @@ const FIXED_REPLIES = [
 /** A cause that is safe to log in full: the message names options, operations and statuses, never a value. */
 export class PlainCause extends Error {
   readonly code: string
+  /** The HTTP status of a dependency, for the log. */
+  readonly status: number | undefined
 
   /** @param code an upper-case word for programs. Default: `UNKNOWN` */
-  constructor(message: string, code = 'UNKNOWN') {
+  constructor(message: string, code = 'UNKNOWN', status?: number) {
     super(message)
+    this.status = status
     this.name = 'PlainCause'
     this.code = code
     this.stack = `${this.name}: ${message}`

@@ -49,7 +49,7 @@ export function createReadResponse(
       await callMapError({ operation, status, body: isJson ? read.json : undefined })
       if (isSuccess(response)) {
         if (isJson) return read.json
-        throw new PlainCause(`${operation}: the response ${read.problem}`, read.code)
+        throw new PlainCause(`${operation}: the response ${read.problem}`, read.code, status)
       }
     } else drainBody(response, maxResponseBytes, call)
     if (operation === 'login') warnOfRejection(log, status)

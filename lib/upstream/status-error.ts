@@ -20,7 +20,9 @@ export function errorForStatus(
 ): UpstreamError {
   const isRedirect = statusCode >= 300 && statusCode <= 399
   const cause = new PlainCause(
-    `${operation}: the upstream answered ${statusCode}${isRedirect ? ', and redirects are not followed' : ''}`
+    `${operation}: the upstream answered ${statusCode}${isRedirect ? ', and redirects are not followed' : ''}`,
+    undefined,
+    statusCode
   )
   if (operation === 'login' && LOGIN_REJECTIONS.includes(statusCode)) return new CredentialsRejectedError(cause)
   if (operation === 'register' && (statusCode === 400 || statusCode === 409 || statusCode === 422)) {
