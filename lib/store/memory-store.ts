@@ -89,6 +89,7 @@ class MemoryStore implements SessionStore {
     if (replaced !== undefined) this.#end(replaced, 'logged_in_again')
     const evicted = surplus.slice(0, MAX_EVICTIONS)
     for (const evictedId of evicted) this.#end(evictedId, 'replaced')
+    if (replaced !== undefined) options.onReplaced?.()
     if (evicted.length > 0) limit.onEvicted?.(evicted.length)
     return 'created'
   }

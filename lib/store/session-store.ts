@@ -76,6 +76,8 @@ export interface CreateOptions {
   limit: SessionLimit
   /** The id of a session of the same user that ends with `'logged_in_again'` and does not count. Null: no session. */
   replaces: string | null
+  /** Called when the session that it `replaces` was open until now. For diagnostics only. */
+  onReplaced?(): void
 }
 
 /** How many sessions a user may have, the new session included. */

@@ -82,11 +82,12 @@ export class RedisStore {
     const ttlMs = Math.ceil(expiresAt - Date.now())
     if (ttlMs <= 0) return 'too_late'
     const replaced = randomOf(replaces === id ? null : replaces, tag)
-    const { result, evicted } = await this.#run(
+    const { result, evicted, hasReplaced } = await this.#run(
       tag,
       ['create', random, record, String(ttlMs), startedAt.toFixed(3), String(limit.max), limit.onFull, replaced],
       performance.now() + notAfter - Date.now()
     )
+    if (hasReplaced) options.onReplaced?.()
     if (evicted > 0) limit.onEvicted?.(evicted)
     return result
   }

@@ -14,7 +14,7 @@ export interface ScriptOperations {
       onFull: 'evict' | 'reject',
       replaces: string
     ]
-    reply: { result: CreateResult; evicted: number }
+    reply: { result: CreateResult; evicted: number; hasReplaced: boolean }
   }
   replace: { args: [random: string, record: string, next: string]; reply: 'replaced' | 'conflict' | 'too_late' }
   endOne: { args: [random: string, reason: EndReason]; reply: { record: string } | null }
@@ -48,9 +48,10 @@ export const REJECT = 'reject'
 export const WAIT_FOLLOWS = 'wait'
 
 const PARSERS: { [Name in ScriptOperation]: (texts: string[]) => ScriptReply<Name> } = {
-  create: ([result, evicted = '0']) => ({
+  create: ([result, evicted = '0', hasReplaced]) => ({
     result: oneOf(result, ['created', 'full', 'too_late', 'revoked']),
-    evicted: Number(evicted)
+    evicted: Number(evicted),
+    hasReplaced: hasReplaced === '1'
   }),
   replace: ([result]) => oneOf(result, ['replaced', 'conflict', 'too_late']),
   endOne: ([result, record]) => (oneOf(result, ['ended', 'absent']) === 'ended' ? { record: present(record) } : null),

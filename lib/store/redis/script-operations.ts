@@ -29,6 +29,7 @@ function operations.create(random, record, ttlMs, startedAt, max, onFull, replac
 
   local headTtl = redis.call('PTTL', head) == -2 and 0 or ttlOf(head)
   local only = { member = user.member, record = user.record }
+  local hasReplaced = replaces ~= '${NO_SESSION}' and (user.member == replaces or recordOf(user, replaces) ~= nil)
   if not user.generation then user.generation = base36(math.floor(now)) end
   local isAlone = isCounted and #live == surplus and ttl >= headTtl
 
@@ -53,7 +54,7 @@ function operations.create(random, record, ttlMs, startedAt, max, onFull, replac
   if replaces ~= '${NO_SESSION}' then endRecord(user, replaces, 'logged_in_again') end
   if not (only.member and isAlone) then evict(live, surplus) end
   for _, member in ipairs(dead) do redis.call('ZREM', index, member) end
-  return { time, 'created', surplus }
+  return { time, 'created', surplus, hasReplaced and 1 or 0 }
 end
 
 function operations.replace(random, record, next)

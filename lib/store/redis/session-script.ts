@@ -13,7 +13,7 @@ import { OPERATIONS } from './script-operations.js'
  *
  * | operation | arguments | result |
  * |---|---|---|
- * | `create` | random, record, ttlMs, startedAt, max, onFull, replaces | `created`, evicted; `full`; `revoked` |
+ * | `create` | random, record, ttlMs, startedAt, max, onFull, replaces | `created`, evicted, hasReplaced; `full`; `revoked` |
  * | `replace` | random, record, next | `replaced`; `conflict` |
  * | `endOne` | random, reason, wait | `ended`, record; `absent` |
  * | `endAll` | exceptRandom, atLeast, wait | `ended`, generation |
@@ -23,7 +23,7 @@ import { OPERATIONS } from './script-operations.js'
  * | `ping` | | nothing |
  *
  * - `notAfter`: a time, or `none`. After that time every operation changes nothing, and the result is `too_late`.
- * - `onFull`: `evict` or `reject`. `evicted` is a number.
+ * - `onFull`: `evict` or `reject`. `evicted` is a number, `hasReplaced` is `0` or `1`.
  * - `replaces`, `exceptRandom`: the `random` of a session, or `none`.
  * - `atLeast`: `new`, or a generation. `endAll` changes nothing when the user has that generation already.
  * - `wait`: `wait`, or absent. With `wait` an operation writes in any case, for the WAIT that follows.
