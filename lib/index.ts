@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
+import { createStats } from './diagnostics/stats.js'
 import { AlreadyDecoratedError } from './errors.js'
 import { createAuthentication } from './guard/authenticate.js'
 import { createGuard, type VerifySession } from './guard/create-guard.js'
@@ -8,6 +9,7 @@ import { checkRoute } from './guard/route-settings.js'
 import { createVerify, VERIFY } from './guard/verify-session.js'
 import { createVerifyToken } from './guard/verify-token.js'
 import { createErrorReplies } from './http/error-reply.js'
+import { EventStreams } from './http/event-streams.js'
 import { createSessions } from './live/stored-sessions.js'
 import { WatchedSessions } from './live/watched-sessions.js'
 import { createLogIn } from './login/log-in.js'
@@ -51,6 +53,8 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const verify = createVerify({ transport, authentication, sessions, watched, errorReplies })
   const verifySession = createGuard(verify)
   const verifyToken = createVerifyToken(authentication, () => store.newBudget())
+  const streams = options.routes.events ? new EventStreams(options.routes.events) : null
+  const stats = createStats({ streams, store, upstream, cache })
 
   fastify.addHook('onRoute', checkRoute)
   fastify.addHook('onReady', async () => checkHooksOfScopes(fastify))
@@ -58,12 +62,12 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   // headers.
   fastify.addHook('onError', async (_request, reply, error) => errorReplies.exposeRetryAfter(reply, error))
   fastify.decorateRequest('session', null, [])
-  fastify.decorate('sessions', createPublicSessions({ sessions, watched, verifyToken, logIn, users }))
+  fastify.decorate('sessions', createPublicSessions({ sessions, watched, verifyToken, logIn, users, stats }))
   fastify.decorate('verifySession', verifySession)
   fastify.decorate(VERIFY, verify)
   fastify.addHook('onClose', async () => watched.close())
   if (options.routes.events) await watched.open()
-  const shared = { options, transport, accessTokens, sessions, watched, lifetimes, errorReplies }
+  const shared = { options, transport, accessTokens, sessions, watched, streams, lifetimes, errorReplies }
   const deps = { ...shared, upstream, users, logIn, verifySession }
   await fastify.register(createRoutes(deps), { prefix: options.routes.prefix })
 }
@@ -79,6 +83,14 @@ function checkDecorators(fastify: FastifyInstance): void {
 export const fastifyJwtSession = fp(plugin, { fastify: '5.x', name: 'fastify-jwt-session' })
 export default fastifyJwtSession
 
+export type {
+  BreakerMessage,
+  DiagnosticsMessages,
+  EndMessage,
+  LoginMessage,
+  VerifyMessage
+} from './diagnostics/channels.js'
+export type { CacheStats, SessionsStats } from './diagnostics/stats.js'
 export type { ErrorBody } from './errors/base-error.js'
 export {
   AlreadyDecoratedError,

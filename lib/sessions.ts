@@ -1,3 +1,6 @@
+import { observeAttempt } from './diagnostics/attempt.js'
+import { logins } from './diagnostics/channels.js'
+import type { SessionsStats } from './diagnostics/stats.js'
 import { InvalidUserError } from './errors.js'
 import type { AnyReply, AnyRequest } from './http/error-reply.js'
 import type { InternalSessions } from './live/stored-sessions.js'
@@ -86,6 +89,8 @@ export interface Sessions {
   revokeAll(userId: string, options?: { exceptId?: string | undefined }): Promise<void>
   /** Whether the store responds, for a readiness probe. Never rejects. */
   isReady(): Promise<boolean>
+  /** What this registration has open and pending in this process, for gauges. Reads counters only. */
+  stats(): SessionsStats
 }
 
 /** Options of `app.sessions.verify()`. */
@@ -101,10 +106,13 @@ export interface PublicSessionsDeps {
   verifyToken: Sessions['verify']
   logIn: LogIn
   users: UserParser
+  stats: Sessions['stats']
 }
 
 /** Creates `app.sessions`, with the documented methods only. */
-export function createPublicSessions({ sessions, watched, verifyToken, logIn, users }: PublicSessionsDeps): Sessions {
+export function createPublicSessions(deps: PublicSessionsDeps): Sessions {
+  const { sessions, watched, verifyToken, logIn, users, stats } = deps
+
   function parse(value: User): User {
     const user = users.parse(value)
     if (user === null) throw new InvalidUserError()
@@ -121,7 +129,11 @@ export function createPublicSessions({ sessions, watched, verifyToken, logIn, us
         ttlSeconds: details?.ttlSeconds
       }),
     login: async (request, reply, user, options) =>
-      logIn(request, reply, { user: parse(user), data: options?.data, ttlSeconds: options?.ttlSeconds }),
+      observeAttempt(logins, async (attempt) => {
+        const parsed = parse(user)
+        attempt?.accept(parsed.id)
+        return logIn(request, reply, { user: parsed, data: options?.data, ttlSeconds: options?.ttlSeconds })
+      }),
     async updateUser(userId, value) {
       const user = parse(value)
       if (user.id !== userId) throw new InvalidUserError()
@@ -132,8 +144,9 @@ export function createPublicSessions({ sessions, watched, verifyToken, logIn, us
     find: (id) => sessions.find(id),
     list: (userId) => sessions.list(userId),
     update: (id, patch) => sessions.update(id, patch),
-    revoke: async (id) => void (await sessions.end(id, 'revoked')),
-    revokeAll: async (userId, options) => sessions.revokeAll(userId, options?.exceptId),
-    isReady: () => sessions.isReady()
+    revoke: async (id) => void (await sessions.end(id, 'revoke')),
+    revokeAll: async (userId, options) => sessions.revokeAll(userId, { by: 'revoke', exceptId: options?.exceptId }),
+    isReady: () => sessions.isReady(),
+    stats
   }
 }

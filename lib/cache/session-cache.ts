@@ -1,3 +1,4 @@
+import type { CacheStats } from '../diagnostics/stats.js'
 import { TokenMap } from '../internal/token-lru.js'
 
 /**
@@ -11,6 +12,8 @@ export interface CachedReader<Value> {
    * the read. A rejection is passed on, and no value is stored.
    */
   load(token: string, tag: string, read: () => Promise<Value>): Promise<Value>
+  /** Null: no cache. */
+  readonly stats: CacheStats | null
 }
 
 /** The entries of one user between two changes. */
@@ -32,6 +35,8 @@ export class SessionCache<Value> implements CachedReader<Value> {
   readonly #isCurrent: (tag: string) => boolean
   readonly #users = new Map<string, UserEntries>()
   readonly #entries: TokenMap<Entry<Value>>
+  #hits = 0
+  #misses = 0
 
   /**
    * @param maxEntries 1 or more; over the limit the least recently used entry is dropped
@@ -47,7 +52,12 @@ export class SessionCache<Value> implements CachedReader<Value> {
 
   get(token: string): Value | undefined {
     const entry = this.#entries.get(token)
-    return entry !== undefined && this.#isCurrent(entry.user.tag) ? entry.value : undefined
+    if (entry !== undefined && this.#isCurrent(entry.user.tag)) {
+      this.#hits++
+      return entry.value
+    }
+    this.#misses++
+    return undefined
   }
 
   async load(token: string, tag: string, read: () => Promise<Value>): Promise<Value> {
@@ -71,6 +81,10 @@ export class SessionCache<Value> implements CachedReader<Value> {
   forget(tag: string | null): void {
     const changed = tag === null ? this.#users.values() : [this.#users.get(tag)]
     for (const user of changed) if (user !== undefined) this.#forgetUser(user)
+  }
+
+  get stats(): CacheStats {
+    return { size: this.#entries.size, hits: this.#hits, misses: this.#misses }
   }
 
   /** The number of users and of tokens, for tests: neither may grow without bound. */
@@ -104,5 +118,6 @@ export class SessionCache<Value> implements CachedReader<Value> {
 /** No cache: every request reads from the store. */
 export const NO_CACHE: CachedReader<never> = {
   get: () => undefined,
-  load: (_token, _tag, read) => read()
+  load: (_token, _tag, read) => read(),
+  stats: null
 }

@@ -1,4 +1,5 @@
-import { isJwtSessionError, NotRegisteredError, SessionMissingError } from '../errors.js'
+import { observeLoading, startVerification } from '../diagnostics/verification.js'
+import { isJwtSessionError, NotRegisteredError, SessionMissingError, SessionNotFreshError } from '../errors.js'
 import type { AnyReply, AnyRequest, ErrorReplies } from '../http/error-reply.js'
 import type { TokenTransport } from '../token/transport.js'
 import type { Authentication } from './authenticate.js'
@@ -21,17 +22,18 @@ export function createVerify({ transport, authentication, sessions, watched, err
   const deps = { sessions, watched }
 
   /** Returns a promise only to wait for the store. */
-  function admit(request: AnyRequest, reply: AnyReply): Promise<void> | undefined {
+  function admit(request: AnyRequest, reply: AnyReply): Promise<void> | 'cached' | 'not_verified' {
     const settings = settingsOf(request)
-    if (settings.isPublic) return
+    if (settings.isPublic) return 'not_verified'
     const token = transport.readChecked(request)
     if (token === null) {
-      if (settings.optional) return
+      if (settings.optional) return 'not_verified'
       throw new SessionMissingError()
     }
     const cached = authentication.findCached(token, settings)
     if (cached === undefined) return load(token, settings, reply)
     request.session = createRequestSession(deps, cached.session, { reply, budget: null })
+    return 'cached'
   }
 
   async function load(token: string, settings: ResolvedRouteSettings, reply: AnyReply): Promise<void> {
@@ -53,9 +55,17 @@ export function createVerify({ transport, authentication, sessions, watched, err
   }
 
   return (request, reply) => {
+    const verification = startVerification(request)
     try {
-      return admit(request, reply)?.catch((error) => reject(request, reply, error))
+      const admitted = admit(request, reply)
+      if (typeof admitted !== 'string') {
+        return observeLoading(verification, admitted).catch((error) => reject(request, reply, error))
+      }
+      if (admitted === 'cached') verification?.succeed({ cached: true })
+      return undefined
     } catch (error) {
+      // Without a call of the store, only a cached session is refused for the age of its login.
+      verification?.fail(error, { cached: error instanceof SessionNotFreshError })
       return reject(request, reply, error)
     }
   }

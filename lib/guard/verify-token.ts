@@ -1,20 +1,30 @@
+import { observeLoading, startVerification } from '../diagnostics/verification.js'
 import { SessionEndedError } from '../errors.js'
 import { copyParsed } from '../internal/json.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Session } from '../model/session.js'
+import type { DecodedRecord } from '../model/session-record.js'
 import { checkBoolean, checkFields, orDefaultEmpty } from '../options/checks.js'
 import type { VerifyOptions } from '../sessions.js'
 import type { Authentication } from './authenticate.js'
 
 /** Creates `app.sessions.verify()`. */
 export function createVerifyToken(authentication: Authentication, newBudget: () => TimeBudget) {
-  return async (token: string, options?: VerifyOptions): Promise<Session> => {
-    const { slide } = checkFields('options', orDefaultEmpty(options), ['slide'])
-    const settings = { freshSeconds: Number.POSITIVE_INFINITY, slide: checkBoolean('slide', slide, true) }
+  async function load(token: string, slide: boolean): Promise<DecodedRecord> {
     if (typeof token !== 'string') throw new SessionEndedError('invalid_token')
-    const { session } =
-      authentication.findCached(token, settings) ?? (await authentication.load(token, settings, newBudget()))
+    return authentication.load(token, { ...ANY_AGE, slide }, newBudget())
+  }
+
+  return async (token: string, options?: VerifyOptions): Promise<Session> => {
+    const fields = checkFields('options', orDefaultEmpty(options), ['slide'])
+    const slide = checkBoolean('slide', fields.slide, true)
+    const verification = startVerification(null)
+    const cached = typeof token === 'string' ? authentication.findCached(token, { ...ANY_AGE, slide }) : undefined
+    if (cached !== undefined) verification?.succeed({ cached: true })
+    const { session } = cached ?? (await observeLoading(verification, load(token, slide)))
     // A cached session is shared with requests.
     return { ...session, user: copyParsed(session.user), data: copyParsed(session.data) }
   }
 }
+
+const ANY_AGE = { freshSeconds: Number.POSITIVE_INFINITY }

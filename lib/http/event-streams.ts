@@ -30,6 +30,11 @@ export class EventStreams {
     this.#maxOpen = maxOpen
   }
 
+  /** The number of open streams. */
+  get size(): number {
+    return this.#open.size
+  }
+
   /**
    * Opens a stream of the user.
    *

@@ -17,11 +17,19 @@ export interface BreakerLimits {
  */
 export type Outcome = 'response' | 'failure' | 'abandoned'
 
+/** What is visible of a circuit breaker, or of several breakers together. */
+export interface Circuit {
+  /** Whether calls are rejected, except for a probe. Of several breakers: whether any circuit is open. */
+  readonly isOpen: boolean
+  /** Pending calls. */
+  readonly inFlight: number
+}
+
 /**
  * A circuit breaker. While the circuit is open, calls are rejected at once; a single probe at a time checks whether the
  * dependency has recovered. Any response closes the circuit, even to an earlier call.
  */
-export interface Breaker {
+export interface Breaker extends Circuit {
   /**
    * Runs a call while the circuit is closed, or as the probe.
    *
@@ -49,9 +57,10 @@ const TOO_MANY_IN_FLIGHT = new BreakerError('TOO_MANY_IN_FLIGHT')
 const MAX_PROBE_MS = 60_000
 
 /** Milliseconds of a monotonic clock. */
-type Clock = () => number
+export type Clock = () => number
 
-const monotonicClock: Clock = () => performance.now()
+/** The clock of the process. */
+export const monotonicClock: Clock = () => performance.now()
 
 /**
  * Creates a closed circuit breaker.
@@ -66,7 +75,8 @@ export function createBreaker(
   return new CircuitBreaker(limits, onChange, clock)
 }
 
-class CircuitBreaker implements Breaker {
+/** The circuit breaker of {@link createBreaker}. */
+export class CircuitBreaker implements Breaker {
   readonly #limits: BreakerLimits
   readonly #onChange: (isOpen: boolean) => void
   readonly #clock: Clock
@@ -104,6 +114,14 @@ class CircuitBreaker implements Breaker {
     this.#inFlight--
     this.#onResponse()
     return result
+  }
+
+  get isOpen(): boolean {
+    return this.#state !== 'closed'
+  }
+
+  get inFlight(): number {
+    return this.#inFlight
   }
 
   /** Whether the state does not matter: closed and idle, or open and without calls for a minute. */
@@ -158,42 +176,6 @@ class CircuitBreaker implements Breaker {
   #openUntil(probeAt: number): void {
     this.#state = 'open'
     this.#probeAt = probeAt
-  }
-}
-
-/** Limits and listener of a set of breakers. */
-export interface BreakersConfig {
-  limits: BreakerLimits
-  /** Called when the circuit of a name opens or closes. */
-  onChange(name: string, isOpen: boolean): void
-  clock?: Clock
-}
-
-/** Beyond this number disposable breakers are deleted: names come and go, and stale names must not leak memory. */
-const CLEANUP_SIZE = 128
-
-/**
- * Creates a function from a name to a breaker, for a dependency with several servers. A name keeps the same breaker
- * while the state of the breaker matters.
- */
-export function createBreakers({
-  limits,
-  onChange,
-  clock = monotonicClock
-}: BreakersConfig): (name: string) => Breaker {
-  const breakers = new Map<string, CircuitBreaker>()
-
-  function cleanUp(): void {
-    for (const [name, breaker] of breakers) if (breaker.isDisposable) breakers.delete(name)
-  }
-
-  return (name) => {
-    const known = breakers.get(name)
-    if (known !== undefined) return known
-    if (breakers.size >= CLEANUP_SIZE) cleanUp()
-    const breaker = new CircuitBreaker(limits, (isOpen) => onChange(name, isOpen), clock)
-    breakers.set(name, breaker)
-    return breaker
   }
 }
 

@@ -25,6 +25,10 @@ export class TokenMap<Value> {
     this.#onEvicted = onEvicted
   }
 
+  get size(): number {
+    return this.#entries.size
+  }
+
   get(token: string): Value | undefined {
     const entry = this.#find(token)
     if (entry === undefined) return undefined

@@ -1,3 +1,5 @@
+import { ends } from '../diagnostics/channels.js'
+import { type EndCause, publishEnds, reasonOf } from '../diagnostics/ends.js'
 import { InvalidUserError, StoreUnavailableError } from '../errors.js'
 import { isTimeout } from '../internal/deadline.js'
 import { KeyedQueue } from '../internal/keyed-queue.js'
@@ -29,12 +31,20 @@ export interface InternalSessions {
    * @throws {SessionEndedError} {LoginNeededError} {StoreUnavailableError}
    */
   extend(id: string, budget?: TimeBudget): Promise<Session>
-  /** Ends the session for the reason. Resolves to the stored session, which may have expired before. */
-  end(id: string, reason: EndReason, budget?: TimeBudget): Promise<StoredSession | null>
+  /** Ends the session by the cause. Resolves to the stored session, which may have expired before. */
+  end(id: string, by: EndCause, budget?: TimeBudget): Promise<StoredSession | null>
   /** Ends the session in the background: retries until an acknowledgment of the store, or until `until` (epoch ms). */
   endLater(id: string, reason: EndReason, until: number): void
-  revokeAll(userId: string, exceptId?: string, budget?: TimeBudget): Promise<void>
+  revokeAll(userId: string, options: RevokeAllOptions): Promise<void>
   isReady(): Promise<boolean>
+}
+
+/** Options of {@link InternalSessions.revokeAll}. */
+export interface RevokeAllOptions {
+  by: EndCause
+  /** The id of the session that stays open. */
+  exceptId?: string | undefined
+  budget?: TimeBudget
 }
 
 // Each conflict is a successful write of another instance: a series of this length is not a coincidence.
@@ -115,8 +125,9 @@ class StoredSessions implements InternalSessions {
     return extended
   }
 
-  async end(id: string, reason: EndReason, budget?: TimeBudget): Promise<StoredSession | null> {
-    const ended = isSessionId(id) ? await this.#store.end(id, reason, budget) : null
+  async end(id: string, by: EndCause, budget?: TimeBudget): Promise<StoredSession | null> {
+    const ended = isSessionId(id) ? await this.#store.end(id, reasonOf(by), budget) : null
+    if (ended !== null && ends.hasSubscribers) this.#publishEnd(by, { id, record: ended.record })
     return ended && { id, record: ended.record }
   }
 
@@ -124,12 +135,19 @@ class StoredSessions implements InternalSessions {
     this.#store.endLater(id, reason, until)
   }
 
-  async revokeAll(userId: string, exceptId?: string, budget?: TimeBudget): Promise<void> {
+  async revokeAll(userId: string, { by, exceptId, budget }: RevokeAllOptions): Promise<void> {
     await this.#store.endAll(tagOf(userId), 'revoked', isSessionId(exceptId) ? exceptId : null, budget)
+    if (ends.hasSubscribers) publishEnds(by, userId)
   }
 
   isReady(): Promise<boolean> {
     return this.#store.isReady()
+  }
+
+  /** The store also returns the record of a session that had expired, whose end is no news. */
+  #publishEnd(by: EndCause, { id, record }: StoredSession): void {
+    const opened = this.#openRecord(id, { record })
+    if (opened !== 'expired') publishEnds(by, typeof opened === 'string' ? undefined : opened.session.user.id)
   }
 
   async #update(id: string, change: SessionChange, budget: TimeBudget): Promise<Session | null> {

@@ -48,7 +48,7 @@ interface LogInSessions {
   newBudget(): TimeBudget
   create(user: User, details: LoginDetails): Promise<CreatedSession>
   find(id: string, budget: TimeBudget): Promise<Session | null>
-  end(id: string, reason: EndReason, budget: TimeBudget): Promise<unknown>
+  end(id: string, by: 'login', budget: TimeBudget): Promise<unknown>
   endLater(id: string, reason: EndReason, until: number): void
 }
 
@@ -75,7 +75,7 @@ export function createLogIn({ sessions, transport, accessTokens, errorReplies }:
   /** Never rejects: without an acknowledgment of the store in time, the end is retried after the login. */
   async function endOtherUsers({ id, expiresAt }: NamedSession, budget: TimeBudget): Promise<void> {
     try {
-      await sessions.end(id, 'logged_in_again', budget)
+      await sessions.end(id, 'login', budget)
     } catch {
       sessions.endLater(id, 'logged_in_again', expiresAt)
     }

@@ -1,3 +1,5 @@
+import { ends } from '../diagnostics/channels.js'
+import { publishEnds } from '../diagnostics/ends.js'
 import {
   CredentialsRejectedError,
   InvalidClaimsError,
@@ -14,7 +16,7 @@ import type { SessionDataRules } from '../model/session-data.js'
 import { createSessionId, sessionTag } from '../model/session-id.js'
 import { encodeRecord } from '../model/session-record.js'
 import type { GuardedStore } from '../store/guarded-store.js'
-import type { SessionLimit } from '../store/session-store.js'
+import type { CreateOptions, SessionLimit } from '../store/session-store.js'
 import { type AccessTokens, expOf } from '../token/access-token.js'
 
 /** Options of `app.sessions.create()`. */
@@ -92,11 +94,12 @@ export function createOpenSession(deps: OpenSessionDeps) {
     const record = encodeRecord(session)
     // `exp` is a whole second: stored until then, the session is reported as expired, and not as unknown.
     const expiresAt = expOf(session) * 1_000
+    const reports = ends.hasSubscribers ? reportsOf(session.user.id, limit) : { limit }
     const create = () =>
       store.create(
         session.id,
         record,
-        { expiresAt, startedMsAgo: performance.now() - startedAt, limit, replaces },
+        { expiresAt, startedMsAgo: performance.now() - startedAt, replaces, ...reports },
         budget
       )
     let result = await create()
@@ -128,6 +131,20 @@ export function createOpenSession(deps: OpenSessionDeps) {
     checkLength(token, details.maxTokenLength)
     await open(session, details, details.budget ?? store.newBudget())
     return { token, session }
+  }
+}
+
+/** The options of `create()` that publish which sessions of the user have ended. */
+function reportsOf(userId: string, limit: SessionLimit): Pick<CreateOptions, 'limit' | 'onReplaced'> {
+  return {
+    limit: {
+      ...limit,
+      onEvicted(count) {
+        limit.onEvicted?.(count)
+        publishEnds('limit', userId, count)
+      }
+    },
+    onReplaced: () => publishEnds('login', userId)
   }
 }
 

@@ -1,23 +1,27 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { exposeDate } from '../http/error-reply.js'
-import { EventStreams } from '../http/event-streams.js'
+import type { EventStreams } from '../http/event-streams.js'
 import { errorResponses } from '../http/schemas.js'
 import type { Session } from '../model/session.js'
-import type { EventsRoute } from '../options/resolve-routes.js'
+import type { Route } from '../options/resolve-routes.js'
 import { expiryOf } from './current-session.js'
 import type { RouteDeps } from './route-deps.js'
 
 /** Clients connect again after a second. */
 const RETRY = 'retry: 1000\n'
 
+/** Dependencies of {@link mountEvents}. */
+interface EventsDeps extends RouteDeps {
+  streams: EventStreams
+}
+
 /**
  * `GET /user/session/events`: a stream of server-sent events with the expiry of the session, and with the end. The
  * request does not extend the session.
  */
-export function mountEvents(scope: FastifyInstance, { path, config, ...limits }: EventsRoute, deps: RouteDeps): void {
-  const { options, watched, lifetimes, verifySession } = deps
-  const streams = new EventStreams(limits)
+export function mountEvents(scope: FastifyInstance, { path, config }: Route, deps: EventsDeps): void {
+  const { options, streams, watched, lifetimes, verifySession } = deps
   scope.addHook('preClose', async () => streams.end())
 
   const content = { 'text/event-stream': { schema: Type.String() } }

@@ -1,5 +1,6 @@
-import type { FastifyError, FastifyInstance } from 'fastify'
-import { InvalidBodyError, isJwtSessionError } from '../errors.js'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { attemptOf } from '../diagnostics/attempt.js'
+import { InvalidBodyError, isJwtSessionError, type JwtSessionError } from '../errors.js'
 import { mountCurrentSession } from './current-session.js'
 import { mountEvents } from './events.js'
 import { acceptOnlyJson } from './json-body.js'
@@ -16,7 +17,7 @@ import { mountUserSessions } from './user-sessions.js'
  */
 export function createRoutes(deps: RouteDeps) {
   return async function routes(scope: FastifyInstance): Promise<void> {
-    const { options, errorReplies } = deps
+    const { options, errorReplies, streams } = deps
     acceptOnlyJson(scope)
     scope.setReplySerializer((payload) => JSON.stringify(payload))
     scope.setSerializerCompiler(() => serializeHostError)
@@ -31,11 +32,14 @@ export function createRoutes(deps: RouteDeps) {
       if (isClosing && raw.httpVersionMajor === 1) reply.header('connection', 'close')
       done()
     })
+    const refuse = (request: FastifyRequest, reply: FastifyReply, error: JwtSessionError) => {
+      attemptOf(request)?.fail(error)
+      return errorReplies.send(request, reply, error)
+    }
     const hostErrorHandler = scope.errorHandler
     scope.setErrorHandler((error: unknown, request, reply) => {
-      if (isJwtSessionError(error)) return errorReplies.send(request, reply, error)
-      if (isFastifyRejection(error))
-        return errorReplies.send(request, reply, new InvalidBodyError(error.code, error.statusCode))
+      if (isJwtSessionError(error)) return refuse(request, reply, error)
+      if (isFastifyRejection(error)) return refuse(request, reply, new InvalidBodyError(error.code, error.statusCode))
       // The host replies to an exception of a host hook. Fastify passes a rethrown Error on, but no other value.
       if (error instanceof Error) throw error
       return hostErrorHandler(error as FastifyError, request, reply)
@@ -49,7 +53,7 @@ export function createRoutes(deps: RouteDeps) {
       if (logout) mountLogout(withoutBodies, logout, deps)
       if (session) mountCurrentSession(withoutBodies, session, deps)
       if (sessions) mountUserSessions(withoutBodies, sessions, deps)
-      if (events) mountEvents(withoutBodies, events, deps)
+      if (events && streams) mountEvents(withoutBodies, events, { ...deps, streams })
     })
   }
 }

@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import { attemptOf, startAttempt } from '../diagnostics/attempt.js'
+import { logins } from '../diagnostics/channels.js'
 import { InvalidDataError, UpstreamInvalidError } from '../errors.js'
 import { replyOnce, watchFromStart } from '../http/client-presence.js'
 import { errorResponses } from '../http/schemas.js'
@@ -18,17 +20,20 @@ export function mountLogin(scope: FastifyInstance, { path, config, schema }: Bod
   const errors = errorResponses(400, 401, ...crossSiteStatus(options), 409, 413, 415, 429, 502, 503, 504)
   const response = { 200: ok, ...errors }
 
-  const onRequest = [watchFromStart, checkOrigin(transport)]
+  const onRequest = [watchFromStart, startAttempt(logins), checkOrigin(transport)]
   const route = { config, onRequest, schema: { summary: 'Log in', body: schema, response } }
   scope.post(path, route, (request, reply) =>
     replyOnce(reply, async (watch) => {
       const { headers, ip, body } = request
+      const attempt = attemptOf(request)
       const login = await upstream?.login(body, { headers, ip, presence: watch })
       const user = users.parse(login?.user)
       if (user === null) throw new UpstreamInvalidError(new PlainCause(`login: ${users.explain(login?.user)}`))
+      attempt?.accept(user.id)
       const answer = await logIn(request, reply, { user, data: login?.data, watch }).catch(blameUpstream)
       // A hook of the host may have set another status in advance.
       reply.code(200)
+      attempt?.succeed()
       return answer
     })
   )

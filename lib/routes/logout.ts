@@ -33,7 +33,7 @@ export function mountLogout(scope: FastifyInstance, { path, config }: Route, dep
   const route = { config, onRequest: checkOrigin(transport), schema: { summary: 'Log out', response } }
   scope.post(path, route, async (request, reply) => {
     const session = findTokenSession(request, { transport, accessTokens })
-    const ended = session && (await sessions.end(session.id, 'logged_out'))
+    const ended = session && (await sessions.end(session.id, 'logout'))
     if (ended !== null && upstream?.logout !== undefined) await notifyUpstream(request, ended)
     transport.clear(reply)
     errorReplies.setClearSignal(request, reply, 'logged_out')

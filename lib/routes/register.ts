@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { type TObject, type TSchema, Type } from 'typebox'
+import { attemptOf, startAttempt } from '../diagnostics/attempt.js'
+import { registrations } from '../diagnostics/channels.js'
 import { replyOnce, watchFromStart } from '../http/client-presence.js'
 import { errorResponses } from '../http/schemas.js'
 import type { BodyRoute } from '../options/resolve-routes.js'
@@ -20,14 +22,18 @@ export function mountRegister(
   const errors = errorResponses(400, ...crossSiteStatus(options), 409, 413, 415, 422, 429, 502, 503, 504)
   const response = { 201: created, ...errors }
 
-  const onRequest = [watchFromStart, checkOrigin(transport)]
+  const onRequest = [watchFromStart, startAttempt(registrations), checkOrigin(transport)]
   const route = { config, onRequest, schema: { summary: 'Register', body: schema, response } }
   scope.post(path, route, (request, reply) =>
     replyOnce(reply, async (presence) => {
       const { headers, ip, body } = request
       const registered = await upstream?.register?.(body, { headers, ip, presence })
+      const user = users.parseFields(registered?.user)
+      const attempt = attemptOf(request)
+      attempt?.accept(user.id)
+      attempt?.succeed()
       reply.code(201)
-      return { user: users.parseFields(registered?.user) }
+      return { user }
     })
   )
 }

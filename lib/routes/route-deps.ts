@@ -1,5 +1,6 @@
 import type { VerifySession } from '../guard/create-guard.js'
 import type { ErrorReplies } from '../http/error-reply.js'
+import type { EventStreams } from '../http/event-streams.js'
 import type { InternalSessions } from '../live/stored-sessions.js'
 import type { WatchedSessions } from '../live/watched-sessions.js'
 import type { LogIn } from '../login/log-in.js'
@@ -20,6 +21,8 @@ export interface RouteDeps {
   transport: TokenTransport
   sessions: InternalSessions
   watched: WatchedSessions
+  /** Null: the route of events is off. */
+  streams: EventStreams | null
   logIn: LogIn
   lifetimes: Lifetimes
   errorReplies: ErrorReplies

@@ -55,7 +55,7 @@ function mountEndOthers(scope: FastifyInstance, { path, config }: Route, deps: R
   const schema = { summary: 'End my other sessions', response, ...options.routes.security }
 
   scope.delete(path, { schema, config, preHandler: verifySession }, async ({ session: current }, reply) => {
-    await sessions.revokeAll(current.user.id, current.id, budgetOf(current))
+    await sessions.revokeAll(current.user.id, { by: 'list', exceptId: current.id, budget: budgetOf(current) })
     reply.code(204)
   })
 }
@@ -77,7 +77,7 @@ function mountEndOne(scope: FastifyInstance, { path, config }: Route, deps: Rout
       const budget = budgetOf(current)
       const found = await sessions.find(id, budget)
       if (found?.user.id !== current.user.id) throw new SessionNotFoundError()
-      await sessions.end(id, 'revoked', budget)
+      await sessions.end(id, 'list', budget)
       reply.code(204)
     }
   )

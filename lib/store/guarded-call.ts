@@ -1,5 +1,7 @@
+import { publishBreaker } from '../diagnostics/breaker.js'
 import { StoreUnavailableError } from '../errors.js'
-import { type BreakerLimits, createBreakers, logBreaker, type Outcome } from '../internal/circuit-breaker.js'
+import { Breakers } from '../internal/breakers.js'
+import { type BreakerLimits, type Circuit, logBreaker, type Outcome } from '../internal/circuit-breaker.js'
 import { createTimeoutError, isTimeout } from '../internal/deadline.js'
 import { isRedisReply } from '../internal/redact-error.js'
 import { TimeBudget } from '../internal/time-budget.js'
@@ -40,16 +42,22 @@ export interface StoreCall<Reply> {
  */
 export class CallGuard {
   readonly #config: CallConfig
-  readonly #breakerOf: ReturnType<typeof createBreakers>
+  readonly #breakers: Breakers
   readonly #downtime: LocalDowntime
 
   constructor(config: CallConfig) {
     this.#config = config
-    this.#breakerOf = createBreakers({
+    this.#breakers = new Breakers({
       limits: config.breaker,
-      onChange: (name, isOpen) => logBreaker(config.log, titleOf(name))(isOpen)
+      onChange: (name, isOpen) => logBreaker(config.log, titleOf(name))(isOpen),
+      onAnyChange: (isOpen) => publishBreaker('store', isOpen)
     })
     this.#downtime = new LocalDowntime(config.idleMs ?? 0)
+  }
+
+  /** The circuits of all servers. */
+  get circuit(): Circuit {
+    return this.#breakers
   }
 
   /** The periods in which calls failed; see {@link LocalDowntime}. */
@@ -70,7 +78,7 @@ export class CallGuard {
       if (leftMs === 0) throw createTimeoutError()
       const partition = partitionOf === undefined ? '' : partitionOf(sessionTag(id))
       const outcomeOf = leftMs < timeoutMs ? outcomeOfShortened : outcomeOfFull
-      const reply = check(await this.#breakerOf(partition).run(() => spent.spend(run), outcomeOf))
+      const reply = check(await this.#breakers.of(partition).run(() => spent.spend(run), outcomeOf))
       this.#downtime.onSuccess(kind, kind === 'write' && (reply === 'created' || reply === true))
       return reply
     } catch (error) {

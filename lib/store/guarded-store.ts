@@ -1,3 +1,4 @@
+import type { Circuit } from '../internal/circuit-breaker.js'
 import { withDeadline } from '../internal/deadline.js'
 import { TimeBudget } from '../internal/time-budget.js'
 import * as check from './check-reply.js'
@@ -40,6 +41,8 @@ export interface GuardedStore {
   isReady(): Promise<boolean>
   /** See {@link DowntimeWatch.of}. */
   downtimeOf(tag: string, now: number): readonly Downtime[] | null
+  /** The circuits of all servers of the store, for statistics. */
+  readonly circuit: Circuit
   track?: SessionStore['track']
 }
 
@@ -88,6 +91,10 @@ class GuardedSessions implements OpenedGuardedStore {
       partitionOf,
       onOverflow: () => log.error('Too many sessions wait to be ended: some of the sessions stay until they expire')
     })
+  }
+
+  get circuit(): Circuit {
+    return this.#guard.circuit
   }
 
   newBudget(): TimeBudget {

@@ -34,6 +34,7 @@ export function createReportingStore(
       feed.changing(sessionTag(id))
     },
     isReady: () => store.isReady(),
-    downtimeOf: (tag, now) => store.downtimeOf(tag, now)
+    downtimeOf: (tag, now) => store.downtimeOf(tag, now),
+    circuit: store.circuit
   }
 }

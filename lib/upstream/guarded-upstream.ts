@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { ClientGoneError, isUpstreamError, UpstreamTimeoutError, UpstreamUnavailableError } from '../errors.js'
 import type { ClientPresence } from '../http/client-presence.js'
 import { AbortableCall } from '../internal/abortable-call.js'
-import { type Breaker, BreakerError, type Outcome } from '../internal/circuit-breaker.js'
+import { type Breaker, BreakerError, type Circuit, type Outcome } from '../internal/circuit-breaker.js'
 import { PlainCause } from '../internal/redact-error.js'
 import type { Session } from '../model/session.js'
 import { NotSentError } from './request-body.js'
@@ -63,6 +63,12 @@ export class GuardedUpstream {
           logout.call(client, session, call)
         )
     }
+  }
+
+  /** The circuit of logins and registrations; calls in flight with logouts. */
+  get circuit(): Circuit {
+    const { breaker, logoutBreaker } = this.#guards
+    return { isOpen: breaker.isOpen, inFlight: breaker.inFlight + logoutBreaker.inFlight }
   }
 
   /** Resolves when the upstream has accepted the credentials. */

@@ -54,7 +54,8 @@ function createSlowStore() {
     newBudget: note('newBudget', 'a budget'),
     endLater: note('endLater'),
     isReady: note('isReady', 'ready'),
-    downtimeOf: note('downtimeOf', 'downtimes')
+    downtimeOf: note('downtimeOf', 'downtimes'),
+    circuit: { isOpen: false, inFlight: 7 }
   }
   const cache = new SessionCache<string>(10, () => true)
   const feed = new ChangeFeed({}, 1_000)
@@ -133,7 +134,8 @@ t.test('arguments and results of the store are passed on', async (t) => {
     await store.endAll(tag, 'revoked', id, budget),
     await store.list(tag, budget),
     await store.isReady(),
-    store.downtimeOf(tag, 7)
+    store.downtimeOf(tag, 7),
+    store.circuit
   ]
   const expected: unknown[] = [
     'a budget',
@@ -144,7 +146,8 @@ t.test('arguments and results of the store are passed on', async (t) => {
     'endAll',
     'listed',
     'ready',
-    'downtimes'
+    'downtimes',
+    { isOpen: false, inFlight: 7 }
   ]
   t.strictSame(results, expected)
   t.strictSame(calls(), [

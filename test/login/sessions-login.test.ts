@@ -314,6 +314,7 @@ t.test('app.sessions has only the documented methods', async (t) => {
     'login',
     'revoke',
     'revokeAll',
+    'stats',
     'update',
     'updateUser',
     'verify',

@@ -25,13 +25,14 @@ const files: SourceFile[] = await Promise.all(
 
 /** The allowed imports of each folder and each file in the root of lib, as in lib/README.md. index.ts may import all. */
 const BASE = ['errors.ts', 'errors', 'internal']
-const STORES = ['model', ...BASE]
+const STORES = ['model', 'diagnostics', ...BASE]
 const MAY_IMPORT: Record<string, string[]> = {
   internal: [],
   errors: ['internal'],
   'errors.ts': ['errors', 'internal'],
   model: BASE,
   http: BASE,
+  diagnostics: BASE,
   token: [...STORES, 'http'],
   upstream: [...STORES, 'http'],
   'store/redis': [...STORES, 'store'],
@@ -90,6 +91,7 @@ t.test('each library is imported by one file or folder only', async (t) => {
   t.strictSame(importersOf(/^@fastify\/jwt$/), ['token/access-token.ts'])
   t.strictSame(importersOf(/^@fastify\/redis$/), ['store/redis/open-client.ts'])
   t.strictSame(importersOf(/^fastify-plugin$/), ['index.ts'])
+  t.strictSame(importersOf(/^node:diagnostics_channel$/), ['diagnostics/channels.ts'])
   const undici = files.filter(({ text }) => /^import (?!type ).* from 'undici'/m.test(text)).map(({ path }) => path)
   t.strictSame(undici, ['upstream/http-upstream.ts'])
 })
