@@ -58,3 +58,47 @@ t.test('idle breakers are forgotten, and breakers with relevant state are not', 
   await visit(1_000)
   t.not(breakerOf('lost'), lost, 'an open circuit without calls is forgotten after a minute')
 })
+
+t.test(
+  'the first open circuit and the last closed circuit are reported, also when an open breaker is forgotten',
+  async (t) => {
+    const clock = { now: 0 }
+    const changes: boolean[] = []
+    const breakers = new Breakers({
+      limits: LIMITS,
+      onChange() {},
+      onAnyChange: (isOpen) => changes.push(isOpen),
+      clock: () => clock.now
+    })
+    const call = (name: string, isUp: boolean) =>
+      breakers
+        .of(name)
+        .run(
+          () => (isUp ? Promise.resolve() : Promise.reject()),
+          () => 'failure'
+        )
+        .catch(() => {})
+    await call('a', false)
+    await call('b', false)
+    t.equal(breakers.isOpen, true)
+    clock.now = 100
+    await call('a', true)
+    t.strictSame(changes, [true])
+    await call('b', true)
+    t.strictSame(changes, [true, false])
+    t.equal(breakers.isOpen, false)
+
+    await call('gone', false)
+    clock.now += 60_101
+    for (let i = 0; i < 200; i++) await call(`server ${i}`, true)
+    t.strictSame(changes, [true, false, true, false])
+
+    const pending = [breakers.of('a'), breakers.of('b')].map((breaker) =>
+      breaker.run(
+        () => new Promise(() => {}),
+        () => 'failure'
+      )
+    )
+    t.equal(breakers.inFlight, pending.length)
+  }
+)
