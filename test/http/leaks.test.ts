@@ -3,12 +3,14 @@ import t from 'tap'
 import { createMemoryStore } from '../../lib/index.js'
 import { createApp, logIn, logout, SECRET, withToken } from '../fixtures/app.js'
 import { createLog } from '../fixtures/log.js'
+import { collectMessages } from '../fixtures/messages.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
 import { PASSWORD, startUpstream } from '../fixtures/upstream.js'
 import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
 t.test('no reply and no log line at trace level has a secret or an internal detail', async (t) => {
   const { lines, logger } = createLog()
+  const messages = collectMessages(t, (fault) => t.fail(fault))
   const redis = await startRedis(t)
   const upstream = await startUpstream(t)
   const broken = await startUpstream(t, (_request, response) => response.writeHead(500).end('upstream stack trace'))
@@ -39,7 +41,13 @@ t.test('no reply and no log line at trace level has a secret or an internal deta
   await redis.kill()
   answers.push(await app.inject(withToken(token)))
 
-  const written = [...lines, ...answers.map(({ body, headers }) => body + JSON.stringify(headers))]
+  const published = Object.values(messages)
+  for (const [name, list] of Object.entries(messages)) t.equal(list.length > 0, name !== 'register', name)
+  const written = [
+    ...lines,
+    ...published.flat().map((message) => JSON.stringify(message)),
+    ...answers.map(({ body, headers }) => body + JSON.stringify(headers))
+  ]
   t.ok(lines.length > answers.length, 'the log has lines')
   const secrets = [PASSWORD, SECRET, token, token.split('.')[2] ?? '', sessionId, 'fjs:', redis.socketPath]
   const details = ['upstream-only', 'upstream-token', 'upstream stack', upstream.baseUrl, broken.baseUrl, '127.0.0.1:1']
@@ -95,4 +103,29 @@ t.test('the log line of a session that has ended has the reason', async (t) => {
   t.match(await loggedFor(withToken(token)), { code: 'FST_JWT_SESSION_ENDED', reason: 'logged_out' })
   t.match(await loggedFor(withToken('garbage')), { code: 'FST_JWT_SESSION_ENDED', reason: 'invalid_token' })
   t.notOk('reason' in (await loggedFor({ url: '/me' })), 'without a token there is no reason')
+})
+
+t.test('the log line of a failed login has the status of the upstream', async (t) => {
+  const { lines, logger } = createLog()
+  const bodies: Record<string, string> = { 200: '<html>', 401: '{}', 418: '{}', 503: '' }
+  const upstream = await startUpstream(t, (request, response) => {
+    request.once('data', (body) => {
+      const { username } = JSON.parse(body)
+      response.writeHead(Number(username)).end(bodies[username])
+    })
+  })
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl } }, { logger })
+  const loggedFor = async (username: string) => {
+    lines.length = 0
+    await app.inject({ method: 'POST', url: '/user/login', payload: { username, password: PASSWORD } })
+    return lines.map((line) => JSON.parse(line)).find(({ code }) => code !== undefined)
+  }
+  const CODE = 'FST_JWT_SESSION_UPSTREAM'
+  t.match(await loggedFor('200'), { code: `${CODE}_INVALID`, upstreamStatus: 200 })
+  t.match(await loggedFor('418'), { code: `${CODE}_INVALID`, upstreamStatus: 418 })
+  t.match(await loggedFor('503'), { code: `${CODE}_UNAVAILABLE`, upstreamStatus: 503 })
+  t.match(await loggedFor('401'), { code: 'FST_JWT_SESSION_CREDENTIALS_REJECTED', upstreamStatus: 401 })
+  lines.length = 0
+  await app.inject({ url: '/me' })
+  t.notOk(lines.some((line) => line.includes('upstreamStatus')))
 })
