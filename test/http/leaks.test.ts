@@ -34,15 +34,17 @@ t.test('no reply and no log line at trace level has a secret or an internal deta
   answers.push(await unlucky.inject({ ...login, payload }))
   answers.push(await closed.inject({ ...login, payload }))
   answers.push(await app.inject(withToken(`${token}x`)))
+  answers.push(await app.inject({ ...login, url: '/user/register', payload: { ...payload, username: 'eve' } }))
+  answers.push(await app.inject(logout(await logIn(app, 'eve'))))
   redis.stall()
   answers.push(await app.inject(withToken(token)))
   answers.push(await app.inject({ ...login, payload }))
   answers.push(await app.inject(logout(token)))
   await redis.kill()
-  answers.push(await app.inject(withToken(token)))
+  for (let i = 0; i < 5; i++) answers.push(await app.inject(withToken(token)))
 
   const published = Object.values(messages)
-  for (const [name, list] of Object.entries(messages)) t.equal(list.length > 0, name !== 'register', name)
+  for (const [name, list] of Object.entries(messages)) t.ok(list.length > 0, name)
   const written = [
     ...lines,
     ...published.flat().map((message) => JSON.stringify(message)),
