@@ -10,6 +10,7 @@ import { createVerify, VERIFY } from './guard/verify-session.js'
 import { createVerifyToken } from './guard/verify-token.js'
 import { createErrorReplies } from './http/error-reply.js'
 import { EventStreams } from './http/event-streams.js'
+import { INTERNALS } from './live/internals.js'
 import { createSessions } from './live/stored-sessions.js'
 import { WatchedSessions } from './live/watched-sessions.js'
 import { createLogIn } from './login/log-in.js'
@@ -44,7 +45,8 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const openRecord = createOpenRecord(users, lifetimes)
   const limit = session.isDefaultLimit ? logEvictions(session.limit, fastify.log) : session.limit
   const dataRules = createSessionDataRules(session.maxDataBytes)
-  const sessions = createSessions({ store, lifetimes, limit, dataRules, accessTokens, openRecord })
+  const parts = { store, lifetimes, limit, dataRules, accessTokens, openRecord }
+  const sessions = createSessions(parts)
   const watched = new WatchedSessions({ feed, store, lifetimes, openRecord, log: fastify.log })
   const authentication = createAuthentication({ store, cache, accessTokens, lifetimes, openRecord })
   const errorReplies = createErrorReplies(options.clearSiteData)
@@ -65,6 +67,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   fastify.decorate('sessions', createPublicSessions({ sessions, watched, verifyToken, logIn, users, stats }))
   fastify.decorate('verifySession', verifySession)
   fastify.decorate(VERIFY, verify)
+  fastify.decorate(INTERNALS, { ...parts, users, cookieName: options.cookie?.name ?? null })
   fastify.addHook('onClose', async () => watched.close())
   if (options.routes.events) await watched.open()
   const shared = { options, transport, accessTokens, sessions, watched, streams, lifetimes, errorReplies }

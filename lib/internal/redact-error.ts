@@ -13,6 +13,11 @@ const REDIS_CODES = [
   ...'TRYAGAIN CROSSSLOT WRONGTYPE NOPROTO UNBLOCKED DENIED FAILOVER REDIRECT'.split(' ')
 ]
 
+/** Whether the word is the first word of a known error reply of Redis, such as `OOM`. */
+export function isRedisCode(word: string): boolean {
+  return REDIS_CODES.includes(word)
+}
+
 const REDIS_REPLY = /^[A-Z][A-Z_]{1,23}(?: |$)/
 
 /** Redis error replies without a variable part. */

@@ -15,6 +15,7 @@ import type { Session, SessionDataPatch, User } from '../model/session.js'
 import { isSessionId, userTag } from '../model/session-id.js'
 import { type DecodedRecord, encodeActivity, encodeUpdate } from '../model/session-record.js'
 import { isUserId } from '../model/user.js'
+import type { GuardedStore } from '../store/guarded-store.js'
 import type { EndReason, StoredSession } from '../store/session-store.js'
 
 /** The sessions for routes and guard. */
@@ -47,11 +48,16 @@ export interface RevokeAllOptions {
   budget?: TimeBudget
 }
 
+/** Dependencies of {@link createSessions}. */
+export interface SessionsDeps extends OpenSessionDeps {
+  store: GuardedStore
+}
+
 // Each conflict is a successful write of another instance: a series of this length is not a coincidence.
 const MAX_CONFLICTS = 1_000
 
 /** Creates the sessions on top of a store of records. */
-export function createSessions(deps: OpenSessionDeps): InternalSessions {
+export function createSessions(deps: SessionsDeps): InternalSessions {
   return new StoredSessions(deps)
 }
 
@@ -63,16 +69,16 @@ type NextRecord = (record: DecodedRecord) => { session: Session; text: string }
 
 class StoredSessions implements InternalSessions {
   readonly create: InternalSessions['create']
-  readonly #store: OpenSessionDeps['store']
-  readonly #openRecord: OpenSessionDeps['openRecord']
-  readonly #lifetimes: OpenSessionDeps['lifetimes']
-  readonly #dataRules: OpenSessionDeps['dataRules']
+  readonly #store: SessionsDeps['store']
+  readonly #openRecord: SessionsDeps['openRecord']
+  readonly #lifetimes: SessionsDeps['lifetimes']
+  readonly #dataRules: SessionsDeps['dataRules']
   /**
    * Runs the updates of a session one after another: of concurrent updates, all but one would conflict and start again.
    */
   readonly #updates = new KeyedQueue()
 
-  constructor(deps: OpenSessionDeps) {
+  constructor(deps: SessionsDeps) {
     this.create = createOpenSession(deps)
     this.#store = deps.store
     this.#openRecord = deps.openRecord

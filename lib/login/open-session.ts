@@ -49,11 +49,15 @@ export interface LoginDetails extends SessionDetails {
   startedAt?: number
   /** Time for the store. Default: a new budget of `storeTimeoutMs`. */
   budget?: TimeBudget
+  /** Epoch milliseconds of the login. Only tests log in in the past. Default: now. */
+  createdAt?: number | undefined
+  /** Epoch milliseconds of the last activity. Default: `createdAt`. */
+  lastSeenAt?: number | undefined
 }
 
 /** Dependencies of {@link createOpenSession}. */
 export interface OpenSessionDeps {
-  store: GuardedStore
+  store: Pick<GuardedStore, 'newBudget' | 'create' | 'list' | 'end'>
   lifetimes: Lifetimes
   limit: SessionLimit
   dataRules: SessionDataRules
@@ -74,15 +78,14 @@ export function createOpenSession(deps: OpenSessionDeps) {
   const { store, lifetimes, limit, dataRules, accessTokens, openRecord } = deps
 
   function newSession(user: User, details: LoginDetails): Session {
-    const { data, inheritedData = {}, ttlSeconds } = details
-    const createdAt = Date.now()
+    const { data, inheritedData = {}, ttlSeconds, createdAt = Date.now(), lastSeenAt = createdAt } = details
     return {
       id: createSessionId(user.id),
       user,
       data: data === undefined ? inheritedData : dataRules.copyNew(data),
       createdAt,
       expiresAt: createdAt + checkTtl(ttlSeconds, lifetimes.ttlSeconds) * 1_000,
-      lastSeenAt: createdAt,
+      lastSeenAt,
       ip: truncate(details.ip, MAX_IP_LENGTH),
       userAgent: truncate(details.userAgent, MAX_USER_AGENT_LENGTH)
     }

@@ -1,0 +1,93 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { parseJson } from '../internal/json.js'
+import { checkFields, orDefaultEmpty } from '../options/checks.js'
+import type { UpstreamOperation } from '../upstream/upstream-client.js'
+import type { FakeAnswer, FakeUpstreamCall, FakeUpstreamPaths } from './fake-upstream.js'
+
+type Answer = (call: FakeUpstreamCall, signal: AbortSignal) => Promise<FakeAnswer>
+
+/** The fake upstream over HTTP. */
+export class FakeUpstreamServer {
+  readonly #answer: Answer
+  #server: Server | undefined
+  #baseUrl: Promise<string> | undefined
+
+  constructor(answer: Answer) {
+    this.#answer = answer
+  }
+
+  async listen(paths?: FakeUpstreamPaths): Promise<string> {
+    const operations = operationsOf(checkFields('paths', orDefaultEmpty(paths), PATHS))
+    this.#baseUrl ??= this.#open(operations)
+    return this.#baseUrl
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server
+    this.#server = undefined
+    this.#baseUrl = undefined
+    if (server === undefined) return
+    const closed = once(server, 'close')
+    server.close()
+    server.closeAllConnections()
+    await closed
+  }
+
+  async #open(operations: Map<string, UpstreamOperation>): Promise<string> {
+    const server = createServer((request, response) => void this.#serve(operations, request, response))
+    this.#server = server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    // A server that a test forgets must not keep the process alive.
+    server.unref()
+    const address = server.address()
+    return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`
+  }
+
+  /** Never rejects: a client that goes away needs no answer. */
+  async #serve(
+    operations: Map<string, UpstreamOperation>,
+    request: IncomingMessage,
+    response: ServerResponse
+  ): Promise<void> {
+    const closed = new AbortController()
+    response.on('close', () => closed.abort())
+    try {
+      const { headers, method, url = '' } = request
+      const sent = await text(request)
+      const operation = method === 'POST' ? operations.get(pathOf(url)) : undefined
+      const call = operation && { operation, body: parseBody(sent, headers['content-type']), headers }
+      const { statusCode, user } = call ? await this.#answer(call, closed.signal) : { statusCode: 404 }
+      const body = user === undefined ? undefined : JSON.stringify({ user })
+      response.writeHead(statusCode, body === undefined ? {} : { 'content-type': 'application/json' }).end(body)
+    } catch {
+      response.destroy()
+    }
+  }
+}
+
+const PATHS: (keyof FakeUpstreamPaths)[] = ['loginPath', 'registerPath', 'logoutPath']
+
+function operationsOf({
+  loginPath = '/user/login',
+  registerPath = '/user/register',
+  logoutPath = '/user/logout'
+}: FakeUpstreamPaths): Map<string, UpstreamOperation> {
+  return new Map<string, UpstreamOperation>([
+    [pathOf(loginPath), 'login'],
+    [pathOf(registerPath), 'register'],
+    [pathOf(logoutPath), 'logout']
+  ])
+}
+
+/** The path without the query, which the options of the plugin may have. */
+function pathOf(path: string): string {
+  return path.replace(/\?.*$/, '')
+}
+
+function parseBody(text: string, contentType = ''): unknown {
+  return contentType.startsWith('application/x-www-form-urlencoded')
+    ? Object.fromEntries(new URLSearchParams(text))
+    : parseJson(text)
+}

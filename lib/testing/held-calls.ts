@@ -1,0 +1,32 @@
+/** The longest delay of a timer in Node, in milliseconds. */
+export const LONGEST_DELAY_MS = 2 ** 31 - 1
+
+/** Calls that wait, until their time is over or all calls are released. */
+export class HeldCalls {
+  readonly #held = new Set<() => void>()
+
+  /**
+   * Resolves after the time, at {@link release}, or when the signal is aborted. Never rejects.
+   *
+   * @param ms 0 to 2 147 483 647, or Infinity: until the release
+   */
+  hold(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = Number.isFinite(ms) ? setTimeout(() => end(), ms) : undefined
+      const end = () => {
+        clearTimeout(timer)
+        this.#held.delete(end)
+        signal?.removeEventListener('abort', end)
+        resolve()
+      }
+      this.#held.add(end)
+      signal?.addEventListener('abort', end)
+      if (signal?.aborted) end()
+    })
+  }
+
+  /** Ends the wait of all calls. */
+  release(): void {
+    for (const end of this.#held) end()
+  }
+}
