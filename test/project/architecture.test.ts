@@ -44,6 +44,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   options: [...STORES, 'http', 'store', 'store/redis', 'upstream'],
   // Browser code imports no server code.
   client: [],
+  testing: [...STORES, 'store', 'token', 'upstream', 'login', 'live', 'options'],
   guard: [...STORES, 'http', 'store', 'cache', 'token', 'live', 'sessions.ts', 'options'],
   routes: [...STORES, 'http', 'store', 'token', 'upstream', 'login', 'live', 'options', 'guard']
 }
@@ -70,7 +71,7 @@ t.test('imports follow the layers, without cycles', async (t) => {
     for (const name of files.find((file) => file.path === path)?.imports ?? []) visit(name, [...trail, path])
     seen.add(path)
   }
-  for (const entry of ['index.ts', 'client/index.ts']) visit(entry, [])
+  for (const entry of ['index.ts', 'client/index.ts', 'testing/index.ts']) visit(entry, [])
   const below = files.filter(({ path }) => path !== 'index.ts')
   t.strictSame(
     files.filter(
