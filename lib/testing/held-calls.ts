@@ -9,16 +9,17 @@ export class HeldCalls {
    * Resolves after the time, at {@link release}, or when the signal is aborted. Never rejects.
    *
    * @param ms 0 to 2 147 483 647, or Infinity: until the release
+   * @param signal a wait with a signal keeps the process alive: a real connection would do so too
    */
   hold(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const timer = Number.isFinite(ms) ? setTimeout(() => end(), ms) : undefined
       const end = () => {
         clearTimeout(timer)
         this.#held.delete(end)
         signal?.removeEventListener('abort', end)
         resolve()
       }
+      const timer = Number.isFinite(ms) ? setTimeout(end, ms) : signal && setInterval(() => {}, LONGEST_DELAY_MS)
       this.#held.add(end)
       signal?.addEventListener('abort', end)
       if (signal?.aborted) end()
