@@ -19,24 +19,25 @@ function createApp(options: Pick<JwtSessionOptions, 'upstream' | 'store'>) {
   return app
 }
 
-const upstream = createFakeUpstream({ users: [{ id: 1, username: 'ada', password: 'lovelace' }] })
+const user = { id: '1', name: 'Ada' }
+const upstream = createFakeUpstream({ users: [{ ...user, username: 'ada', password: 'lovelace' }] })
 const store = createFaultyStore()
 const app = createApp({ upstream, store })
 
 test('orders need a session', async () => {
   assert.equal((await app.inject('/orders')).statusCode, 401)
-  const ada = await loginAs(app, { id: '1' })
+  const ada = await loginAs(app, user)
   assert.deepEqual((await ada.inject('/orders')).json(), { ordersOf: '1' })
 })
 
 test('a client learns that its session has ended', async () => {
-  const ada = await loginAs(app, { id: '1' })
+  const ada = await loginAs(app, user)
   await ada.end('revoked')
   assertEnded(await ada.inject('/orders'), 'revoked')
 })
 
 test('an outage of the store ends no session', async () => {
-  const ada = await loginAs(app, { id: '1' })
+  const ada = await loginAs(app, user)
   store.fail('ECONNREFUSED')
   assertUnavailable(await ada.inject('/orders'))
   store.heal()

@@ -8,6 +8,7 @@ import fastifyJwtSession, {
   type Sessions,
   type User
 } from '../../../lib/index.js'
+import { loginAs } from '../../../lib/testing/index.js'
 
 const userSchema = Type.Object({ id: Type.String(), name: Type.String(), email: Type.Optional(Type.String()) })
 const otherSchema = Type.Object({ id: Type.String(), roles: Type.Array(Type.String()) })
@@ -68,4 +69,11 @@ test('update() accepts declared fields, with undefined to remove a field, and no
 test('find() and list() return the declared user and data', () => {
   expect<Awaited<ReturnType<Sessions['list']>>[number]['user']['name']>().type.toBe<string>()
   expect<NonNullable<Awaited<ReturnType<Sessions['find']>>>['data']['step']>().type.toBe<1 | 2 | undefined>()
+})
+
+test('a test logs in a user of that schema, with that data', () => {
+  const user = { id: '1', name: 'Ada' }
+  expect(loginAs).type.toBeCallableWith(app, user, { data: { step: 1 as const } })
+  expect(loginAs).type.not.toBeCallableWith(app, { id: '1' })
+  expect(loginAs).type.not.toBeCallableWith(app, user, { data: { step: 3 } })
 })
