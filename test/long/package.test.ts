@@ -126,7 +126,8 @@ t.test('the tarball of the package', async (t) => {
     })
 
     t.test('a program with every option and export compiles with each supported version of TypeScript', async (t) => {
-      const files = await copyPrograms(['all-options.ts', 'guard-and-routes.ts', 'logins.ts', 'upstreams.ts'])
+      const names = ['all-options.ts', 'guard-and-routes.ts', 'logins.ts', 'testing.ts', 'upstreams.ts']
+      const files = await copyPrograms(names)
       const load = createRequire(join(folder, 'package.json'))
       for (const name of ['typescript-5.6', 'typescript-5.9', 'typescript-6.0']) {
         const compiler: typeof ts = load(name)
