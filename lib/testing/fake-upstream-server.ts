@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import { parseJson } from '../internal/json.js'
 import { checkFields, orDefaultEmpty } from '../options/checks.js'
 import type { UpstreamOperation } from '../upstream/upstream-client.js'
-import type { FakeAnswer, FakeUpstreamCall, FakeUpstreamPaths } from './fake-upstream.js'
+import type { FakeAnswer, FakeUpstreamCall, FakeUpstreamPaths } from './fake-upstream-types.js'
 
 type Answer = (call: FakeUpstreamCall, signal: AbortSignal) => Promise<FakeAnswer>
 

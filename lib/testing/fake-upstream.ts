@@ -1,21 +1,11 @@
-import type { IncomingHttpHeaders } from 'node:http'
 import { InvalidOptionError } from '../errors.js'
 import { checkFields, orDefaultEmpty } from '../options/checks.js'
 import { errorForStatus } from '../upstream/status-error.js'
-import type { UpstreamClient, UpstreamContext, UpstreamOperation } from '../upstream/upstream-client.js'
+import type { UpstreamClient, UpstreamContext } from '../upstream/upstream-client.js'
 import { FakeUpstreamServer } from './fake-upstream-server.js'
+import type { FakeAnswer, FakeUpstreamCall, FakeUpstreamPaths, FakeUser } from './fake-upstream-types.js'
 import { FakeUsers } from './fake-users.js'
 import { HeldCalls } from './held-calls.js'
-
-/** A user of the fake upstream: fields of a login or registration, and the fields of the user that the app gets. */
-export interface FakeUser {
-  /** Never part of an answer. */
-  password: string
-  username?: string | undefined
-  /** Default: `username`, else `email`. */
-  id?: string | number | undefined
-  [field: string]: unknown
-}
 
 /** Options of {@link createFakeUpstream}. */
 export interface FakeUpstreamOptions {
@@ -23,25 +13,6 @@ export interface FakeUpstreamOptions {
   users?: readonly FakeUser[] | undefined
   /** Milliseconds after which the plugin abandons a call: with `hang()` logins are answered 504 then. Default: 5 000. */
   timeoutMs?: number | undefined
-}
-
-/** A call of the fake upstream. */
-export interface FakeUpstreamCall {
-  operation: UpstreamOperation
-  /** The body, with the password: of a logout `{ user }`. */
-  body: unknown
-  /** Over HTTP: of the request to the upstream; else of the client's request. */
-  headers: IncomingHttpHeaders
-}
-
-/** Options of `listen()`, with the names of the options of the plugin. */
-export interface FakeUpstreamPaths {
-  /** Default: `/user/login`. */
-  loginPath?: string | undefined
-  /** Default: `/user/register`. */
-  registerPath?: string | undefined
-  /** Default: `/user/logout`. */
-  logoutPath?: string | undefined
 }
 
 /** An upstream for tests, in this process or over HTTP. The functions can be used without the object. */
@@ -108,13 +79,6 @@ export function createFakeUpstream(options?: FakeUpstreamOptions): FakeUpstream 
     listen: (paths) => server.listen(paths),
     close: () => server.close()
   }
-}
-
-/** An answer of the upstream. */
-export interface FakeAnswer {
-  statusCode: number
-  /** Without the password. Undefined unless a login or registration succeeded. */
-  user?: object | undefined
 }
 
 class FakeUpstreamState {

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors.js'
 import { isPlainObject } from '../internal/json.js'
-import type { FakeAnswer, FakeUpstreamCall, FakeUser } from './fake-upstream.js'
+import type { FakeAnswer, FakeUpstreamCall, FakeUser } from './fake-upstream-types.js'
 
 /** Fields by which a registration finds that a user exists. */
 const NAMES = ['username', 'email'] as const

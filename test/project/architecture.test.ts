@@ -63,6 +63,11 @@ const FORBIDDEN_WORDS = /\b(?:h(?:e|is|im|imself)|(?:some|no|every|any)bod(?:y)|
 
 t.test('imports follow the layers, without cycles', async (t) => {
   t.strictSame(importersOf(/^index\.ts$/), [], 'no file imports index')
+  t.strictSame(
+    importersOf(/^testing\//).filter((path) => !path.startsWith('testing/')),
+    [],
+    'no production code imports a helper of tests'
+  )
   t.strictSame(importersOf(/^routes\/index\.ts$/), ['index.ts'], 'only index mounts the routes')
   const seen = new Set<string>()
   const visit = (path: string, trail: string[]): void => {
