@@ -24,17 +24,16 @@ export interface AssertEndedOptions {
  * code `FST_JWT_SESSION_ENDED`, the reason in the body and in `Session-Ended`, `Clear-Site-Data` and `WWW-Authenticate`.
  * With the reason `logged_in_again` both headers of the clear signal must be absent.
  *
- * Synchronous for a response of `app.inject()`. For a response of `fetch()` or undici the promise must be awaited.
- *
  * @throws {AssertionError} with what the response has; the rest of its body is not shown
  */
-export function assertEnded(response: InjectedResponse, reason: SessionEndReason, options?: AssertEndedOptions): void
-export function assertEnded(
+function assertEnded(response: InjectedResponse, reason: SessionEndReason, options?: AssertEndedOptions): void
+/** The same for a response of `fetch()` or undici, whose body is yet to come: the promise must be awaited. */
+function assertEnded(
   response: FetchResponse | UndiciResponse,
   reason: SessionEndReason,
   options?: AssertEndedOptions
 ): Promise<void>
-export function assertEnded(
+function assertEnded(
   response: InjectedResponse | FetchResponse | UndiciResponse,
   reason: SessionEndReason,
   { clearSiteData = true }: AssertEndedOptions = {}
@@ -50,21 +49,20 @@ export function assertEnded(
  * Asserts that a response tells the client to try again, and ends no session: 503, the code
  * `FST_JWT_SESSION_STORE_UNAVAILABLE`, `Retry-After`, and neither `Clear-Site-Data` nor `Session-Ended`.
  *
- * Synchronous for a response of `app.inject()`. For a response of `fetch()` or undici the promise must be awaited.
- *
  * @throws {AssertionError} with what the response has; the rest of its body is not shown
  */
-export function assertUnavailable(response: InjectedResponse): void
-export function assertUnavailable(response: FetchResponse | UndiciResponse): Promise<void>
-export function assertUnavailable(
-  response: InjectedResponse | FetchResponse | UndiciResponse
-): Promise<void> | undefined {
+function assertUnavailable(response: InjectedResponse): void
+/** The same for a response of `fetch()` or undici, whose body is yet to come: the promise must be awaited. */
+function assertUnavailable(response: FetchResponse | UndiciResponse): Promise<void>
+function assertUnavailable(response: InjectedResponse | FetchResponse | UndiciResponse): Promise<void> | undefined {
   return check(response, {
     title: 'while the store is unavailable',
     stackStartFn: assertUnavailable,
     facts: unavailableFacts
   })
 }
+
+export { assertEnded, assertUnavailable }
 
 /** A part of a response. */
 interface Fact {

@@ -25,16 +25,17 @@ export type FaultyStore<Store extends SessionStore = SessionStore> = Store & Sto
  * @param inner default: an in-memory store
  * @throws {InvalidOptionError} not a store
  */
-export function createFaultyStore(): FaultyStore<ReturnType<typeof createMemoryStore>>
-export function createFaultyStore<Store extends SessionStore>(inner: Store): FaultyStore<Store>
-export function createFaultyStore(inner: SessionStore = createMemoryStore()): FaultyStore {
-  if (typeof inner?.find !== 'function') throw new InvalidOptionError('inner', 'must be a session store')
+export function createFaultyStore<Store extends SessionStore = SessionStore & { close(): void }>(
+  inner?: Store
+): FaultyStore<Store> {
+  if (inner !== undefined && typeof inner?.find !== 'function') throw new InvalidOptionError('inner', NOT_A_STORE)
+  const store: SessionStore = inner ?? createMemoryStore()
   const fault = new CurrentFault()
   const faulty: Record<string, unknown> = {}
-  for (const name of namesOf(inner)) {
-    const method: unknown = Reflect.get(inner, name)
-    if (typeof method !== 'function') Object.defineProperty(faulty, name, fieldOf(inner, name))
-    else faulty[name] = WRAPPERS[name]?.(inner, fault) ?? wrapCall(inner, name, fault)
+  for (const name of namesOf(store)) {
+    const method: unknown = Reflect.get(store, name)
+    if (typeof method !== 'function') Object.defineProperty(faulty, name, fieldOf(store, name))
+    else faulty[name] = WRAPPERS[name]?.(store, fault) ?? wrapCall(store, name, fault)
   }
   const faults: StoreFaults = {
     fail: (code) => fault.fail(code),
@@ -44,8 +45,10 @@ export function createFaultyStore(inner: SessionStore = createMemoryStore()): Fa
     heal: () => fault.heal()
   }
   // The other methods are those of the inner store, which the compiler cannot follow name by name.
-  return Object.assign(faulty, faults) as unknown as FaultyStore
+  return Object.assign(faulty, faults) as unknown as FaultyStore<Store>
 }
+
+const NOT_A_STORE = 'must be a session store'
 
 /** The names of all properties, those of the class of a store included. */
 function namesOf(store: object): string[] {
