@@ -85,7 +85,7 @@ function endedFacts(seen: SeenResponse, reason: SessionEndReason, hasClearSiteDa
       got: seen.header('clear-site-data'),
       wanted: hasSignal && hasClearSiteData ? /^"/ : null
     },
-    { name: 'www-authenticate', got: seen.header('www-authenticate'), wanted: headers['www-authenticate'] ?? null }
+    { name: 'www-authenticate', got: seen.header('www-authenticate'), wanted: headers['www-authenticate'] }
   ]
 }
 

@@ -25,14 +25,14 @@ export function createEndSession(internals: Internals, { token, session }: Creat
   async function endStored(reason: EndReason): Promise<void> {
     await store.end(id, reason)
     const state = await stateOf()
-    if (state !== reason) throw endedBefore(state, reason)
+    if (state !== reason) throw notEnded(state, reason)
   }
 
   async function expire(): Promise<void> {
     while (!isOver()) {
       const opened = openRecord(id, await store.find(id))
       if (opened === 'expired') return
-      if (typeof opened === 'string') throw endedBefore(opened, 'expired')
+      if (typeof opened === 'string') throw notEnded(opened, 'expired')
       if (await store.replace(id, opened.text, encodeUpdate(opened, intoPast(opened.session)))) return
     }
   }
@@ -67,11 +67,11 @@ function intoPast(session: Session): Session {
 
 /** The token with another signature. */
 function forge(token: string): string {
-  const at = token.lastIndexOf('.') + 1
-  return token.slice(0, at) + (token[at] === 'A' ? 'B' : 'A') + token.slice(at + 1)
+  return token.slice(0, token.lastIndexOf('.') + 1) + Buffer.alloc(32).toString('base64url')
 }
 
-function endedBefore(actual: string, expected: string): AssertionError {
-  const message = `end('${expected}'): the session has ended before: ${actual}`
+function notEnded(actual: string, expected: string): AssertionError {
+  const fault = actual === 'live' ? 'the store has not ended the session' : `the session has ended before: ${actual}`
+  const message = `end('${expected}'): ${fault}`
   return new AssertionError({ message, actual, expected, operator: 'end' })
 }

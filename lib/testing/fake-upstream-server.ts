@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { parseJson } from '../internal/json.js'
 import { checkFields, orDefaultEmpty } from '../options/checks.js'
@@ -41,8 +42,7 @@ export class FakeUpstreamServer {
     await once(server, 'listening')
     // A server that a test forgets must not keep the process alive.
     server.unref()
-    const address = server.address()
-    return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   }
 
   /** Never rejects: a client that goes away needs no answer. */

@@ -9,7 +9,7 @@ export class HeldCalls {
    * Resolves after the time, at {@link release}, or when the signal is aborted. Never rejects.
    *
    * @param ms 0 to 2 147 483 647, or Infinity: until the release
-   * @param signal a wait with a signal keeps the process alive: a real connection would do so too
+   * @param signal not aborted yet. A wait with a signal keeps the process alive: a real connection would do so too
    */
   hold(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
@@ -22,7 +22,6 @@ export class HeldCalls {
       const timer = Number.isFinite(ms) ? setTimeout(end, ms) : signal && setInterval(() => {}, LONGEST_DELAY_MS)
       this.#held.add(end)
       signal?.addEventListener('abort', end)
-      if (signal?.aborted) end()
     })
   }
 

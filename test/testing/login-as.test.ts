@@ -1,7 +1,13 @@
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import { createRedisStore, fastifyJwtSession, type JwtSessionOptions, verifySession } from '../../lib/index.js'
+import {
+  createMemoryStore,
+  createRedisStore,
+  fastifyJwtSession,
+  type JwtSessionOptions,
+  verifySession
+} from '../../lib/index.js'
 import { loginAs, type TestApp, type TestLogin } from '../../lib/testing/index.js'
 import { SECRET } from '../fixtures/app.js'
 import { readEvents } from '../fixtures/read-events.js'
@@ -132,6 +138,14 @@ t.test('an end that would not be answered with its reason fails', async (t) => {
   const typo: unknown = 'revokd'
   await t.rejects(login.end(typo as 'revoked'), { code: 'FST_JWT_SESSION_INVALID_OPTION', option: 'reason' })
   t.equal(await reasonOf(login), 200)
+})
+
+t.test('an end that the store does not carry out fails', async (t) => {
+  const store = createMemoryStore()
+  const app = createApp(t, { store: { ...store, end: async () => null } })
+  const login = await loginAs(app, { id: 'ada' })
+  const message = "end('revoked'): the store has not ended the session"
+  await t.rejects(login.end('revoked'), { name: 'AssertionError', message })
 })
 
 t.test('an end that a change of the session overtakes is tried again', async (t) => {
