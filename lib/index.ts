@@ -56,7 +56,9 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const verifySession = createGuard(verify)
   const verifyToken = createVerifyToken(authentication, () => store.newBudget())
   const streams = options.routes.events ? new EventStreams(options.routes.events) : null
-  const stats = createStats({ streams, store, upstream, cache })
+  // The cache of the in-memory store is no option, and has no figures.
+  const counted = options.cache === null ? { stats: null } : cache
+  const stats = createStats({ streams, store, upstream, cache: counted })
 
   fastify.addHook('onRoute', checkRoute)
   fastify.addHook('onReady', async () => checkHooksOfScopes(fastify))
