@@ -24,8 +24,8 @@ export function createBrowserClient<User extends ClientUser>(
     onEnd: new Set(),
     calls: new AbortController(),
     run: new AbortController(),
-    retryAt: config.events ? 0 : Number.MAX_VALUE,
-    pause: 500,
+    retryAt: config.events ? 0 : 1e15,
+    failures: -50,
     // The longest `heartbeatSeconds` of a server, until a heartbeat is measured.
     patience: 750_000,
     record: NO_RECORD,

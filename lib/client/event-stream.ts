@@ -46,7 +46,7 @@ async function start(tab: Tab, steal: boolean): Promise<void> {
     if ((error as Error).name === 'AbortError') void start(tab, false)
     else {
       // Without locks.
-      tab.retryAt = Number.MAX_VALUE
+      tab.retryAt = 1e15
       check(tab)
     }
   }
@@ -58,11 +58,10 @@ async function read(tab: Tab, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
     clearTimeout(tab.streamTimer)
     // Jitter: the server may have closed thousands of streams at once.
-    const pause = Math.max(tab.retryAt - Date.now(), tab.pause * (0.75 + Math.random() / 2))
-    tab.pause = Math.min(tab.pause * 2, 30_000)
+    const pause = Math.min(500 + 2 ** tab.failures++, 30_000) * (0.75 + Math.random() / 2)
     await new Promise<unknown>((resolve) => {
       signal.onabort = resolve
-      tab.streamTimer = setTimeout(resolve, pause)
+      tab.streamTimer = setTimeout(resolve, Math.max(tab.retryAt - Date.now(), pause))
     })
   }
 }
@@ -78,7 +77,7 @@ async function connect(tab: Tab, signal: AbortSignal): Promise<void> {
     const offset = clockOffset(tab, response)
     if (status !== 200 || !body) {
       // 404: the route is not enabled.
-      tab.retryAt = heardAt + (status === 404 ? 300 : Number(headers.get('retry-after')) || 0) * 1_000
+      tab.retryAt = heardAt + (status === 404 ? 300 : +(headers.get('retry-after') as string) || 0) * 1_000
       check(tab)
       return
     }
@@ -98,7 +97,7 @@ async function connect(tab: Tab, signal: AbortSignal): Promise<void> {
         if (name || signal.aborted) return
         tab.patience = 2.5 * (Date.now() - heardAt)
         heardAt = Date.now()
-        tab.pause = 500
+        tab.failures = -50
         expectSign(tab, tab.patience)
       })
     }

@@ -31,8 +31,8 @@ export interface Tab {
   run: AbortController
   /** When the server may be asked for the stream again, in epoch milliseconds. */
   retryAt: number
-  /** The pause before a new connection of the stream, in milliseconds. */
-  pause: number
+  /** Lost connections of the stream since the last heartbeat, counted from -50: the pause has 500 + 2^n milliseconds. */
+  failures: number
   /** The longest wait for a sign of the server, in milliseconds: 2.5 heartbeats. */
   patience: number
   /** Of the pause, or of the wait for a sign. */
