@@ -1,7 +1,15 @@
 import { jsonOf } from './answers.js'
 import { post } from './calls.js'
 import { LOGIN_MS, STORES_MS, withLock } from './deadline.js'
-import { abortCalls, amend, endSession, leaveSession, type OpenedSession, openSession, sync } from './session-state.js'
+import {
+  abortCalls,
+  acknowledge,
+  endSession,
+  leaveSession,
+  type OpenedSession,
+  openSession,
+  sync
+} from './session-state.js'
 import { emptyShared } from './stores.js'
 import type { Tab } from './tab.js'
 import type { LoginAnswer } from './types.js'
@@ -78,7 +86,7 @@ export async function deliverLogout(tab: Tab): Promise<Response | undefined> {
     const response = await post(tab, '/logout', { keepalive: true })
     const { status } = response
     // A refusal that would come again is an answer too: it must not keep the user from the next login.
-    if (status < 500 && status !== 429) amend(tab, key, { pending: false, token: '' })
+    if (status < 500 && status !== 429) acknowledge(tab, key)
     return response
   })
 }

@@ -19,10 +19,13 @@ export function sync(tab: Tab): SessionRecord {
   const text = readText(tab)
   if (text === tab.text) return tab.record
   const next = parseRecord(text)
+  const { key, pending } = tab.record
   if (supersedes(tab.record, next)) writeText(tab, JSON.stringify(tab.record))
   else if (next.key) {
     tab.text = text
     apply(tab, next)
+    // The other page has changed its copy of the record before the acknowledgment was in the copy.
+    if (pending === false && next.pending) acknowledge(tab, key)
   }
   return tab.record
 }
@@ -41,7 +44,8 @@ export function expectAnswer(tab: Tab, expects: boolean): void {
 /** A session that the server has opened. Data of another user must have been left. */
 export function openSession(tab: Tab, session: OpenedSession): void {
   const at = Math.max(Date.now(), sync(tab).at + 1)
-  replace(tab, { ...session, key: newKey(), at, owner: session.user.id })
+  // The key is no secret, and `crypto.randomUUID` is missing over plain HTTP.
+  replace(tab, { ...session, key: `${Math.random()}`, at, owner: session.user.id })
 }
 
 /** A session as the server has opened it. */
@@ -78,7 +82,7 @@ export function endSession(tab: Tab, key: string, end: End): void {
   const { token, owner, ...record } = sync(tab)
   if (record.key !== key || record.reason) return
   replace(tab, {
-    key: key || newKey(),
+    key: key || `${Math.random()}`,
     at: Math.max(Date.now(), record.at),
     ...end,
     token: end.pending && token,
@@ -90,6 +94,11 @@ export function endSession(tab: Tab, key: string, end: End): void {
 export function amend(tab: Tab, key: string, marks: Partial<SessionRecord>): void {
   const record = sync(tab)
   if (record.key === key) replace(tab, { ...record, ...marks })
+}
+
+/** The server knows of the logout. */
+export function acknowledge(tab: Tab, key: string): void {
+  amend(tab, key, { pending: false, token: '' })
 }
 
 function replace(tab: Tab, record: SessionRecord): void {
@@ -150,9 +159,4 @@ function callAll(listeners: Set<(reason: EndReason) => void>, reason?: EndReason
 
 function isSame(value: unknown, other: unknown): boolean {
   return JSON.stringify(value) === JSON.stringify(other)
-}
-
-/** Not a secret: `crypto.randomUUID` is missing over plain HTTP. */
-function newKey(): string {
-  return `${Math.random()}`
 }

@@ -4,9 +4,7 @@ import type { Tab } from './tab.js'
 export function attempt<T>(action: () => T): T | undefined {
   try {
     return action()
-  } catch {
-    return undefined
-  }
+  } catch {}
 }
 
 /** The text of the record. */

@@ -32,7 +32,6 @@ export async function emptyShared(tab: Tab, record: SessionRecord): Promise<unkn
     return await Promise.race([emptied(), new Promise((resolve) => setTimeout(resolve, STORES_MS))])
   } catch (error) {
     console.error(error)
-    return false
   }
 }
 

@@ -18,6 +18,29 @@ t.test('a logout ends the session in all tabs and on the server', async (t) => {
   t.equal(request?.headers.get('session-client'), '1')
 })
 
+t.test('an acknowledged logout stays acknowledged when another page stores an older record', async (t) => {
+  const { server, browser, tab, signedIn } = createScene(t)
+  const { client, reason } = await signedIn()
+  const other = tab({}, browser.open(true))
+  await settle()
+  let older = ''
+  server.answers.set('POST /user/logout', () => {
+    older = browser.entries.get(RECORD) ?? ''
+    return undefined
+  })
+  t.equal(await client.logout(), true)
+  t.match(JSON.parse(older), { pending: true, token: 'token-1' })
+  // Browsers have a copy of localStorage in each process: the other page has not seen the acknowledgment yet.
+  other.window.localStorage.setItem(RECORD, JSON.stringify({ ...JSON.parse(older), full: false }))
+  await settle()
+  t.match(JSON.parse(browser.entries.get(RECORD) ?? ''), { pending: false, token: '', full: false })
+  t.equal(reason(), 'logged_out')
+  const { length } = server.requests
+  for (const window of browser.windows) window.show()
+  await settle()
+  t.equal(server.requests.length, length, 'the server is not told again')
+})
+
 t.test('a logout ends the session here before the server is told', async (t) => {
   const { server, signedIn } = createScene(t)
   const { client, reason } = await signedIn()
