@@ -49,7 +49,7 @@ interface Watched {
 }
 
 const TICK_MS = 250
-/** After a lost connection the reads of all watched sessions are spread over this time. */
+/** After a lost connection the reads of all watched sessions are spread: over a millisecond each, at most this time. */
 const SPREAD_MS = 1_000
 /** Pause after a read without an answer, and after a read of a session whose expiry is not known. */
 const RETRY_MS = 1_000
@@ -141,12 +141,16 @@ export class WatchedSessions {
       for (const watched of this.#byTag.get(tag) ?? []) this.#readAgain(watched)
       return
     }
-    const now = performance.now()
     for (const watched of this.#byId.values()) {
       watched.changes++
       watched.isCurrent = false
-      watched.readAt = Math.min(watched.readAt, now + Math.random() * SPREAD_MS)
+      this.#readSoon(watched)
     }
+  }
+
+  #readSoon(watched: Watched): void {
+    const spreadMs = Math.min(SPREAD_MS, this.#byId.size)
+    watched.readAt = Math.min(watched.readAt, performance.now() + Math.random() * spreadMs)
   }
 
   #readAgain(watched: Watched): void {
@@ -160,7 +164,7 @@ export class WatchedSessions {
     for (const watched of this.#byId.values()) {
       if (!watched.isCurrent && !watched.isReading && feed.isCurrent(watched.tag)) {
         watched.isCurrent = true
-        watched.readAt = Math.min(watched.readAt, now + Math.random() * SPREAD_MS)
+        this.#readSoon(watched)
       }
       if (watched.endsAt <= epochNow || watched.readAt <= now) void this.#read(watched)
     }

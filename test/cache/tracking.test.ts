@@ -164,6 +164,22 @@ t.test('a server that stays down causes one notification, for any number of atte
   t.strictSame(changes, [null])
 })
 
+t.test('a server that did not respond in time is tried again at once', async (t) => {
+  const redis = await startRedis(t)
+  const client = redis.client()
+  const connections = watchDuplicates(client)
+  const { tracking } = track(t, client, 100)
+  await tracking.attempted
+  redis.stall()
+  await until(() => connections.length === 2)
+  // The pause of a second is part of the 2 s that the attempt takes: with this clock no other pause ends.
+  const now = performance.now() + 1_500
+  t.intercept(performance, 'now', { value: () => now })
+  await until(() => connections.length === 3)
+  redis.resume()
+  t.pass('tried again')
+})
+
 t.test('the reply of Redis decides what is a refusal, and temporary errors are none', async (t) => {
   const client = (await startRedis(t)).client()
   const refused: Record<string, boolean> = {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { createMemoryStore, type Session, type SessionEvent } from '../../lib/index.js'
@@ -67,6 +68,30 @@ t.test('an unreadable record ends no session', async (t) => {
   feed.changed(null)
   await until(() => reads() === 2)
   t.strictSame(events, [])
+})
+
+t.test('after a lost connection a few sessions are read at once, and many are spread over time', async (t) => {
+  const { watched, feed, reads } = createWatched(
+    t,
+    async () => null,
+    () => 'login_needed'
+  )
+  let now = performance.now()
+  t.intercept(performance, 'now', { value: () => now })
+  t.intercept(Math, 'random', { value: () => 0.999 })
+  await until(() => reads() === 1)
+  feed.changed(null)
+  now += 1
+  await until(() => reads() === 2)
+  const others = Array.from({ length: 99 }, () => ({ ...session, id: createSessionId('ada') }))
+  for (const other of others) watched.watch(other, () => {})
+  await until(() => reads() === 101)
+  feed.changed(null)
+  now += 99
+  await delay(500)
+  t.equal(reads(), 101)
+  now += 1
+  await until(() => reads() === 201)
 })
 
 t.test('an end that is read after the watch has stopped is not reported', async (t) => {

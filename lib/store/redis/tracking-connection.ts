@@ -24,6 +24,7 @@ export interface SlotCheck {
 }
 
 const ATTEMPT_TIMEOUT_MS = 2_000
+/** From the start of an attempt: an attempt that waited for a server without a response is repeated at once. */
 const PAUSE_MS = 1_000
 const PAUSE_AFTER_REFUSAL_MS = 60_000
 const NEVER = Number.NEGATIVE_INFINITY
@@ -44,6 +45,7 @@ export class TrackedServer {
   readonly #options: TrackedServerOptions
   readonly #tracking: RedisServer
   readonly #reading: RedisServer | null
+  readonly #startedAt = performance.now()
   #currentUntil = NEVER
   #retryAt: number | null = null
   #isTracking = false
@@ -142,7 +144,7 @@ export class TrackedServer {
 
   #end(pauseMs: number): void {
     if (this.#retryAt !== null) return
-    this.#retryAt = performance.now() + pauseMs
+    this.#retryAt = this.#startedAt + pauseMs
     this.server.off('close', this.#endNow)
     this.server.off('ready', this.#startAnew)
     this.#tracking.disconnect()
