@@ -155,20 +155,29 @@ t.test('@fastify/swagger documents every route', async (t) => {
     return JSON.parse(JSON.stringify(app.swagger()))
   }
 
-  const { paths } = await document({ openapi: {} }, { sessions: {} })
+  const { paths } = await document({ openapi: {} }, { sessions: {}, events: {} })
   t.strictSame(Object.keys(paths), [
     '/user/login',
     '/user/register',
     '/user/logout',
     '/user/session',
     '/user/sessions',
-    '/user/sessions/{id}'
+    '/user/sessions/{id}',
+    '/user/session/events'
   ])
   const { post: login } = paths['/user/login']
   const { post: register } = paths['/user/register']
   const { post: logout } = paths['/user/logout']
   const { get: list, delete: endOthers } = paths['/user/sessions']
-  const others = [paths['/user/session'].get, list, endOthers, paths['/user/sessions/{id}'].delete]
+  const { get: session, post: extend } = paths['/user/session']
+  const { get: events, head } = paths['/user/session/events']
+  t.equal(head, undefined)
+  t.strictSame(Object.keys(events.responses), ['200', '401', '429', '503'])
+  t.strictSame(Object.keys(events.responses['200'].content), ['text/event-stream'])
+  t.strictSame(Object.keys(extend.responses), ['200', '401', '503'])
+  t.strictSame(extend.responses['200'].content, session.responses['200'].content)
+  t.notOk('requestBody' in extend)
+  const others = [session, extend, events, list, endOthers, paths['/user/sessions/{id}'].delete]
   for (const { summary, responses } of [login, register, logout, ...others]) {
     t.ok(summary)
     for (const [statusCode, { description, content }] of Object.entries<Record<string, object>>(responses)) {
@@ -196,8 +205,8 @@ t.test('@fastify/swagger documents every route', async (t) => {
   t.strictSame(Object.keys(register.responses), ['201', '400', '409', '413', '415', '422', '429', '502', '503', '504'])
   t.strictSame(Object.keys(logout.responses), ['204', '503'])
 
-  const old = await document({ swagger: {} }, { prefix: '/auth', register: false, login: { path: '/in' } })
-  t.strictSame(Object.keys(old.paths), ['/auth/in', '/auth/logout', '/auth/session'])
+  const old = await document({ swagger: {} }, { prefix: '/auth', register: false, login: { path: '/in' }, events: {} })
+  t.strictSame(Object.keys(old.paths), ['/auth/in', '/auth/logout', '/auth/session', '/auth/session/events'])
 })
 
 t.test('routes.security is documented on the guarded routes only', async (t) => {
@@ -206,7 +215,7 @@ t.test('routes.security is documented on the guarded routes only', async (t) => 
   for (const given of [undefined, security]) {
     const { app } = await createHost(t, {
       before: (app) => app.register(fastifySwagger, { openapi: { components: { securitySchemes } } }),
-      options: { routes: { sessions: {}, ...(given && { security: given }) } }
+      options: { routes: { sessions: {}, events: {}, ...(given && { security: given }) } }
     })
     const operations = Object.entries<object>((app.swagger().paths ?? {}) as Record<string, object>).flatMap(
       ([path, methods]) =>
@@ -223,7 +232,8 @@ t.test('routes.security is documented on the guarded routes only', async (t) => 
       'post /user/session': given,
       'get /user/sessions': given,
       'delete /user/sessions': given,
-      'delete /user/sessions/{id}': given
+      'delete /user/sessions/{id}': given,
+      'get /user/session/events': given
     })
   }
 })
