@@ -204,9 +204,9 @@ t.test(
     await until(() => countNow() === 0)
     for (const { closed } of service.sockets) await closed
 
-    const sockets = await open20()
+    await open20()
     t.equal(countNow(), 1, 'one watch for all sockets of a session')
-    for (const { atService } of sockets) atService.socket.terminate()
+    for (const { socket } of service.sockets) socket.terminate()
     await until(() => countNow() === 0)
 
     let accept = () => {}
