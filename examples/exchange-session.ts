@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { CredentialsRejectedError, StoreUnavailableError, type User } from 'fastify-jwt-session'
 
 /** More than an exchange takes. After a crash, or a timeout of Redis, the client may have to wait this long. */
-const LOCK_MS = 10_000
+const LOCK_MS = 5_000
 const DELETIONS = 600
 
 /** Opens `app.redis`, the Redis of the old sessions, with settings that make commands fail fast. */

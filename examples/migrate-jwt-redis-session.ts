@@ -21,7 +21,7 @@ function readOldToken(token: unknown, secret: string): string | null {
   const { jti, exp, nbf } = (claims ?? {}) as Record<string, unknown>
   const now = Date.now() / 1_000
   // Tokens have these claims only if the app has set them.
-  if ((exp !== undefined && Number(exp) <= now) || (nbf !== undefined && Number(nbf) > now)) return null
+  if ((exp !== undefined && !(Number(exp) > now)) || (nbf !== undefined && !(Number(nbf) <= now))) return null
   return typeof jti === 'string' && UUID.test(jti) ? jti : null
 }
 
