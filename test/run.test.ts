@@ -7,7 +7,7 @@ import { findRedisServer } from './fixtures/redis/server-binary.js'
 import { unwatched } from './fixtures/unwatched.js'
 
 /** The folders that take longest start first. */
-const LONGEST = ['store', 'store/redis', 'upstream', 'cache', 'sessions', 'live']
+const LONGEST = ['store', 'store/redis', 'upstream', 'cache', 'sessions', 'live', 'examples']
 /** Tests wait more than they compute: four processes on two cores. */
 const PROCESSES = 4
 

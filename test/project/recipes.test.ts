@@ -1,7 +1,5 @@
 import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'undici'
 import { logIn } from '../fixtures/app.js'
@@ -76,26 +74,6 @@ t.test('the recipe for a WebSocket', async (t) => {
     await app.sessions.revokeAll('ada')
     t.equal((await closed).code, 4401)
   })
-})
-
-t.test('a proxy behind the guard forwards the user and no credentials', async (t) => {
-  const seen: unknown[] = []
-  const orders = createServer((request, response) => {
-    const { authorization, cookie, 'x-user-id': userId } = request.headers
-    seen.push({ url: request.url, authorization, cookie, userId })
-    response.end('orders')
-  })
-  await new Promise<void>((resolve) => orders.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => orders.close())
-  const ORDERS_URL = `http://127.0.0.1:${(orders.address() as AddressInfo).port}`
-  const { app } = await runRecipe(t, 'A proxy behind the guard', { env: { ORDERS_URL } })
-
-  t.equal((await app.inject('/orders/7')).statusCode, 401)
-  t.strictSame(seen, [], 'requests of strangers are not forwarded')
-  const send = sendWith(app, await logIn(app, 'ada ✓'))
-  const answer = await send({ url: '/orders/7', headers: { cookie: 'a=b', 'x-user-id': 'grace' } })
-  t.equal(answer.body, 'orders')
-  t.strictSame(seen, [{ url: '/7', authorization: undefined, cookie: undefined, userId: 'ada%20%E2%9C%93' }])
 })
 
 t.test('an app with zod schemas has the routes of the plugin, and one document for both', async (t) => {
