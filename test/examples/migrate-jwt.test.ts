@@ -182,7 +182,7 @@ t.test('while Redis is away the answer is 503, and afterwards the session is sti
   t.equal(answer.headers.get('session-ended'), null)
   t.equal(answer.headers.get('retry-after'), '1')
   redis.resume()
-  // What the program sent before it gave up was carried out: nobody else may exchange for a while.
+  // What the program sent before it gave up was carried out: the lock stays for a while.
   await until(async () => (await exchange(token)).status === 200, 30)
   await redis.kill()
   t.equal((await exchange(token)).status, 503)
@@ -213,7 +213,7 @@ t.test('an answer that does not reach the client keeps the old session', async (
   await until(async () => (await keys()).length === 1 && (await exchange(token)).status === 200, 30)
 })
 
-t.test('a deletion that Redis does not answer is repeated, and nobody exchanges the session meanwhile', async (t) => {
+t.test('a deletion that Redis does not answer is repeated, and no exchange succeeds meanwhile', async (t) => {
   let isRefused = true
   let deletions = 0
   const { old, exchange, keys } = await createScene(t, {
