@@ -85,7 +85,10 @@ function proxySockets(identify: (request: ProxiedRequest) => IncomingHttpHeaders
     onConnect(_context: unknown, source: WebSocket, target: WebSocket) {
       connected.add(source)
       const signal = signalOf(source)
-      const end = () => [source, target].map((socket) => socket.close(SESSION_ENDED, 'The session has ended'))
+      const close = (code: number, reason: string) => [source, target].map((socket) => socket.close(code, reason))
+      const end = () => close(SESSION_ENDED, 'The session has ended')
+      // Before http-proxy, which throws for a message that is longer than the reason of a close may be.
+      for (const socket of [source, target]) socket.prependListener('error', () => close(1011, 'The connection broke'))
       if (source.readyState !== source.OPEN) target.close()
       else if (signal === undefined || signal.aborted) end()
       else signal.addEventListener('abort', end)

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import WebSocket, { type ClientOptions } from 'ws'
+import { sessionProxy } from '../../examples/session-proxy.js'
 import { WatchedSessions } from '../../lib/live/watched-sessions.js'
 import { connectRedis } from '../fixtures/redis/start-redis.js'
 import { until } from '../fixtures/until.js'
@@ -156,6 +158,7 @@ t.test(
       wsClientOptions: { ...wsClientOptions, handshakeTimeout: 200 }
     })
     const scene = await createProxyScene(t, { overrides })
+    t.equal(sessionProxy().wsClientOptions.handshakeTimeout, 10_000)
     scene.service.beforeUpgrade = new Promise(() => {})
     t.strictSame(await open(t, scene).closed, [1011, 'The service does not respond'])
     const { socket, closed } = open(t, scene)
@@ -223,3 +226,40 @@ t.test(
     await service.sockets[60]?.closed
   }
 )
+
+t.test('an error at one end closes the other end, whatever its message is', async (t) => {
+  const scene = await createProxyScene(t, {
+    overrides: ({ wsHooks }) => ({
+      wsHooks: {
+        ...wsHooks,
+        onConnect(context: unknown, source: WebSocket, target: WebSocket) {
+          wsHooks.onConnect(context, source, target)
+          source.once('message', () => target.emit('error', new Error('a message of OpenSSL '.repeat(20))))
+        }
+      }
+    })
+  })
+  const first = open(t, scene)
+  await once(first.socket, 'open')
+  await until(() => scene.service.sockets.length === 1)
+  first.socket.send('hello')
+  t.strictSame(await first.closed, [1011, 'The connection broke'])
+  t.equal((await scene.service.sockets[0]?.closed)?.[0], 1011)
+})
+
+t.test('a client that breaks the protocol closes the socket of the service', async (t) => {
+  const scene = await createProxyScene(t)
+  const { socket, atService } = await talk(t, scene)
+  const { _socket: connection } = socket as unknown as { _socket: Socket }
+  connection.write(Buffer.from([0xff, 0x80, 0, 0, 0, 0]))
+  t.equal((await atService.closed)[0], 1011)
+  t.equal((await fetch(`${scene.url}/orders/7`)).status, 401, 'the proxy is alive')
+})
+
+t.test('a route with `optional` opens no socket without a session', async (t) => {
+  const scene = await createProxyScene(t, { overrides: () => ({ config: { session: { optional: true } } }) })
+  t.equal((await fetch(`${scene.url}/orders/7`, { headers: { 'session-user': 'eve' } })).status, 200)
+  t.strictSame(spellingsOf(scene.service.requests[0]?.rawHeaders ?? [], 'session-user'), [])
+  t.strictSame(await open(t, scene, { headers: { authorization: '' } }).closed, ENDED)
+  await talk(t, scene)
+})
