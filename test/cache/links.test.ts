@@ -20,7 +20,9 @@ async function createPair(t: Test, options: Partial<JwtSessionOptions> = {}) {
   const cached = await createApp(t, { upstream, redis: client, cache: true, ...options })
   const other = await createApp(t, { upstream, redis: redis.client(), cache: false })
   const [data] = proxy.connections
-  const tracking = proxy.connections.find(({ isSubscribed }) => isSubscribed)
+  const findTracking = () => proxy.connections.find(({ isSubscribed }) => isSubscribed)
+  await until(() => findTracking() !== undefined)
+  const tracking = findTracking()
   if (data === undefined || tracking === undefined) throw new Error('A connection is missing')
   return { redis, proxy, operator, cached, other, data, tracking, countReads: readCounter(operator) }
 }

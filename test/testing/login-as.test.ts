@@ -235,7 +235,7 @@ t.test('an app without the plugin, a user that does not fit and a wrong option a
     ['createdAt', { createdAt: Date.now() + MINUTE_MS }],
     ['createdAt', { createdAt: 1.5 }],
     ['createdAt', { createdAt: new Date() }],
-    ['lastSeenAt', { createdAt: Date.now() - 10, lastSeenAt: Date.now() - 20 }],
+    ['lastSeenAt', { createdAt: Date.now() - MINUTE_MS, lastSeenAt: Date.now() - 2 * MINUTE_MS }],
     ['lastSeenAt', { lastSeenAt: Date.now() + MINUTE_MS }],
     ['options.created', { created: 1 }],
     ['ttlSeconds', { ttlSeconds: 0 }]

@@ -36,7 +36,7 @@ t.test('an app is ready while most users can be served, and logs once which mast
 
 t.test('requests that only read survive cut connections to a master', async (t) => {
   const cluster = await startCluster(t, { args })
-  const { app, open } = await createClusterApp(t, cluster)
+  const { app, open } = await createClusterApp(t, cluster, { storeTimeoutMs: 10_000 })
   const operator = cluster.masters[0].client()
   const ofCut = keepVisiting(app, await open(usersOn(0, 10)), { pauseMs: 0 })
   const ofOthers = keepVisiting(app, await open([...usersOn(1, 5), ...usersOn(2, 5)]), { pauseMs: 0 })
