@@ -19,7 +19,10 @@ const clientManual = manualAt('lib/client/README.md')
 const map = manualAt('lib/README.md')
 
 async function sourceOf(folder: string, extension: string): Promise<string> {
-  const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith(extension))
+  // The browser tests install the packages of examples/react.
+  const files = (await readdir(folder, { recursive: true })).filter(
+    (file) => file.endsWith(extension) && !file.includes('node_modules')
+  )
   return (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('')
 }
 
