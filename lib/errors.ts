@@ -85,11 +85,12 @@ export class InvalidDataError extends JwtSessionError {
 
 /**
  * `jwt.claims` threw, did not return a JSON object, or made the token longer than 8 KB, or than the 4,096 bytes of a
- * cookie with its name.
+ * cookie with its name. `identity.claims` did the same, or returned a registered claim.
  */
 export class InvalidClaimsError extends JwtSessionError {
-  constructor(cause?: unknown) {
-    super('FST_JWT_SESSION_INVALID_CLAIMS', 500, '`jwt.claims` must return a JSON object of a few KB at most', cause)
+  /** @param option the path of the function. Default: `jwt.claims` */
+  constructor(cause?: unknown, option = 'jwt.claims') {
+    super('FST_JWT_SESSION_INVALID_CLAIMS', 500, `\`${option}\` must return a JSON object of a few KB at most`, cause)
   }
 }
 
@@ -100,6 +101,14 @@ export class InvalidBodyError extends JwtSessionError {
   /** @param message default: the status text, because messages of older Fastify versions quote the body */
   constructor(code: string, statusCode: number, message = `${STATUS_CODES[statusCode]}`) {
     super(code, statusCode, message)
+  }
+}
+
+/** The proxy's configuration of the verify route has an unknown, repeated or invalid field in the query. */
+export class InvalidQueryError extends JwtSessionError {
+  /** @param rule completes the sentence "The query of the verify route …", never with what was sent */
+  constructor(rule: string) {
+    super('FST_JWT_SESSION_INVALID_QUERY', 400, `The query of the verify route ${rule}`)
   }
 }
 

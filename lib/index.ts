@@ -5,7 +5,7 @@ import { AlreadyDecoratedError } from './errors.js'
 import { createAuthentication } from './guard/authenticate.js'
 import { createGuard, type VerifySession } from './guard/create-guard.js'
 import { checkHooksOfScopes } from './guard/guard-hooks.js'
-import { checkRoute } from './guard/route-settings.js'
+import { checkRoute, settingsOf } from './guard/route-settings.js'
 import { createVerify, VERIFY } from './guard/verify-session.js'
 import { createVerifyToken } from './guard/verify-token.js'
 import { createErrorReplies } from './http/error-reply.js'
@@ -29,6 +29,7 @@ import { createRoutes } from './routes/index.js'
 import { createPublicSessions, type Sessions } from './sessions.js'
 import { openStore } from './store/open-store.js'
 import { createAccessTokens } from './token/access-token.js'
+import { createIdentityTokens } from './token/identity-token.js'
 import { createTransport } from './token/transport.js'
 import { openUpstream } from './upstream/open-upstream.js'
 
@@ -39,6 +40,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
 
   const users = createUserParser(options.userSchema)
   const accessTokens = await createAccessTokens(fastify, options.jwt)
+  const identityTokens = options.identity && (await createIdentityTokens(fastify, options.identity))
   const upstream = choice && openUpstream(fastify, { upstream: choice, breaker })
   const { store, cache, feed } = await openStore<DecodedRecord>(fastify, toStoreConfig(options))
   const lifetimes = createLifetimes({ ...session, downtimeOf: (tag, now) => store.downtimeOf(tag, now) })
@@ -52,7 +54,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const errorReplies = createErrorReplies(options.clearSiteData)
   const transport = createTransport(options.cookie)
   const logIn = createLogIn({ sessions, transport, accessTokens, errorReplies })
-  const verify = createVerify({ transport, authentication, sessions, watched, errorReplies })
+  const verify = createVerify({ transport, authentication, sessions, watched, errorReplies, settingsOf })
   const verifySession = createGuard(verify)
   const verifyToken = createVerifyToken(authentication, () => store.newBudget())
   const streams = options.routes.events ? new EventStreams(options.routes.events) : null
@@ -73,7 +75,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   fastify.addHook('onClose', async () => watched.close())
   if (options.routes.events) await watched.open()
   const shared = { options, transport, accessTokens, sessions, watched, streams, lifetimes, errorReplies }
-  const deps = { ...shared, upstream, users, logIn, verifySession }
+  const deps = { ...shared, upstream, users, logIn, verifySession, authentication, identityTokens }
   await fastify.register(createRoutes(deps), { prefix: options.routes.prefix })
 }
 
@@ -108,6 +110,7 @@ export {
   InvalidClaimsError,
   InvalidDataError,
   InvalidOptionError,
+  InvalidQueryError,
   InvalidUserError,
   JwtSessionError,
   LoginNeededError,
@@ -149,6 +152,7 @@ export type {
   CookieOptions,
   EventsRouteOptions,
   HttpUpstreamOptions,
+  IdentityOptions,
   JwtOptions,
   JwtSessionOptions,
   RedisOptions,

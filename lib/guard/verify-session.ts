@@ -5,20 +5,26 @@ import type { TokenTransport } from '../token/transport.js'
 import type { Authentication } from './authenticate.js'
 import { createGuard, type Verify } from './create-guard.js'
 import { createRequestSession, type RequestSessionDeps } from './request-session.js'
-import { type ResolvedRouteSettings, settingsOf } from './route-settings.js'
+import type { ResolvedRouteSettings } from './route-settings.js'
 
 /** Dependencies of {@link createVerify}. */
 export interface GuardDeps extends RequestSessionDeps {
   transport: Pick<TokenTransport, 'readChecked'>
   authentication: Authentication
   errorReplies: ErrorReplies
+  /**
+   * The settings for a request.
+   * @throws {JwtSessionError} invalid settings
+   */
+  settingsOf(request: AnyRequest): ResolvedRouteSettings
 }
 
 /**
  * Creates the verification behind the guard. The verification sends error replies, so that no error handler removes the
  * clear signal or changes the body; the rejection follows after the response.
  */
-export function createVerify({ transport, authentication, sessions, watched, errorReplies }: GuardDeps): Verify {
+export function createVerify(guardDeps: GuardDeps): Verify {
+  const { transport, authentication, sessions, watched, errorReplies, settingsOf } = guardDeps
   const deps = { sessions, watched }
 
   /** Returns a promise only to wait for the store. */

@@ -68,9 +68,11 @@ export function createErrorReplies(clearSiteData: string | null): ErrorReplies {
   }
 }
 
-/** A stored session that cannot be used is a fault of the operation, although its client gets a 401. */
+/** Faults of the operation, although the status blames the client: an unusable record, and the proxy's configuration. */
+const FAULTS = ['FST_JWT_SESSION_LOGIN_NEEDED', 'FST_JWT_SESSION_INVALID_QUERY']
+
 function levelOf({ code, statusCode }: JwtSessionError): 'info' | 'error' {
-  return statusCode < 500 && code !== 'FST_JWT_SESSION_LOGIN_NEEDED' ? 'info' : 'error'
+  return statusCode < 500 && !FAULTS.includes(code) ? 'info' : 'error'
 }
 
 /** No error of an upstream ends a session: an application may give its own error any code. */

@@ -25,7 +25,7 @@ const errorSchema = Type.Object({
 })
 
 const ERRORS = {
-  400: 'The body is malformed or does not match the schema',
+  400: 'The body or the query is malformed or does not match the schema',
   401: 'There is no live session, or the credentials were rejected',
   403: 'The request came from a page of another origin',
   404: 'The user has no session with this id',

@@ -5,6 +5,7 @@ import type { RedisOptions } from '../store/redis/open-client.js'
 import type { SessionStore } from '../store/session-store.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
 import type { CookieOptions } from './cookie-options.js'
+import type { IdentityOptions } from './identity-options.js'
 import type { RoutesOptions } from './route-options.js'
 import type { HttpUpstreamOptions } from './upstream-options.js'
 
@@ -15,7 +16,7 @@ export type {
   RoutesOptions,
   SecurityRequirement
 } from './route-options.js'
-export type { CookieOptions, HttpUpstreamOptions, RedisOptions }
+export type { CookieOptions, HttpUpstreamOptions, IdentityOptions, RedisOptions }
 
 /**
  * The options of the plugin. A wrong, unknown or contradictory option fails `register()` with
@@ -89,6 +90,8 @@ export interface JwtSessionOptions {
    * bearer` get a bearer token. Default false.
    */
   cookie?: CookieOptions | false | undefined
+  /** Identity tokens for the services behind a proxy. Needs `routes.verify`. Default: none. */
+  identity?: IdentityOptions | undefined
   /**
    * Whether this process caches verified sessions, so that most requests do not wait for Redis. Redis invalidates the
    * entries by client-side tracking. Where Redis has no tracking (before 6.0, or by an ACL), the plugin warns once with

@@ -16,6 +16,7 @@ import {
 import type { JwtSessionOptions } from './options.js'
 import { type ResolvedBreakers, resolveBreakers } from './resolve-breaker.js'
 import { type ResolvedCookie, resolveCookie } from './resolve-cookie.js'
+import { type ResolvedIdentity, resolveIdentity } from './resolve-identity.js'
 import { resolveRedis } from './resolve-redis.js'
 import { type ResolvedRoutes, resolveRoutes } from './resolve-routes.js'
 import { resolveSecrets } from './resolve-secrets.js'
@@ -47,6 +48,8 @@ export interface ResolvedOptions {
   clearSiteData: string | null
   /** Null: only bearer tokens. */
   cookie: ResolvedCookie | null
+  /** Null: no identity tokens. */
+  identity: ResolvedIdentity | null
   /** Null: no cache. */
   cache: ResolvedCache | null
 }
@@ -67,9 +70,13 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
   const jwt = checkFields('jwt', options.jwt, ['secret', 'issuer', 'audience', 'claims'])
   const store = resolveStore(options)
   const upstream = resolveUpstream(options)
+  const secrets = resolveSecrets(jwt.secret)
+  const routes = resolveRoutes(options, upstream?.kind === 'http' || upstream?.client.register !== undefined)
+  const identity = resolveIdentity(options.identity, secrets)
+  if (identity !== null && !routes.verify) throw new InvalidOptionError('identity', 'needs `routes.verify`')
   return {
     jwt: {
-      secrets: resolveSecrets(jwt.secret),
+      secrets,
       issuer: checkOptionalText('jwt.issuer', jwt.issuer),
       audience: checkOptionalText('jwt.audience', jwt.audience),
       claims: checkOptionalFunction('jwt.claims', jwt.claims)
@@ -86,9 +93,10 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
     upstream,
     userSchema: resolveUserSchema(options.userSchema),
     session: resolveSession(options.session),
-    routes: resolveRoutes(options, upstream?.kind === 'http' || upstream?.client.register !== undefined),
+    routes,
     clearSiteData: resolveClearSiteData(options),
     cookie: resolveCookie(options.cookie),
+    identity,
     cache: resolveCache(options)
   }
 }
@@ -107,6 +115,7 @@ const OPTIONS: (keyof JwtSessionOptions | 'logLevel' | 'logSerializers')[] = [
   'breaker',
   'clearSiteData',
   'cookie',
+  'identity',
   'cache',
   'prefix',
   // Fastify's own options of register(), which the plugin receives too.

@@ -24,6 +24,7 @@ export interface ResolvedRoutes {
   session: Route | false
   sessions: Route | false
   events: EventsRoute | false
+  verify: Route | false
   /** Spread into the schemas of the guarded routes. */
   security: { security?: readonly SecurityRequirement[] }
 }
@@ -65,6 +66,8 @@ export function resolveRoutes(options: JwtSessionOptions, canRegister: boolean):
     session: resolveRoute('session', routes.session, { settings: { slide: false } }),
     sessions: routes.sessions !== undefined && resolveRoute('sessions', routes.sessions, { settings: {} }),
     events: resolveEvents(options.store, routes.events),
+    // The query has the settings, so the guard of a scope must not judge the request by others.
+    verify: routes.verify !== undefined && resolveRoute('verify', routes.verify, PUBLIC),
     security: resolveSecurity(routes.security)
   }
   const paths = ROUTES.flatMap((name) => resolved[name] || []).map(({ path }) => path)
@@ -72,7 +75,7 @@ export function resolveRoutes(options: JwtSessionOptions, canRegister: boolean):
   return resolved
 }
 
-const ROUTES = ['login', 'register', 'logout', 'session', 'sessions', 'events'] as const
+const ROUTES = ['login', 'register', 'logout', 'session', 'sessions', 'events', 'verify'] as const
 
 function resolvePrefix(fastifyPrefix: string | undefined, prefix: string | undefined): string {
   if (fastifyPrefix !== undefined && prefix !== undefined && fastifyPrefix !== prefix) {
@@ -111,9 +114,11 @@ function resolveConfig(
   if (!isPlainObject(given)) throw new InvalidOptionError(option, 'must be a plain object')
   const { session, ...config } = { session: undefined, ...given }
   if (settings !== false) return { ...config, session: mergeSettings(`${option}.session`, settings, session) }
-  if (session !== undefined) throw new InvalidOptionError(`${option}.session`, 'must not be set: the route is public')
+  if (session !== undefined) throw new InvalidOptionError(`${option}.session`, NO_SETTINGS)
   return { ...config, session: false }
 }
+
+const NO_SETTINGS = 'must not be set: login, register and logout are public, and the query of verify has its settings'
 
 /** The guard checks the values when the route is added. */
 function mergeSettings(option: string, defaults: SessionRouteSettings, given: unknown): SessionRouteSettings {

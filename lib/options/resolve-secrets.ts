@@ -14,24 +14,37 @@ export function resolveSecrets(option: unknown): readonly Buffer[] {
   checkRequired('jwt.secret', option)
   const secrets: unknown[] = Array.isArray(option) ? Array.from(option) : [option]
   if (secrets.length === 0) throw new InvalidOptionError('jwt.secret', 'must not be an empty array')
-  return secrets.map(resolveSecret)
+  return secrets.map((secret) => checkSecret('jwt.secret', secret, RULES))
 }
 
-function resolveSecret(secret: unknown): Buffer {
+/** The rules of a secret, each as the end of the sentence "The `option` option …". */
+interface SecretRules {
+  /** For a value of another type. */
+  type: string
+  /** For the text or the bytes of an asymmetric key. */
+  key: string
+}
+
+const RULES: SecretRules = {
+  type: 'must be a well-formed string, a Buffer or Uint8Array, or an array of secrets',
+  key: 'must be a shared secret, not a key or certificate (PEM, DER, SSH, JWK)'
+}
+
+/**
+ * Copies a secret of an HMAC.
+ *
+ * @throws {InvalidOptionError} the message has no part of the secret
+ */
+export function checkSecret(option: string, secret: unknown, rules: SecretRules): Buffer {
   if (!isUint8Array(secret) && !(typeof secret === 'string' && secret.isWellFormed())) {
-    throw new InvalidOptionError(
-      'jwt.secret',
-      'must be a well-formed string, a Buffer or Uint8Array, or an array of secrets'
-    )
+    throw new InvalidOptionError(option, rules.type)
   }
   const bytes = Buffer.from(secret as string)
-  if (bytes.length < MIN_BYTES) throw new InvalidOptionError('jwt.secret', `must be at least ${MIN_BYTES} bytes long`)
+  if (bytes.length < MIN_BYTES) throw new InvalidOptionError(option, `must be at least ${MIN_BYTES} bytes long`)
   if (bytes.every((byte) => byte === bytes[0])) {
-    throw new InvalidOptionError('jwt.secret', 'must be random, not one byte repeated')
+    throw new InvalidOptionError(option, 'must be random, not one byte repeated')
   }
-  if (KEY_TEXT.test(bytes.toString('latin1')) || isPublicKey(bytes)) {
-    throw new InvalidOptionError('jwt.secret', 'must be a shared secret, not a key or certificate (PEM, DER, SSH, JWK)')
-  }
+  if (KEY_TEXT.test(bytes.toString('latin1')) || isPublicKey(bytes)) throw new InvalidOptionError(option, rules.key)
   return bytes
 }
 

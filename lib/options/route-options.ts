@@ -28,8 +28,15 @@ export interface RoutesOptions {
    */
   events?: EventsRouteOptions | false | undefined
   /**
-   * OpenAPI security requirements of the guarded routes (`session`, `sessions`, `events`), such as `[{ bearerAuth: [] }]`, so
-   * that pages of API documentation send the token. @fastify/swagger throws unless the scheme is declared. Default:
+   * All methods: verifies the request of a proxy (nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth) like
+   * the guard. 204 with `Session-User`, the user's id percent-encoded, and with the option `identity` with
+   * `Session-Token`. The proxy may ask for the settings of a route by the query: `fresh_seconds`, `slide`, `optional`.
+   * Clients must not reach this route. Default path `/verify`. Default false: no such route.
+   */
+  verify?: RouteOptions | false | undefined
+  /**
+   * OpenAPI security requirements of the guarded routes (`session`, `sessions`, `events`, `verify`), such as
+   * `[{ bearerAuth: [] }]`, so that pages of API documentation send the token. @fastify/swagger throws unless the scheme is declared. Default:
    * none.
    */
   security?: readonly SecurityRequirement[] | undefined

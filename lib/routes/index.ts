@@ -10,6 +10,7 @@ import { ignoreBodies } from './no-body.js'
 import { mountRegister } from './register.js'
 import type { RouteDeps } from './route-deps.js'
 import { mountUserSessions } from './user-sessions.js'
+import { mountVerify } from './verify.js'
 
 /**
  * Creates the scope with the plugin's routes. Parsers, compilers and error handlers of the host do not apply to these
@@ -45,7 +46,7 @@ export function createRoutes(deps: RouteDeps) {
       return hostErrorHandler(error as FastifyError, request, reply)
     })
 
-    const { login, register, logout, session, sessions, events } = options.routes
+    const { login, register, logout, session, sessions, events, verify } = options.routes
     if (login) mountLogin(scope, login, deps)
     if (register) mountRegister(scope, register, deps)
     await scope.register(async (withoutBodies) => {
@@ -54,6 +55,7 @@ export function createRoutes(deps: RouteDeps) {
       if (session) mountCurrentSession(withoutBodies, session, deps)
       if (sessions) mountUserSessions(withoutBodies, sessions, deps)
       if (events && streams) mountEvents(withoutBodies, events, { ...deps, streams })
+      if (verify) mountVerify(withoutBodies, verify, deps)
     })
   }
 }

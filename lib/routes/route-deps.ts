@@ -1,3 +1,4 @@
+import type { Authentication } from '../guard/authenticate.js'
 import type { VerifySession } from '../guard/create-guard.js'
 import type { ErrorReplies } from '../http/error-reply.js'
 import type { EventStreams } from '../http/event-streams.js'
@@ -8,6 +9,7 @@ import type { Lifetimes } from '../model/lifetime.js'
 import type { UserParser } from '../model/user.js'
 import type { ResolvedOptions } from '../options/resolve-options.js'
 import type { AccessTokens } from '../token/access-token.js'
+import type { IdentityTokens } from '../token/identity-token.js'
 import type { TokenTransport } from '../token/transport.js'
 import type { GuardedUpstream } from '../upstream/guarded-upstream.js'
 
@@ -27,4 +29,7 @@ export interface RouteDeps {
   lifetimes: Lifetimes
   errorReplies: ErrorReplies
   verifySession: VerifySession
+  authentication: Authentication
+  /** Null: the verify route answers without an identity token. */
+  identityTokens: IdentityTokens | null
 }

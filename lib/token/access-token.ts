@@ -1,12 +1,12 @@
 import { isUtf8 } from 'node:buffer'
-import fastifyJwt, { type JWT } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
 import { InvalidClaimsError, SessionEndedError } from '../errors.js'
-import { cloneJson, isPlainObject } from '../internal/json.js'
+import { isPlainObject } from '../internal/json.js'
 import { TokenMap } from '../internal/token-lru.js'
 import type { Session, User } from '../model/session.js'
 import { isSessionId } from '../model/session-id.js'
 import { isUserId } from '../model/user.js'
+import { copyClaims, type JWT, type JwtKey, registerKeys } from './jwt-keys.js'
 import { encodedPayloadOf, HEADER, MAX_TOKEN_LENGTH } from './token-format.js'
 
 /** The checked claims of a token. */
@@ -62,7 +62,7 @@ export interface AccessTokenConfig {
 
 /** Creates access tokens. Several secrets allow a rotation without a logout. */
 export async function createAccessTokens(fastify: FastifyInstance, config: AccessTokenConfig): Promise<AccessTokens> {
-  return new JwtAccessTokens(await registerKeys(fastify, config.secrets), config)
+  return new JwtAccessTokens(await registerKeys(fastify, config.secrets.map(toJwtKey)), config)
 }
 
 class JwtAccessTokens implements AccessTokens {
@@ -151,32 +151,13 @@ function checkClaims(claims: RegisteredClaims, { issuer, audience }: AccessToken
   return { sessionId: jti, userId: sub, exp }
 }
 
-/** Copies the result of `jwt.claims` as JSON: a toJSON() must not rewrite the registered claims. */
-function copyClaims(claims: unknown): Record<string, unknown> {
-  const copy = isPlainObject(claims) ? cloneJson(claims) : undefined
-  if (!isPlainObject(copy)) throw new TypeError('Not an object')
-  return copy
-}
-
-/**
- * Registers @fastify/jwt once per secret, in a hidden scope: neither `app.jwt` of the host nor another registration of
- * this plugin has access. checkClaims() checks the times, according to the rules of this package.
- */
-async function registerKeys(fastify: FastifyInstance, secrets: readonly Buffer[]): Promise<[JWT, ...JWT[]]> {
-  const keys: Record<string, JWT> = {}
-  await fastify.register(async (scope) => {
-    // With `namespace`, @fastify/jwt adds each key to this object.
-    scope.decorate('jwt', keys as unknown as JWT)
-    for (const [index, secret] of secrets.entries()) {
-      await scope.register(fastifyJwt, {
-        namespace: `fastifyJwtSession${index}`,
-        secret,
-        sign: { algorithm: HEADER.alg, header: HEADER },
-        verify: { algorithms: [HEADER.alg], ignoreExpiration: true, ignoreNotBefore: true }
-      })
-    }
-  })
-  return Object.values(keys) as [JWT, ...JWT[]]
+/** checkClaims() checks the times, according to the rules of this package. */
+function toJwtKey(secret: Buffer): JwtKey {
+  return {
+    secret,
+    sign: { algorithm: HEADER.alg, header: HEADER },
+    verify: { algorithms: [HEADER.alg], ignoreExpiration: true, ignoreNotBefore: true }
+  }
 }
 
 function invalidToken(): SessionEndedError {
