@@ -43,6 +43,7 @@ export function mountVerify(scope: FastifyInstance, { path, config }: Route, dep
     ...options.routes.security
   }
   const hooks = {
+    onRequest: addType,
     // Not by name: the scope's own guard leaves this route to the settings of the query.
     preHandler: async (request: FastifyRequest, reply: FastifyReply) => verify(request, reply),
     onSend: closeAfterBody
@@ -52,6 +53,11 @@ export function mountVerify(scope: FastifyInstance, { path, config }: Route, dep
   scope.get(path, { ...route, schema, exposeHeadRoute: false })
   const others = scope.supportedMethods.filter((method) => method !== 'GET')
   scope.route({ ...route, url: path, method: others, schema: { hide: true } })
+}
+
+/** Fastify refuses a QUERY without a type (RFC 10008 2), also where the type is of no interest. */
+async function addType(request: FastifyRequest): Promise<void> {
+  if (request.method === 'QUERY') request.headers = { ...request.headers, 'content-type': 'application/octet-stream' }
 }
 
 /**
