@@ -30,9 +30,10 @@ export function mountVerify(scope: FastifyInstance, { path, config }: Route, dep
     reply.code(204)
     // With `optional`, a request without credentials.
     if (session === null) return
+    const token = identityTokens?.sign(session)
     // A header has no other characters than these of ASCII. A user id is well-formed Unicode, and cannot throw.
     reply.header('session-user', encodeURIComponent(session.user.id))
-    if (identityTokens !== null) reply.header('session-token', identityTokens.sign(session))
+    if (token !== undefined) reply.header('session-token', token)
   }
 
   const ok = Type.Null({ description: 'The session is live: `Session-User` has the id, percent-encoded' })

@@ -69,12 +69,20 @@ const everything: JwtSessionOptions = {
   session: { ttlSeconds: 60, idleTimeoutSeconds: false, maxPerUser: 5, onMaxPerUser: 'reject' },
   routes: {
     ...{ prefix: '/auth', login: { path: '/in', schema: Type.Object({ code: Type.String() }) }, register: false },
-    ...{ logout: { path: '/out' }, session: { path: '/who' }, sessions: {} }
+    ...{ logout: { path: '/out' }, session: { path: '/who' }, sessions: {}, verify: { path: '/check' } }
   },
   storeTimeoutMs: 100,
   requireStoreAtStart: false,
   minReplicas: 1,
   breaker: { store: { failures: 1 }, upstream: { probeAfterMs: 5, maxInFlight: 9 } },
+  identity: {
+    key: process.env.KEY,
+    keyId: 'k1',
+    issuer: 'i',
+    audience: 'a',
+    ttlSeconds: 60,
+    claims: ({ role }) => ({ role })
+  },
   clearSiteData: ['storage', 'cache'],
   cache: { maxEntries: 5, maxStaleMs: 100 },
   cookie: { name: '__Host-id', sameSite: 'strict', persistent: false, origins: ['https://www.example.com'] }
