@@ -7,14 +7,18 @@ const FIELDS = ['fresh_seconds', 'slide', 'optional']
 /** The longest maximum of `freshSeconds`, as in the settings of a route. */
 const MAX_SECONDS = 2 ** 31 - 1
 
+/** Headers in which proxies pass on the URI of the client. */
+const URI_HEADERS = ['x-forwarded-uri', 'x-original-uri', 'x-original-url']
+
 /**
  * The settings of the guard in the query of a proxy's request. An unknown field is refused: a setting that has no effect
  * would be relied on.
  *
- * @throws {InvalidQueryError} an unknown, repeated or invalid field
+ * @throws {InvalidQueryError} an unknown, repeated or invalid field, or a field of the client's own URI
  */
-export function settingsOfQuery({ query }: Pick<AnyRequest, 'query'>): ResolvedRouteSettings {
+export function settingsOfQuery({ query, headers }: Pick<AnyRequest, 'query' | 'headers'>): ResolvedRouteSettings {
   const fields: Record<string, unknown> = Object.assign(Object.create(null), query)
+  for (const name in fields) checkSource(name, headers)
   if (Object.keys(fields).some((name) => !FIELDS.includes(name))) {
     throw new InvalidQueryError('may have `fresh_seconds`, `slide` and `optional`, and no other field')
   }
@@ -23,6 +27,18 @@ export function settingsOfQuery({ query }: Pick<AnyRequest, 'query'>): ResolvedR
     optional: readBoolean('optional', fields.optional, false),
     freshSeconds: readSeconds('fresh_seconds', fields.fresh_seconds),
     slide: readBoolean('slide', fields.slide, true)
+  }
+}
+
+/**
+ * Refuses a field that the URI of the client has too. Caddy appends the query of the client to `uri /user/verify`: a client
+ * could set `optional`.
+ */
+function checkSource(field: string, headers: AnyRequest['headers']): void {
+  for (const name of URI_HEADERS) {
+    const [, query = ''] = String(headers[name] ?? '').split(/\?(.*)/s)
+    if (!new URLSearchParams(query).has(field)) continue
+    throw new InvalidQueryError("must come from the proxy's configuration, and repeats a field of the client's query")
   }
 }
 

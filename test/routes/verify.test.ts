@@ -180,6 +180,30 @@ t.test('a wrong query is 400, names the field, and is logged as an error', async
   faults.assertNone(t)
 })
 
+t.test('a field that the client has in its own query is refused: the proxy may have copied the query', async (t) => {
+  const app = await createApp(t, { routes })
+  const send = (query: string, headers: Record<string, string>) => app.inject({ url: `${url}?${query}`, headers })
+  const faults = createFaults()
+  for (const name of ['x-forwarded-uri', 'x-original-uri', 'x-original-url']) {
+    for (const uri of [
+      '/a?optional=true',
+      '/a?x=1&optional=true',
+      '/a?optional',
+      '/a?%6fptional=false',
+      '/a?b?&optional=1'
+    ]) {
+      const answer = await send('optional=true', { [name]: uri })
+      faults.compare(uri, [answer.statusCode, answer.json().code], [400, 'FST_JWT_SESSION_INVALID_QUERY'])
+    }
+    for (const uri of ['/a', '/a?x=1', '/optional=true', '/a?notoptional=true', '']) {
+      faults.compare(uri, (await send('optional=true', { [name]: uri })).statusCode, 204)
+      faults.compare(`${uri}: no query`, (await send('', { [name]: uri })).statusCode, 401)
+    }
+  }
+  faults.compare('no setting', (await send('', { 'x-forwarded-uri': '/a?optional=true' })).statusCode, 401)
+  faults.assertNone(t)
+})
+
 t.test('a query parser of the host changes no rule', async (t) => {
   const parsers: Record<string, (text: string) => Record<string, unknown>> = {
     'a list for every field': (text) => Object.fromEntries([...new URLSearchParams(text)].map(([k, v]) => [k, [v]])),
