@@ -12,30 +12,30 @@ import type { Teardown } from '../fixtures/redis/start-redis.js'
 const run = promisify(execFile)
 
 /** The proxies of examples/gateway, by the names of their programs. */
-export type Proxy = 'nginx' | 'caddy'
+export type ProxyName = 'nginx' | 'caddy'
 
 /** Where Debian has programs for root. */
 const PATH = `${process.env.PATH}:/usr/sbin`
 
-const VERSION: Record<Proxy, { args: string[]; output: RegExp }> = {
+const VERSION: Record<ProxyName, { args: string[]; output: RegExp }> = {
   nginx: { args: ['-v'], output: /^nginx version: / },
   caddy: { args: ['version'], output: /^v?\d+\.\d+/ }
 }
 
-const found = new Map<Proxy, Promise<string>>()
+const found = new Map<ProxyName, Promise<string>>()
 
 /**
  * The program that `NGINX` or `CADDY` names, else the program on the PATH, else the package of Debian, installed as root.
  *
  * @throws Error of one sentence that names the command to run, when there is no such program
  */
-export function findProxy(name: Proxy): Promise<string> {
+export function findProxy(name: ProxyName): Promise<string> {
   const program = found.get(name) ?? find(name)
   found.set(name, program)
   return program
 }
 
-async function find(name: Proxy): Promise<string> {
+async function find(name: ProxyName): Promise<string> {
   const variable = name.toUpperCase()
   const named = process.env[variable]
   if (named) {
@@ -45,19 +45,19 @@ async function find(name: Proxy): Promise<string> {
   return (await findOnPath(name)) ?? (await install(name))
 }
 
-async function findOnPath(name: Proxy): Promise<string | null> {
+async function findOnPath(name: ProxyName): Promise<string | null> {
   const { stdout } = await run('which', [name], { env: { ...process.env, PATH } }).catch(() => ({ stdout: '' }))
   const path = stdout.trim()
   return path && (await isProxy(name, path)) ? path : null
 }
 
-async function isProxy(name: Proxy, path: string): Promise<boolean> {
+async function isProxy(name: ProxyName, path: string): Promise<boolean> {
   const { args, output } = VERSION[name]
   const { stdout, stderr } = await run(path, args, { timeout: 60_000 }).catch(() => ({ stdout: '', stderr: '' }))
   return output.test(stdout || stderr)
 }
 
-async function install(name: Proxy): Promise<string> {
+async function install(name: ProxyName): Promise<string> {
   let cause: unknown
   if (process.getuid?.() === 0) {
     const options = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }, maxBuffer: 2 ** 26 }
@@ -96,7 +96,7 @@ export type Changes = Record<string, string>
 /** Runs a proxy with its example, on free ports, and ends the program at teardown. */
 export async function startGateway(
   t: Teardown,
-  name: Proxy,
+  name: ProxyName,
   { authenticator, service }: Ports,
   changes: Changes = {}
 ): Promise<Gateway> {

@@ -9,7 +9,7 @@ import { SECRET } from '../fixtures/planted-secrets.js'
 import { type RawResponse, sendRaw } from '../fixtures/raw-http.js'
 import { startUpstream } from '../fixtures/upstream.js'
 import { createWatchedFastify } from '../fixtures/watched-fastify.js'
-import { type Changes, type Gateway, type Proxy, startGateway } from './programs.js'
+import { type Changes, type Gateway, type ProxyName, startGateway } from './programs.js'
 
 /** What the service behind the gateway was sent. */
 export interface ServiceRequest {
@@ -42,11 +42,13 @@ export { publicKey }
 export interface SceneOptions {
   options?: Partial<JwtSessionOptions>
   changes?: Changes
+  /** Claims of the identity tokens. */
+  claims?: () => Record<string, unknown>
   /** What the application of the authenticator adds before the plugin. */
   before?: (app: FastifyInstance) => unknown
 }
 
-export async function startScene(t: Test, proxy: Proxy, given: SceneOptions = {}): Promise<Scene> {
+export async function startScene(t: Test, proxy: ProxyName, given: SceneOptions = {}): Promise<Scene> {
   const store = { isDown: false }
   const authenticator = await startAuthenticator(t, store, given)
   const served: ServiceRequest[] = []
@@ -69,7 +71,7 @@ export async function startScene(t: Test, proxy: Proxy, given: SceneOptions = {}
   }
 }
 
-async function startAuthenticator(t: Test, state: { isDown: boolean }, { options, before }: SceneOptions) {
+async function startAuthenticator(t: Test, state: { isDown: boolean }, { options, before, claims }: SceneOptions) {
   const memory = createMemoryStore()
   t.teardown(() => memory.close())
   const store = {
@@ -84,7 +86,7 @@ async function startAuthenticator(t: Test, state: { isDown: boolean }, { options
     upstream: { baseUrl },
     store,
     routes: { verify: {} },
-    identity: { key, issuer: 'https://auth.example', audience: 'services' },
+    identity: { key, issuer: 'https://auth.example', audience: 'services', claims },
     ...options
   })
   await app.listen({ host: '127.0.0.1', port: 0 })

@@ -9,6 +9,7 @@ const PROGRAMS: readonly (readonly [string, ...string[]])[] = [
   ['typecheck'],
   ['test:long', '--reporter=tap'],
   ['test:browser', '--reporter=tap'],
+  ['test:gateway', '--reporter=tap'],
   ['test:fuzz', '--tokens=50000', '--bodies=5000'],
   ['test:ledger', '2000', '200'],
   ['test:streams'],

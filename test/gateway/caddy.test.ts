@@ -1,0 +1,3 @@
+import { testGateway } from './contract.js'
+
+testGateway('caddy')
