@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
-import fastifyJwtSession, { type SessionOptions, verifySession } from 'fastify-jwt-session'
+import fastifyJwtSession, { type IdentityOptions, type SessionOptions, verifySession } from 'fastify-jwt-session'
 import { Type } from 'typebox'
 import { servePage } from './serve-page.js'
 import { createUpstream } from './upstream.js'
@@ -13,6 +13,8 @@ export interface DemoOptions {
   secret?: string
   /** Default: 3 sessions per user, of 10 minutes, with an idle timeout of 2 minutes: short enough to watch. */
   session?: SessionOptions
+  /** Default: none. With identity tokens, a proxy on this machine may ask `/user/verify`. */
+  identity?: IdentityOptions
 }
 
 const UserSchema = Type.Object({
@@ -27,7 +29,9 @@ export async function createDemo(options: DemoOptions = {}): Promise<FastifyInst
   const baseUrl = await upstream.listen({ host: '127.0.0.1', port: 0 })
 
   // The time limit for connecting to Redis: Fastify's default of 10 s is long when Redis was never started.
-  const app = Fastify({ logger: { level: 'warn' }, pluginTimeout: 4_000 })
+  const { identity } = options
+  const trustProxy = identity === undefined ? false : 'loopback'
+  const app = Fastify({ logger: { level: 'warn' }, pluginTimeout: 4_000, trustProxy })
   app.addHook('onClose', () => upstream.close())
 
   try {
@@ -37,7 +41,8 @@ export async function createDemo(options: DemoOptions = {}): Promise<FastifyInst
       upstream: { baseUrl },
       userSchema: UserSchema,
       session: { ttlSeconds: 600, idleTimeoutSeconds: 120, maxPerUser: 3, ...options.session },
-      routes: { sessions: {}, events: {} }
+      routes: { sessions: {}, events: {}, verify: identity !== undefined && {} },
+      ...(identity && { identity })
     })
     app.get('/me', { preHandler: verifySession }, async ({ session }, reply) => {
       reply.header('Cache-Control', 'no-store')
