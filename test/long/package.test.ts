@@ -68,6 +68,7 @@ t.test('the tarball of the package', async (t) => {
       'README.md',
       'package.json',
       ...(await readdir('examples')).filter((name) => /\.(?:md|ts)$/.test(name)).map((name) => `examples/${name}`),
+      ...(await readdir('examples/gateway')).map((name) => `examples/gateway/${name}`),
       ...(await readdir('lib', { recursive: true }))
         .filter((name) => name.endsWith('/README.md'))
         .map((name) => `lib/${name}`)

@@ -106,7 +106,7 @@ t.test('app.verifySession guards no route before register() has finished, as REA
 })
 
 t.test('the options manual has every option and no other option', async (t) => {
-  const files = ['options', 'route-options', 'upstream-options', 'cookie-options'].map((name) =>
+  const files = ['options', 'route-options', 'upstream-options', 'cookie-options', 'identity-options'].map((name) =>
     readFile(`lib/options/${name}.ts`, 'utf8')
   )
   const source = (await Promise.all(files)).join('')
@@ -132,13 +132,20 @@ t.test('the options manual and README have the defaults of the code', async (t) 
     unknown
   >
   Object.assign(defaults, session, { maxPerUser: session.limit.max })
-  const rows = rowsOf(optionsManual, 'option').filter(([, , byDefault = '']) => /^\d/.test(byDefault))
+  const identity = sectionOf(optionsManual, 'Identity')
+  const rows = rowsOf(optionsManual.replace(identity, ''), 'option').filter(([, , byDefault = '']) =>
+    /^\d/.test(byDefault)
+  )
   t.ok(rows.length >= 11, `${rows.length} numbers`)
   for (const [cell = '', , byDefault = ''] of rows) {
     const name = /([\w]+)`/.exec(cell)?.[1] ?? ''
     t.equal(Number.parseInt(byDefault.replace(/(?<=\d) (?=\d)/g, ''), 10), defaults[name], cell)
   }
   t.equal(breaker.upstream.maxInFlight, 500)
+  const key = { key: 'a secret of identity tokens, 32 bytes', issuer: 'i', audience: 'a' }
+  const { ttlSeconds } =
+    resolveOptions({ jwt: { secret: SECRET }, upstream, routes: { verify: {} }, identity: key }).identity ?? {}
+  t.match(rowsOf(identity, 'option'), [...Array(3).fill([]), ['`ttlSeconds`', /./, String(ttlSeconds)]])
 
   const firstThree = (rows: string[][]) => rows.map((row) => row.slice(0, 3).join(' | '))
   const all = firstThree(rowsOf(optionsManual, 'option'))
