@@ -20,6 +20,8 @@ export interface UserSessions {
 export interface Entry {
   id: string
   found: FoundRecord
+  /** The upstream's tokens of a live session, encrypted by the plugin. */
+  tokens?: string | undefined
   /** Epoch milliseconds. */
   expiresAt: number
 }
@@ -69,7 +71,7 @@ export function createUserStore(users: UserStorage): SessionStore {
       change(tagOf(id), ({ entries }) => {
         const index = entries.findIndex((entry) => entry.id === id && recordIn(entry) === record)
         if (index < 0) return false
-        for (const { expiresAt } of entries.splice(index, 1)) entries.push({ id, found: { record: next }, expiresAt })
+        for (const entry of entries.splice(index, 1)) entries.push({ ...entry, found: { record: next } })
         return true
       }),
     end: (id, reason) =>
@@ -87,7 +89,19 @@ export function createUserStore(users: UserStorage): SessionStore {
     async list(tag) {
       const { entries } = await users.read(tag)
       return entries.flatMap(({ id, found }) => ('record' in found ? [{ id, record: found.record }] : []))
-    }
+    },
+    // For the option `upstream.tokens`.
+    async readTokens(id) {
+      const { entries } = await users.read(tagOf(id))
+      return entries.find((entry) => entry.id === id)?.tokens ?? null
+    },
+    writeTokens: (id, tokens, previous) =>
+      change(tagOf(id), ({ entries }) => {
+        const entry = entries.find((entry) => entry.id === id && recordIn(entry) !== null)
+        if (entry === undefined || (entry.tokens ?? null) !== previous) return false
+        entry.tokens = tokens
+        return true
+      })
   }
 }
 
@@ -120,7 +134,8 @@ function create({ entries, revokedAt }: UserSessions, session: NewSession): Crea
   if (replaced !== undefined) end(replaced, 'logged_in_again')
   const evicted = surplus.slice(0, MAX_EVICTIONS)
   for (const entry of evicted) end(entry, 'replaced')
-  entries.push({ id: session.id, found: { record: session.record }, expiresAt: session.expiresAt })
+  const { id, record, tokens, expiresAt } = session
+  entries.push({ id, found: { record }, tokens, expiresAt })
   return { result: 'created', evicted: evicted.length }
 }
 
@@ -129,6 +144,7 @@ function end(entry: Entry, reason: EndReason): { record: string } | null {
   const record = recordIn(entry)
   if (record === null) return null
   entry.found = { ended: reason }
+  delete entry.tokens
   return { record }
 }
 

@@ -35,10 +35,16 @@ export function checkFound(reply: unknown): FoundRecord | null {
   throw unexpectedReply()
 }
 
-/** Checks a reply of `replace()`. */
+/** Checks a reply of `replace()` and `writeTokens()`. */
 export function checkReplaced(reply: unknown): boolean {
   if (typeof reply !== 'boolean') throw unexpectedReply()
   return reply
+}
+
+/** Checks a reply of `readTokens()`: a text, or null. */
+export function checkTokens(reply: unknown): string | null {
+  if (reply === null || (typeof reply === 'string' && reply !== '')) return reply
+  throw unexpectedReply()
 }
 
 /** Checks a reply of `end()`: the former record, or null. */

@@ -35,6 +35,10 @@ export interface GuardedStore {
   end(id: string, reason: EndReason, budget?: TimeBudget): Promise<{ record: string } | null>
   endAll(tag: string, reason: 'revoked', exceptId: string | null, budget?: TimeBudget): Promise<void>
   list(tag: string, budget?: TimeBudget): Promise<StoredSession[]>
+  /** Only for a store with `readTokens()`. */
+  readTokens(id: string, budget?: TimeBudget): Promise<string | null>
+  /** Only for a store with `writeTokens()`. */
+  writeTokens(id: string, tokens: string, previous: string | null, budget?: TimeBudget): Promise<boolean>
   /** Ends a session in the background: repeated until the store acknowledges the end, or until `until` (epoch ms). */
   endLater(id: string, reason: EndReason, until: number): void
   /** Whether most users can be served. Bypasses the circuit breaker. Never rejects. */
@@ -158,6 +162,16 @@ class GuardedSessions implements OpenedGuardedStore {
   list(tag: string, budget?: TimeBudget): Promise<StoredSession[]> {
     const checkList = (reply: unknown) => check.checkList(reply, tag)
     return this.#guard.call({ kind: 'read', id: tag, budget, run: () => this.#store.list(tag), check: checkList })
+  }
+
+  readTokens(id: string, budget?: TimeBudget): Promise<string | null> {
+    const run = async () => this.#store.readTokens?.(id)
+    return this.#guard.call({ kind: 'read', id, budget, run, check: check.checkTokens })
+  }
+
+  writeTokens(id: string, tokens: string, previous: string | null, budget?: TimeBudget): Promise<boolean> {
+    const run = async () => this.#store.writeTokens?.(id, tokens, previous)
+    return this.#guard.call({ kind: 'write', id, budget, run, check: check.checkReplaced })
   }
 
   endLater(id: string, reason: EndReason, until: number): void {

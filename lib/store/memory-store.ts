@@ -12,6 +12,8 @@ import {
 
 interface Entry {
   found: FoundRecord
+  /** The upstream's tokens, of a session with a record only. */
+  tokens: string | null
   /** Epoch milliseconds. */
   readonly expiresAt: number
   /** Frees the memory. Whether the entry has expired is decided by the clock. */
@@ -48,6 +50,8 @@ export function createMemoryStore(): SessionStore & { close(): void } {
     end: (...args) => store.end(...args),
     endAll: (...args) => store.endAll(...args),
     list: (...args) => store.list(...args),
+    readTokens: (...args) => store.readTokens(...args),
+    writeTokens: (...args) => store.writeTokens(...args),
     track: (options) => store.track(options),
     close: () => store.close()
   } satisfies SessionStore & { close(): void }
@@ -84,7 +88,7 @@ class MemoryStore implements SessionStore {
     const surplus = counted.slice(0, Math.max(0, counted.length + 1 - limit.max))
     if (surplus.length > 0 && limit.onFull === 'reject') return 'full'
 
-    this.#add(id, { record }, expiresAt)
+    this.#add(id, { found: { record }, tokens: options.tokens ?? null, expiresAt })
     this.#userOf(tag).open.add(id)
     if (replaced !== undefined) this.#end(replaced, 'logged_in_again')
     const evicted = surplus.slice(0, MAX_EVICTIONS)
@@ -110,7 +114,9 @@ class MemoryStore implements SessionStore {
   }
 
   async end(id: string, reason: EndReason) {
-    if (this.#entryOf(id) === undefined) this.#add(id, { ended: reason }, Date.now() + EARLY_END_MS)
+    if (this.#entryOf(id) === undefined) {
+      this.#add(id, { found: { ended: reason }, tokens: null, expiresAt: Date.now() + EARLY_END_MS })
+    }
     return this.#end(id, reason)
   }
 
@@ -131,6 +137,17 @@ class MemoryStore implements SessionStore {
       const record = recordIn(this.#entryOf(id))
       return record === undefined ? [] : [{ id, record }]
     })
+  }
+
+  async readTokens(id: string) {
+    return this.#entryOf(id)?.tokens ?? null
+  }
+
+  async writeTokens(id: string, tokens: string, previous: string | null) {
+    const entry = this.#entryOf(id)
+    if (entry === undefined || recordIn(entry) === undefined || entry.tokens !== previous) return false
+    entry.tokens = tokens
+    return true
   }
 
   track(options: TrackingOptions): ChangeTracking {
@@ -165,10 +182,10 @@ class MemoryStore implements SessionStore {
     return user
   }
 
-  #add(id: string, found: FoundRecord, expiresAt: number): void {
+  #add(id: string, entry: Omit<Entry, 'timer'>): void {
     // An expired entry whose timer is late may have the same id.
     clearTimeout(this.#entries.get(id)?.timer)
-    this.#entries.set(id, { found, expiresAt, timer: this.#startTimer(id, expiresAt) })
+    this.#entries.set(id, { ...entry, timer: this.#startTimer(id, entry.expiresAt) })
     this.#report(id)
   }
 
@@ -178,6 +195,7 @@ class MemoryStore implements SessionStore {
     const record = recordIn(entry)
     if (entry === undefined || record === undefined) return null
     entry.found = { ended: reason }
+    entry.tokens = null
     this.#removeFromUser(id)
     this.#report(id)
     return { record }

@@ -28,6 +28,9 @@ export function createReportingStore(
     end: (id, reason, budget) => change(sessionTag(id), store.end(id, reason, budget)),
     endAll: (tag, reason, exceptId, budget) => change(tag, store.endAll(tag, reason, exceptId, budget)),
     list: (tag, budget) => store.list(tag, budget),
+    readTokens: (id, budget) => store.readTokens(id, budget),
+    // Without a report: no cache has the tokens.
+    writeTokens: (id, tokens, previous, budget) => store.writeTokens(id, tokens, previous, budget),
     endLater(id, reason, until) {
       store.endLater(id, reason, until)
       // The tracking reports the change again when the session has ended.

@@ -42,6 +42,17 @@ export interface SessionStore {
   endAll(tag: string, reason: 'revoked', exceptId: string | null): Promise<void>
   /** Resolves to the records of the user's sessions, in any order. Expired sessions may be included. */
   list(tag: string): Promise<StoredSession[]>
+  /**
+   * Resolves to the text of {@link CreateOptions.tokens} or of the last {@link writeTokens}; null without such a text, and
+   * for a session that is not live. Optional: for the option `upstream.tokens`, together with {@link writeTokens}.
+   */
+  readTokens?(id: string): Promise<string | null>
+  /**
+   * Stores `tokens` in the place of `previous`, until the absolute expiry of the session; null: in the place of no text.
+   * Resolves to false, with nothing changed, when another value than `previous` is stored, or the session is not live.
+   * Every method that ends a session deletes the text in the same step.
+   */
+  writeTokens?(id: string, tokens: string, previous: string | null): Promise<boolean>
   /** Notifies of every change of the stored sessions by any process, for the option `cache`. Optional. */
   track?(options: TrackingOptions): ChangeTracking
   /** Measures when no process could write to the store: downtime does not count as idle time. Optional. */
@@ -78,6 +89,11 @@ export interface CreateOptions {
   replaces: string | null
   /** Called when the session that it `replaces` was open until now. For diagnostics only. */
   onReplaced?(): void
+  /**
+   * The encrypted tokens of the upstream, for {@link SessionStore.readTokens}: stored beside the record in the same step,
+   * 1 character or more. Only for a store with `readTokens()` and `writeTokens()`. Default: none.
+   */
+  tokens?: string | undefined
 }
 
 /** How many sessions a user may have, the new session included. */

@@ -51,6 +51,8 @@ function createSlowStore() {
     endAll: change('endAll'),
     find: note('find', 'found'),
     list: note('list', 'listed'),
+    readTokens: note('readTokens', 'tokens'),
+    writeTokens: note('writeTokens', true),
     newBudget: note('newBudget', 'a budget'),
     endLater: note('endLater'),
     isReady: note('isReady', 'ready'),
@@ -118,6 +120,14 @@ t.test('endLater() drops the cached session at once', async (t) => {
   t.strictSame(calls(), [['endLater', id, 'logged_out', 5]])
 })
 
+t.test('a change of the tokens of the upstream leaves the cached session', async (t) => {
+  const { store, read, cache } = createSlowStore()
+  const id = createSessionId('ada')
+  await read(id)
+  await store.writeTokens(id, 'next', 'tokens')
+  t.equal(cache.get(id), 'before')
+})
+
 t.test('arguments and results of the store are passed on', async (t) => {
   const { store, before, after, calls } = createSlowStore()
   before.open()
@@ -133,6 +143,8 @@ t.test('arguments and results of the store are passed on', async (t) => {
     await store.end(id, 'replaced', budget),
     await store.endAll(tag, 'revoked', id, budget),
     await store.list(tag, budget),
+    await store.readTokens(id, budget),
+    await store.writeTokens(id, 'tokens', null, budget),
     await store.isReady(),
     store.downtimeOf(tag, 7),
     store.circuit
@@ -145,6 +157,8 @@ t.test('arguments and results of the store are passed on', async (t) => {
     'end',
     'endAll',
     'listed',
+    'tokens',
+    true,
     'ready',
     'downtimes',
     { isOpen: false, inFlight: 7 }
@@ -158,6 +172,8 @@ t.test('arguments and results of the store are passed on', async (t) => {
     ['end', id, 'replaced', budget],
     ['endAll', tag, 'revoked', id, budget],
     ['list', tag, budget],
+    ['readTokens', id, budget],
+    ['writeTokens', id, 'tokens', null, budget],
     ['isReady'],
     ['downtimeOf', tag, 7]
   ])

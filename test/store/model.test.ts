@@ -81,9 +81,10 @@ interface View extends Picture {
 
 /** The facts in which a store differs from the first store. */
 function differences([first, ...others]: View[]): string[] {
-  const facts = ({ answers, found, listed }: View) => [
+  const facts = ({ answers, found, tokens, listed }: View) => [
     `answers ${JSON.stringify(answers)}`,
     ...Object.entries(found).map(([name, found]) => `${name} is ${JSON.stringify(found)}`),
+    ...Object.entries(tokens).map(([name, tokens]) => `${name} has ${JSON.stringify(tokens)}`),
     `listed ${JSON.stringify(listed)}`
   ]
   const expected = first === undefined ? [] : facts(first)

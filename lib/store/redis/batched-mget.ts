@@ -59,7 +59,12 @@ export function createBatchedMget(mget: Mget): (first: string, second: string) =
 
 /** Reads two keys with one MGET. */
 export async function readPair(mget: Mget, first: string, second: string): Promise<Pair> {
-  return pairAt(checkValues(await mget(first, second), 2), 0)
+  return pairAt(await readKeys(mget, [first, second]), 0)
+}
+
+/** Reads keys with one MGET. */
+export async function readKeys(mget: Mget, keys: readonly string[]): Promise<(string | null)[]> {
+  return checkValues(await mget(...keys), keys.length)
 }
 
 function pairAt(values: (string | null)[], index: number): Pair {

@@ -2,6 +2,7 @@ import { sessionTag } from '../../model/session-id.js'
 import type { ChangeTracking, TrackingOptions } from '../session-store.js'
 import { type IoRedis, isCluster, keyPrefixOf, mastersOf, type RedisCluster, type RedisServer } from './client.js'
 import { nodeKeyOf, slotOf, tagOnServer } from './cluster-slots.js'
+import { TOKENS_SUFFIX } from './script-helpers.js'
 import { TrackedServer, type TrackedServerOptions } from './tracking-connection.js'
 
 /**
@@ -106,7 +107,7 @@ class RedisTracking implements ChangeTracking {
       onRefused,
       onChange(keys) {
         if (keys === null) onChange(null)
-        else for (const key of keys) onChange(sessionTag(key.toString('latin1', tagStart)))
+        else for (const key of keys) if (!isOfTokens(key)) onChange(sessionTag(key.toString('latin1', tagStart)))
       }
     }
     const cluster = this.#cluster
@@ -116,6 +117,11 @@ class RedisTracking implements ChangeTracking {
       slots: { findKey: () => `${prefix}${tagOnServer(cluster, name)}}`, onLost: () => cluster.refreshSlotsCache() }
     }
   }
+}
+
+/** The tokens of a session are no part of the session: a refresh must not empty the caches of all processes. */
+function isOfTokens(key: Buffer): boolean {
+  return key.toString('latin1', key.length - TOKENS_SUFFIX.length) === TOKENS_SUFFIX
 }
 
 const SOLE_SERVER = ''

@@ -8,12 +8,13 @@ import type {
   SessionStore,
   StoredSession
 } from '../session-store.js'
-import { createBatchedMget, readPair } from './batched-mget.js'
+import { createBatchedMget, readKeys, readPair } from './batched-mget.js'
 import { trackRedis } from './change-tracking.js'
 import { isCluster, isIoRedis, type RedisClient } from './client.js'
 import { type BeatDurations, type BeatReply, watchDowntime } from './downtime-watch.js'
 import { createReconnectingClient } from './reconnecting-client.js'
-import { NEW_GENERATION, NO_SESSION, parseReply, type ScriptCall, type ScriptReply } from './script-call.js'
+import { NEW_GENERATION, NO_SESSION, NO_TOKENS, parseReply, type ScriptCall, type ScriptReply } from './script-call.js'
+import { TOKENS_SUFFIX } from './script-helpers.js'
 import { type ScriptClient, ScriptRunner } from './script-runner.js'
 import { createServers, type Servers, type SessionServer } from './servers.js'
 import { readStored } from './stored-session.js'
@@ -37,7 +38,7 @@ export interface RedisStoreDeps {
   writer?: ScriptClient
   /** Runs the script and waits for acknowledgements of replicas. Default: no replica is waited for. */
   replicated?: ScriptClient
-  /** Milliseconds after which `replace()` and `endAll()` change nothing. Default: no deadline. */
+  /** Milliseconds after which `replace()`, `writeTokens()` and `endAll()` change nothing. Default: no deadline. */
   timeoutMs?: number
 }
 
@@ -69,6 +70,8 @@ export class RedisStore {
       end: (id, reason) => this.end(id, reason),
       endAll: (tag, _reason, exceptId) => this.endAll(tag, exceptId),
       list: (tag) => this.list(tag),
+      readTokens: (id) => this.readTokens(id),
+      writeTokens: (id, tokens, previous) => this.writeTokens(id, tokens, previous),
       watchDowntime: (options) =>
         watchDowntime({ ...options, servers: this.servers, beat: (...args) => this.#beat(...args) }),
       ...(isIoRedis(client) && { track: (options) => trackRedis(client, KEY_START, options) })
@@ -76,7 +79,7 @@ export class RedisStore {
   }
 
   async create(id: string, record: string, options: CreateOptions): Promise<CreateResult> {
-    const { expiresAt, startedMsAgo, notAfter, limit, replaces } = options
+    const { expiresAt, startedMsAgo, notAfter, limit, replaces, tokens = NO_TOKENS } = options
     const [tag, random] = splitSessionId(id)
     const startedAt = await this.scripts.toServerTime(performance.now() - startedMsAgo, this.#placeOf(tag))
     const ttlMs = Math.ceil(expiresAt - Date.now())
@@ -84,7 +87,17 @@ export class RedisStore {
     const replaced = randomOf(replaces === id ? null : replaces, tag)
     const { result, evicted, hasReplaced } = await this.#run(
       tag,
-      ['create', random, record, String(ttlMs), startedAt.toFixed(3), String(limit.max), limit.onFull, replaced],
+      [
+        'create',
+        random,
+        record,
+        String(ttlMs),
+        startedAt.toFixed(3),
+        String(limit.max),
+        limit.onFull,
+        replaced,
+        tokens
+      ],
       performance.now() + notAfter - Date.now()
     )
     if (hasReplaced) options.onReplaced?.()
@@ -128,6 +141,27 @@ export class RedisStore {
   async list(tag: string): Promise<StoredSession[]> {
     const sessions = await this.#run(tag, ['list'])
     return sessions.map(({ random, record }) => ({ id: tag + random, record }))
+  }
+
+  async readTokens(id: string): Promise<string | null> {
+    const [tag, random] = splitSessionId(id)
+    const own = headOf(tag) + random
+    // One command: the tokens of a session that ends between two reads would seem to be tokens of a live session.
+    const [head = null, record = null, tokens = null] = await readKeys(this.#mget, [
+      headOf(tag),
+      own,
+      own + TOKENS_SUFFIX
+    ])
+    const found = readStored(random, head, record)
+    return found !== null && 'record' in found ? tokens : null
+  }
+
+  async writeTokens(id: string, tokens: string, previous: string | null): Promise<boolean> {
+    const [tag, random] = splitSessionId(id)
+    const call: ScriptCall = ['writeTokens', random, tokens, previous ?? NO_TOKENS]
+    const result = await this.#run(tag, call, performance.now() + this.#timeoutMs)
+    if (result === 'too_late') throw new LateError()
+    return result === 'written'
   }
 
   /** @throws {Error} the error of a server that cannot run the script or cannot be read from */

@@ -12,11 +12,13 @@ export interface ScriptOperations {
       startedAt: string,
       max: string,
       onFull: 'evict' | 'reject',
-      replaces: string
+      replaces: string,
+      tokens: string
     ]
     reply: { result: CreateResult; evicted: number; hasReplaced: boolean }
   }
   replace: { args: [random: string, record: string, next: string]; reply: 'replaced' | 'conflict' | 'too_late' }
+  writeTokens: { args: [random: string, tokens: string, previous: string]; reply: 'written' | 'conflict' | 'too_late' }
   endOne: { args: [random: string, reason: EndReason]; reply: { record: string } | null }
   endAll: { args: [exceptRandom: string, atLeast: string]; reply: { generation: string } | 'too_late' }
   list: { args: []; reply: { random: string; record: string }[] }
@@ -38,6 +40,8 @@ export type ScriptReply<Name extends ScriptOperation> = ScriptOperations[Name]['
 
 /** For `exceptRandom` and `replaces`: no session. Shorter than the random part of any session id. */
 export const NO_SESSION = 'none'
+/** For `tokens` and `previous`: no text. */
+export const NO_TOKENS = ''
 /** For `notAfter`: no deadline. */
 export const NO_DEADLINE = 'none'
 /** For `atLeast`: a new generation in any case. */
@@ -54,6 +58,7 @@ const PARSERS: { [Name in ScriptOperation]: (texts: string[]) => ScriptReply<Nam
     hasReplaced: hasReplaced === '1'
   }),
   replace: ([result]) => oneOf(result, ['replaced', 'conflict', 'too_late']),
+  writeTokens: ([result]) => oneOf(result, ['written', 'conflict', 'too_late']),
   endOne: ([result, record]) => (oneOf(result, ['ended', 'absent']) === 'ended' ? { record: present(record) } : null),
   endAll: ([result, generation]) =>
     oneOf(result, ['ended', 'too_late']) === 'ended' ? { generation: present(generation) } : 'too_late',

@@ -1,5 +1,7 @@
 /** The TTL for a key whose TTL an operator has removed, in milliseconds: the script writes no key without a TTL. */
 const TTL_OF_PERSISTED_MS = 31 * 24 * 3_600_000
+/** The end of every key for tokens. No other key ends so: the random part of a session id has no `.`. */
+export const TOKENS_SUFFIX = '.t'
 /** The number of keys in one command of the script. */
 export const CHUNK = 100
 
@@ -75,9 +77,31 @@ local function recordOf(user, member)
   return generation == user.generation and record or nil
 end
 
+local function addToSet(set, member, score, ttl)
+  redis.call('ZADD', set, string.format('%.0f', score), member)
+  if redis.call('PTTL', set) < ttl then redis.call('PEXPIRE', set, math.floor(ttl)) end
+end
+
 local function addToIndex(member, at, ttl)
-  redis.call('ZADD', index, string.format('%.0f', at * 1000), member)
-  if redis.call('PTTL', index) < ttl then redis.call('PEXPIRE', index, math.floor(ttl)) end
+  addToSet(index, member, at * 1000, ttl)
+end
+
+local function tokensOf(member)
+  return head .. member .. '${TOKENS_SUFFIX}'
+end
+
+-- Each call adds at most one member to the set, and removes at most two members whose tokens have expired.
+local function storeTokens(member, tokens, ttl)
+  redis.call('SET', tokensOf(member), tokens, 'PX', ttl)
+  for _, oldest in ipairs(redis.call('ZRANGE', holders, 0, 1)) do
+    if redis.call('EXISTS', tokensOf(oldest)) == 0 then redis.call('ZREM', holders, oldest) end
+  end
+  addToSet(holders, member, now + ttl, ttl)
+end
+
+local function deleteTokens(member)
+  redis.call('ZREM', holders, member)
+  redis.call('DEL', tokensOf(member))
 end
 
 -- Moves the only session from the head to its own key.
@@ -93,6 +117,7 @@ local function endRecord(user, member, reason)
   local isCurrent = generation == nil or generation == user.generation
   if value and not isTombstone(value) and isCurrent then setKeepingTtl(head .. member, reason) end
   redis.call('ZREM', index, member)
+  deleteTokens(member)
   return isCurrent and record or nil
 end
 
@@ -128,7 +153,10 @@ end
 
 -- Ends the first sessions of the list. No member of the index is a tombstone: a session that ends leaves the index.
 local function evict(live, count)
-  for i = 1, count do setKeepingTtl(head .. live[i], 'replaced') end
+  for i = 1, count do
+    setKeepingTtl(head .. live[i], 'replaced')
+    deleteTokens(live[i])
+  end
   for from = 1, count, ${CHUNK} do redis.call('ZREM', index, unpack(live, from, math.min(from + ${CHUNK - 1}, count))) end
 end
 `

@@ -1,5 +1,5 @@
 import { EARLY_END_MS, MAX_EVICTIONS } from '../session-store.js'
-import { NEW_GENERATION, NO_SESSION, REJECT } from './script-call.js'
+import { NEW_GENERATION, NO_SESSION, NO_TOKENS, REJECT } from './script-call.js'
 import { CHUNK } from './script-helpers.js'
 
 /** How long a login under way can still learn of a `revokeAll()`, in milliseconds: longer than any upstream takes. */
@@ -11,7 +11,7 @@ const MAX_PERIODS = 64
 export const OPERATIONS = `
 local operations = {}
 
-function operations.create(random, record, ttlMs, startedAt, max, onFull, replaces)
+function operations.create(random, record, ttlMs, startedAt, max, onFull, replaces, tokens)
   local user, ttl = readUser(), tonumber(ttlMs)
   local known = get(head .. random)
   -- The client has sent the call again, because the connection was lost before the reply.
@@ -43,6 +43,7 @@ function operations.create(random, record, ttlMs, startedAt, max, onFull, replac
   end
   if only.member and isAlone then
     redis.call('SET', head .. only.member, only.member == replaces and 'logged_in_again' or 'replaced', 'PX', headTtl)
+    deleteTokens(only.member)
   elseif only.member then
     moveOutOfHead(user, headTtl)
     addToIndex(only.member, now - 1, headTtl)
@@ -54,6 +55,7 @@ function operations.create(random, record, ttlMs, startedAt, max, onFull, replac
   if replaces ~= '${NO_SESSION}' then endRecord(user, replaces, 'logged_in_again') end
   if not (only.member and isAlone) then evict(live, surplus) end
   for _, member in ipairs(dead) do redis.call('ZREM', index, member) end
+  if tokens ~= '${NO_TOKENS}' then storeTokens(random, tokens, ttl) end
   return { time, 'created', surplus, hasReplaced and 1 or 0 }
 end
 
@@ -73,10 +75,20 @@ function operations.replace(random, record, next)
   return { time, 'replaced' }
 end
 
+function operations.writeTokens(random, tokens, previous)
+  local user = readUser()
+  local isInHead = user.member == random
+  local isLive = isInHead or recordOf(user, random)
+  if not isLive or (get(tokensOf(random)) or '${NO_TOKENS}') ~= previous then return { time, 'conflict' } end
+  storeTokens(random, tokens, ttlOf(isInHead and head or head .. random))
+  return { time, 'written' }
+end
+
 function operations.endOne(random, reason, wait)
   local user = readUser()
   -- A full Redis does not refuse ZREM, and refuses no write after the first: a logout works with a full Redis too.
   redis.call('ZREM', index, random)
+  deleteTokens(random)
   local record
   if user.member == random then
     record = user.record
@@ -96,6 +108,9 @@ function operations.endAll(except, atLeast, wait)
   local user = readUser()
   local old = user.generation and tonumber(user.generation, 36) or 0
   if atLeast == '${NEW_GENERATION}' or old < tonumber(atLeast, 36) then
+    for _, member in ipairs(redis.call('ZRANGE', holders, 0, -1)) do
+      if member ~= except then deleteTokens(member) end
+    end
     redis.call('DEL', index)
     local headTtl = user.generation and ttlOf(head) or 0
     if user.member then moveOutOfHead(user, headTtl) end

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { NO_DEADLINE } from './script-call.js'
-import { HELPERS } from './script-helpers.js'
+import { HELPERS, TOKENS_SUFFIX } from './script-helpers.js'
 import { OPERATIONS } from './script-operations.js'
 
 /**
@@ -13,8 +13,9 @@ import { OPERATIONS } from './script-operations.js'
  *
  * | operation | arguments | result |
  * |---|---|---|
- * | `create` | random, record, ttlMs, startedAt, max, onFull, replaces | `created`, evicted, hasReplaced; `full`; `revoked` |
+ * | `create` | random, record, ttlMs, startedAt, max, onFull, replaces, tokens | `created`, evicted, hasReplaced; `full`; `revoked` |
  * | `replace` | random, record, next | `replaced`; `conflict` |
+ * | `writeTokens` | random, tokens, previous | `written`; `conflict` |
  * | `endOne` | random, reason, wait | `ended`, record; `absent` |
  * | `endAll` | exceptRandom, atLeast, wait | `ended`, generation |
  * | `list` | | random, record, random, record, … |
@@ -25,6 +26,7 @@ import { OPERATIONS } from './script-operations.js'
  * - `notAfter`: a time, or `none`. After that time every operation changes nothing, and the result is `too_late`.
  * - `onFull`: `evict` or `reject`. `evicted` is a number, `hasReplaced` is `0` or `1`.
  * - `replaces`, `exceptRandom`: the `random` of a session, or `none`.
+ * - `tokens`, `previous`: the upstream's tokens of the session, or empty for none.
  * - `atLeast`: `new`, or a generation. `endAll` changes nothing when the user has that generation already.
  * - `wait`: `wait`, or absent. With `wait` an operation writes in any case, for the WAIT that follows.
  * - periods: `last from-to from-to …`, the last heartbeat that was written, then the periods in which no process could
@@ -40,6 +42,10 @@ import { OPERATIONS } from './script-operations.js'
  *   that has ended, the reason (a tombstone).
  * - `fjs:{tag}i`, the index: a sorted set of the `random`s of several sessions, by the last written activity. Only
  *   `list` and the limit depend on the index.
+ * - `fjs:{tag}random.t`: the upstream's tokens of the session, with the TTL of the session. The operation that ends the
+ *   session deletes the key.
+ * - `fjs:{tag}.t`: a sorted set of the `random`s of sessions with tokens, by the end of their TTL, for `endAll`. Most
+ *   users have no such set.
  *
  * A generation is the millisecond of its beginning. A record with another generation than the head has ended. Each
  * `revokeAll()` raises the generation, so that the generation runs ahead of the clock when two calls fall into one
@@ -48,7 +54,7 @@ import { OPERATIONS } from './script-operations.js'
  * characters, unless the generation is ahead).
  */
 export const SCRIPT = `
-local head, index = KEYS[1], KEYS[1] .. 'i'
+local head, index, holders = KEYS[1], KEYS[1] .. 'i', KEYS[1] .. '${TOKENS_SUFFIX}'
 local operation, notAfter = ARGV[1], ARGV[2]
 
 local clock = redis.call('TIME')

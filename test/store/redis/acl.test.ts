@@ -119,6 +119,7 @@ async function useStore(store: ReturnType<typeof createRedisStore>): Promise<voi
   await store.replace(second.id, second.record, recordOf('next'))
   await store.create(newId(), recordOf('third'), optionsOf({ limit: { max: 2, onFull: 'evict' } }))
   await store.list(tag)
+  await store.writeTokens?.(second.id, 'x', null)
   await admin.config('SET', 'maxmemory', '1')
   try {
     await store.end(second.id, 'logged_out')

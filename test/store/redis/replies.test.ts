@@ -20,6 +20,8 @@ t.test('every call rejects while other code has a transaction open on the client
     end: () => store.end(id, 'logged_out'),
     endAll: () => store.endAll(user.tag, 'revoked', null),
     list: () => store.list(user.tag),
+    readTokens: async () => store.readTokens?.(id),
+    writeTokens: async () => store.writeTokens?.(id, 'x', null),
     create: () => store.create(user.newId(), recordOf('x'), optionsOf())
   }
   for (const [name, call] of Object.entries(calls)) await t.rejects(call(), { code: 'UNEXPECTED_REPLY' }, name)
@@ -54,6 +56,8 @@ t.test('a reply that does not fit the command is an error', async (t) => {
       () => store.end(newId(), 'logged_out'),
       () => store.endAll(tag, 'revoked', null),
       () => store.list(tag),
+      async () => store.readTokens?.(newId()),
+      async () => store.writeTokens?.(newId(), 'x', null),
       () => store.create(newId(), recordOf('x'), optionsOf())
     ]
     for (const call of calls) {
