@@ -146,14 +146,15 @@ export class SessionEndedError extends JwtSessionError {
 
 /**
  * The token is valid and the session is stored, but the record is unusable for this release: corrupt, of an unsupported
- * version, or with a user that does not match `userSchema`. Not an end, therefore without the clear signal. The next
- * login replaces the record; a logout ends the session.
+ * version, or with a user that does not match `userSchema`. Or the upstream's tokens of the session are missing, refused
+ * or cannot be decrypted. Not an end, therefore without the clear signal. The next login replaces the record; a logout
+ * ends the session.
  */
 export class LoginNeededError extends JwtSessionError {
   override readonly headers = { 'www-authenticate': INVALID_TOKEN }
 
-  constructor() {
-    super('FST_JWT_SESSION_LOGIN_NEEDED', 401, 'The session cannot be used, and a new login is needed')
+  constructor(cause?: unknown) {
+    super('FST_JWT_SESSION_LOGIN_NEEDED', 401, 'The session cannot be used, and a new login is needed', cause)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
+import { openCustody } from './custody/open-custody.js'
 import { createStats } from './diagnostics/stats.js'
 import { AlreadyDecoratedError } from './errors.js'
 import { createAuthentication } from './guard/authenticate.js'
@@ -45,6 +46,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const { store, cache, feed } = await openStore<DecodedRecord>(fastify, toStoreConfig(options))
   const lifetimes = createLifetimes({ ...session, downtimeOf: (tag, now) => store.downtimeOf(tag, now) })
   const openRecord = createOpenRecord(users, lifetimes)
+  const custody = choice && upstream && openCustody(fastify, { choice, upstream, store, openRecord })
   const limit = session.isDefaultLimit ? logEvictions(session.limit, fastify.log) : session.limit
   const dataRules = createSessionDataRules(session.maxDataBytes)
   const parts = { store, lifetimes, limit, dataRules, accessTokens, openRecord }
@@ -54,7 +56,8 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const errorReplies = createErrorReplies(options.clearSiteData)
   const transport = createTransport(options.cookie)
   const logIn = createLogIn({ sessions, transport, accessTokens, errorReplies })
-  const verify = createVerify({ transport, authentication, sessions, watched, errorReplies, settingsOf })
+  const guardDeps = { transport, authentication, sessions, watched, custody, errorReplies }
+  const verify = createVerify({ ...guardDeps, settingsOf })
   const verifySession = createGuard(verify)
   const verifyToken = createVerifyToken(authentication, () => store.newBudget())
   const streams = options.routes.events ? new EventStreams(options.routes.events) : null
@@ -75,7 +78,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   fastify.addHook('onClose', async () => watched.close())
   if (options.routes.events) await watched.open()
   const shared = { options, transport, accessTokens, sessions, watched, streams, lifetimes, errorReplies }
-  const deps = { ...shared, upstream, users, logIn, verifySession, authentication, identityTokens }
+  const deps = { ...shared, upstream, custody, users, logIn, verifySession, authentication, identityTokens }
   await fastify.register(createRoutes(deps), { prefix: options.routes.prefix })
 }
 
@@ -141,6 +144,7 @@ export type {
   SessionData,
   SessionDataPatch,
   SessionTypes,
+  UpstreamAccess,
   User,
   UserSchema
 } from './model/session.js'
@@ -151,6 +155,7 @@ export type {
   ClearSiteDataDirective,
   CookieOptions,
   EventsRouteOptions,
+  HttpTokenCustodyOptions,
   HttpUpstreamOptions,
   IdentityOptions,
   JwtOptions,
@@ -182,7 +187,13 @@ export {
   type StoredSession,
   type TrackingOptions
 } from './store/session-store.js'
-export type { UpstreamClient, UpstreamContext, UpstreamLogin } from './upstream/upstream-client.js'
+export type {
+  TokenCustodyOptions,
+  UpstreamClient,
+  UpstreamContext,
+  UpstreamLogin,
+  UpstreamTokens
+} from './upstream/upstream-client.js'
 export type { UpstreamAnswer } from './upstream/upstream-config.js'
 export type { UpstreamDispatcher, UpstreamHttpRequest, UpstreamHttpResponse } from './upstream/upstream-dispatcher.js'
 

@@ -1,15 +1,19 @@
+import type { TokenCustody } from '../custody/token-custody.js'
 import { SessionEndedError } from '../errors.js'
 import type { AnyReply } from '../http/error-reply.js'
 import { copyParsed } from '../internal/json.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { InternalSessions } from '../live/stored-sessions.js'
 import type { WatchedSessions } from '../live/watched-sessions.js'
-import type { RequestSession, Session, SessionData, SessionDataPatch, User } from '../model/session.js'
+import type { RequestSession, Session, SessionData, SessionDataPatch, UpstreamAccess, User } from '../model/session.js'
+import { createUpstreamAccess } from './upstream-access.js'
 
 /** Dependencies of the methods of `request.session`. */
 export interface RequestSessionDeps {
   sessions: Pick<InternalSessions, 'newBudget' | 'update'>
   watched: Pick<WatchedSessions, 'watch'>
+  /** Null: the upstream's tokens are not stored. */
+  custody: Pick<TokenCustody, 'accessToken'> | null
 }
 
 /** The request of a session. */
@@ -55,6 +59,12 @@ class GuardedSession implements RequestSession {
   get signal(): AbortSignal {
     this.#signal ??= createSignal(this.#deps.watched, this, this.#origin.reply)
     return this.#signal
+  }
+
+  // Undefined, contrary to the type, see RequestSession.
+  get upstream(): UpstreamAccess {
+    const { custody } = this.#deps
+    return (custody === null ? undefined : createUpstreamAccess(custody, this)) as UpstreamAccess
   }
 
   async update(patch: SessionDataPatch): Promise<Session | null> {

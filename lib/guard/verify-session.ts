@@ -24,8 +24,8 @@ export interface GuardDeps extends RequestSessionDeps {
  * clear signal or changes the body; the rejection follows after the response.
  */
 export function createVerify(guardDeps: GuardDeps): Verify {
-  const { transport, authentication, sessions, watched, errorReplies, settingsOf } = guardDeps
-  const deps = { sessions, watched }
+  const { transport, authentication, sessions, watched, custody, errorReplies, settingsOf } = guardDeps
+  const deps = { sessions, watched, custody }
 
   /** Returns a promise only to wait for the store. */
   function admit(request: AnyRequest, reply: AnyReply): Promise<void> | 'cached' | 'not_verified' {

@@ -36,6 +36,8 @@ export type LogInAnswer = TokenFields & {
 export interface LogInDetails extends LogInOptions {
   /** Fits `userSchema`. */
   user: User
+  /** Encrypts the upstream's tokens of the login, for the store. Default: no tokens. */
+  sealTokens?: LoginDetails['sealTokens']
   /** Default: the watch of the reply. */
   watch?: ReplyWatch
 }
@@ -81,7 +83,7 @@ export function createLogIn({ sessions, transport, accessTokens, errorReplies }:
     }
   }
 
-  return async (request, reply, { user, data, ttlSeconds, watch = watchReply(reply) }) => {
+  return async (request, reply, { user, data, ttlSeconds, sealTokens, watch = watchReply(reply) }) => {
     transport.checkLogin(request)
     if (watch.isGone) throw new ClientGoneError()
     const budget = sessions.newBudget()
@@ -94,7 +96,8 @@ export function createLogIn({ sessions, transport, accessTokens, errorReplies }:
       ip: request.ip,
       userAgent: request.headers['user-agent'],
       maxTokenLength: transport.maxTokenLengthFor(request),
-      ...{ data, inheritedData: inherited?.data, ttlSeconds, replaces: sameUsers?.id ?? null, startedAt, budget }
+      ...{ data, inheritedData: inherited?.data, ttlSeconds, sealTokens },
+      ...{ replaces: sameUsers?.id ?? null, startedAt, budget }
     })
     const { id, expiresAt, createdAt } = session
     const undo = () => sessions.endLater(id, 'revoked', expiresAt)

@@ -41,6 +41,8 @@ export interface CreatedSession {
 export interface LoginDetails extends SessionDetails {
   /** Used without `data`: the data of the replaced session, checked when that session stored the data. */
   inheritedData?: SessionData | undefined
+  /** Encrypts the upstream's tokens of the session, for the store. Default: no tokens. */
+  sealTokens?: ((session: Session) => string) | undefined
   /** The id of the user's session that ends in the same step; null: none. Default: null. */
   replaces?: string | null
   /** Maximum length of the token, in characters. Default: no maximum of the login. */
@@ -93,7 +95,8 @@ export function createOpenSession(deps: OpenSessionDeps) {
 
   /** @throws the error for each result other than `'created'` */
   async function open(session: Session, details: LoginDetails, budget: TimeBudget): Promise<void> {
-    const { replaces = null, startedAt = performance.now() } = details
+    const { replaces = null, startedAt = performance.now(), sealTokens } = details
+    const tokens = sealTokens?.(session)
     const record = encodeRecord(session)
     // `exp` is a whole second: stored until then, the session is reported as expired, and not as unknown.
     const expiresAt = expOf(session) * 1_000
@@ -102,7 +105,13 @@ export function createOpenSession(deps: OpenSessionDeps) {
       store.create(
         session.id,
         record,
-        { expiresAt, startedMsAgo: performance.now() - startedAt, replaces, ...reports },
+        {
+          expiresAt,
+          startedMsAgo: performance.now() - startedAt,
+          replaces,
+          ...reports,
+          ...(tokens !== undefined && { tokens })
+        },
         budget
       )
     let result = await create()

@@ -63,8 +63,25 @@ export interface Session {
   readonly userAgent: string | null
 }
 
+/** Access to the upstream on the user's behalf. */
+export interface UpstreamAccess {
+  /**
+   * The upstream's access token of the session, refreshed when due. Concurrent calls share one refresh, in all processes.
+   *
+   * @param options `rejected`: the access token that the upstream has just answered with 401, to be refreshed
+   * @throws {LoginNeededError} the session has no tokens, the tokens cannot be decrypted, or the refresh was refused
+   * @throws {SessionEndedError} the session has ended
+   * @throws {UpstreamError} the refresh failed, and the access token is no longer good: 502, 503 or 504
+   * @throws {StoreUnavailableError}
+   * @throws {InvalidOptionError} `rejected` is not a string
+   */
+  accessToken(options?: { rejected?: string | undefined }): Promise<string>
+}
+
 /** `request.session`. */
 export interface RequestSession extends Session {
+  /** The upstream's tokens. Undefined, contrary to the type, without the option `upstream.tokens`. Not enumerable. */
+  readonly upstream: UpstreamAccess
   /**
    * Aborts when the session ends, with a `SessionEndedError` as the reason: for sockets, streams and long downloads. An
    * outage of the store does not abort. Created on first access, and without effect once the response or the upgraded

@@ -7,7 +7,7 @@ import type { UpstreamClient } from '../upstream/upstream-client.js'
 import type { CookieOptions } from './cookie-options.js'
 import type { IdentityOptions } from './identity-options.js'
 import type { RoutesOptions } from './route-options.js'
-import type { HttpUpstreamOptions } from './upstream-options.js'
+import type { HttpTokenCustodyOptions, HttpUpstreamOptions } from './upstream-options.js'
 
 export type {
   BodyRouteOptions,
@@ -16,7 +16,7 @@ export type {
   RoutesOptions,
   SecurityRequirement
 } from './route-options.js'
-export type { CookieOptions, HttpUpstreamOptions, IdentityOptions, RedisOptions }
+export type { CookieOptions, HttpTokenCustodyOptions, HttpUpstreamOptions, IdentityOptions, RedisOptions }
 
 /**
  * The options of the plugin. A wrong, unknown or contradictory option fails `register()` with

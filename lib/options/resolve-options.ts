@@ -4,7 +4,7 @@ import type { User } from '../model/session.js'
 import type { SessionStore } from '../store/session-store.js'
 import type { StoreChoice } from '../store/store-config.js'
 import type { UpstreamClient } from '../upstream/upstream-client.js'
-import type { UpstreamChoice } from '../upstream/upstream-config.js'
+import { tokensConfigOf, type UpstreamChoice } from '../upstream/upstream-config.js'
 import {
   checkBoolean,
   checkFields,
@@ -22,6 +22,7 @@ import { type ResolvedRoutes, resolveRoutes } from './resolve-routes.js'
 import { resolveSecrets } from './resolve-secrets.js'
 import { type ResolvedSession, resolveSession } from './resolve-session.js'
 import { DEFAULT_TIMEOUT_MS, resolveHttpUpstream } from './resolve-upstream.js'
+import { resolveTokens } from './resolve-upstream-tokens.js'
 import { resolveUserSchema } from './resolve-user-schema.js'
 
 /** The checked options with every default. Only schemas, functions and injected objects are not copied. */
@@ -68,9 +69,10 @@ export interface ResolvedCache {
 export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
   const options = checkFields('', input, OPTIONS)
   const jwt = checkFields('jwt', options.jwt, ['secret', 'issuer', 'audience', 'claims'])
-  const store = resolveStore(options)
-  const upstream = resolveUpstream(options)
   const secrets = resolveSecrets(jwt.secret)
+  const store = resolveStore(options)
+  const upstream = resolveUpstream(options, secrets)
+  checkTokenStore(store, upstream)
   const routes = resolveRoutes(options, upstream?.kind === 'http' || upstream?.client.register !== undefined)
   const identity = resolveIdentity(options.identity, secrets)
   if (identity !== null && !routes.verify) throw new InvalidOptionError('identity', 'needs `routes.verify`')
@@ -149,7 +151,19 @@ function resolveMinReplicas(minReplicas: unknown, { kind }: StoreChoice): number
   return count
 }
 
-function resolveUpstream({ upstream, routes }: JwtSessionOptions): UpstreamChoice | null {
+/** @throws {InvalidOptionError} the store cannot hold the upstream's tokens */
+function checkTokenStore(store: StoreChoice, upstream: UpstreamChoice | null): void {
+  if (store.kind !== 'custom' || upstream === null || tokensConfigOf(upstream) === undefined) return
+  if (hasMethods<SessionStore>(store.store, ...TOKEN_METHODS)) return
+  throw new InvalidOptionError('store', `must have the methods ${TOKEN_METHODS.join(', ')} for \`upstream.tokens\``)
+}
+
+const TOKEN_METHODS = ['readTokens', 'writeTokens'] as const
+
+function resolveUpstream(
+  { upstream, routes }: JwtSessionOptions,
+  jwtSecrets: readonly Buffer[]
+): UpstreamChoice | null {
   if (upstream === undefined) {
     if (routes?.login === false && routes.register === false) return null
     throw new InvalidOptionError('upstream', 'is required, unless `routes.login` and `routes.register` are both false')
@@ -158,9 +172,9 @@ function resolveUpstream({ upstream, routes }: JwtSessionOptions): UpstreamChoic
     checkOptionalFunction('upstream.register', upstream.register)
     checkOptionalFunction('upstream.logout', upstream.logout)
     const timeoutMs = checkInteger('upstream.timeoutMs', upstream.timeoutMs, DEFAULT_TIMEOUT_MS)
-    return { kind: 'custom', client: upstream, timeoutMs }
+    return { kind: 'custom', client: upstream, timeoutMs, tokens: resolveTokens(upstream.tokens, jwtSecrets) }
   }
-  return { kind: 'http', options: resolveHttpUpstream(upstream) }
+  return { kind: 'http', options: resolveHttpUpstream(upstream, jwtSecrets) }
 }
 
 function resolveClearSiteData({ clearSiteData: directives = ['storage'], cookie }: JwtSessionOptions): string | null {

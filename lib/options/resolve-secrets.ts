@@ -8,13 +8,15 @@ const MIN_BYTES = 32
 /**
  * Copies the secrets, so that later changes of the option have no effect.
  *
+ * @param secret a secret, or an array of secrets
+ * @param option the path of the option
  * @throws {InvalidOptionError} for a short secret (RFC 7518 3.2) or a key; the message has no part of the secret
  */
-export function resolveSecrets(option: unknown): readonly Buffer[] {
-  checkRequired('jwt.secret', option)
-  const secrets: unknown[] = Array.isArray(option) ? Array.from(option) : [option]
-  if (secrets.length === 0) throw new InvalidOptionError('jwt.secret', 'must not be an empty array')
-  return secrets.map((secret) => checkSecret('jwt.secret', secret, RULES))
+export function resolveSecrets(secret: unknown, option = 'jwt.secret'): readonly Buffer[] {
+  checkRequired(option, secret)
+  const secrets: unknown[] = Array.isArray(secret) ? Array.from(secret) : [secret]
+  if (secrets.length === 0) throw new InvalidOptionError(option, 'must not be an empty array')
+  return secrets.map((each) => checkSecret(option, each, RULES))
 }
 
 /** The rules of a secret, each as the end of the sentence "The `option` option …". */

@@ -3,14 +3,16 @@ import type { HttpUpstreamConfig } from '../upstream/upstream-config.js'
 import type { UpstreamDispatcher } from '../upstream/upstream-dispatcher.js'
 import { checkBoolean, checkFields, checkInteger, checkOptionalFunction, checkRequired, hasMethods } from './checks.js'
 import { resolveHeaders } from './resolve-upstream-headers.js'
+import { resolveHttpTokens } from './resolve-upstream-tokens.js'
 import type { HttpUpstreamOptions } from './upstream-options.js'
 
 /**
  * The options of an upstream over HTTP, with every default.
  *
+ * @param jwtSecrets secrets that must not encrypt the upstream's tokens
  * @throws {InvalidOptionError}
  */
-export function resolveHttpUpstream(input: HttpUpstreamOptions): HttpUpstreamConfig {
+export function resolveHttpUpstream(input: HttpUpstreamOptions, jwtSecrets: readonly Buffer[]): HttpUpstreamConfig {
   const options = checkFields('upstream', input, OPTIONS)
   const { origin, basePath } = parseBaseUrl(checkRequired('upstream.baseUrl', options.baseUrl))
   const { dispatcher, logoutPath } = options
@@ -19,6 +21,7 @@ export function resolveHttpUpstream(input: HttpUpstreamOptions): HttpUpstreamCon
   }
   const pathOf = (name: 'loginPath' | 'registerPath' | 'logoutPath', defaultPath?: string) =>
     basePath + checkUpstreamPath(`upstream.${name}`, options[name], defaultPath)
+  const checkPath = (option: string, path: unknown) => basePath + checkUpstreamPath(option, path)
   const functionOf = <Name extends FunctionName>(name: Name) => checkOptionalFunction(`upstream.${name}`, options[name])
   return {
     origin,
@@ -36,7 +39,8 @@ export function resolveHttpUpstream(input: HttpUpstreamOptions): HttpUpstreamCon
     mapRegistration: functionOf('mapRegistration'),
     mapError: functionOf('mapError'),
     selectUser: functionOf('selectUser') ?? defaultSelectUser,
-    selectData: functionOf('selectData')
+    selectData: functionOf('selectData'),
+    tokens: resolveHttpTokens(options.tokens, { jwtSecrets, checkPath })
   }
 }
 
@@ -60,7 +64,8 @@ const OPTIONS: (keyof HttpUpstreamOptions)[] = [
   'mapRegistration',
   'mapError',
   'selectUser',
-  'selectData'
+  'selectData',
+  'tokens'
 ]
 
 function defaultSelectUser(body: unknown): unknown {

@@ -1,4 +1,5 @@
 import type { UpstreamError } from '../errors.js'
+import type { TokenCustodyOptions, UpstreamTokens } from '../upstream/upstream-client.js'
 import type { UpstreamAnswer } from '../upstream/upstream-config.js'
 import type { UpstreamDispatcher } from '../upstream/upstream-dispatcher.js'
 
@@ -64,4 +65,24 @@ export interface HttpUpstreamOptions {
    */
   // biome-ignore lint/suspicious/noExplicitAny: JSON of the upstream; the result is checked
   selectData?: ((body: any) => object | undefined) | undefined
+  /**
+   * Stores the upstream's tokens of each login, encrypted, for `request.session.upstream`. They never reach the client.
+   * A `store` of the application needs `readTokens()` and `writeTokens()`. Default: the tokens are dropped.
+   */
+  tokens?: HttpTokenCustodyOptions | undefined
+}
+
+/** How the plugin stores and refreshes the tokens of an upstream over HTTP. */
+export interface HttpTokenCustodyOptions extends TokenCustodyOptions {
+  /**
+   * Selects the tokens in the upstream's JSON, of a login and of a refresh. Null: this login has no tokens. May be
+   * asynchronous, and may return an `UpstreamError`. Default: `access_token`, `refresh_token` and `expires_in`.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: JSON of the upstream; the result is checked
+  select?: ((body: any) => UpstreamTokens | null | Promise<UpstreamTokens | null>) | undefined
+  /**
+   * The path to which `{ refresh_token }` is posted, answered like a login. Like `loginPath`. Not together with
+   * `refresh`. Default: none.
+   */
+  refreshPath?: string | undefined
 }

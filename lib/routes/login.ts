@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
+import type { SealTokens } from '../custody/token-custody.js'
 import { attemptOf, startAttempt } from '../diagnostics/attempt.js'
 import { logins } from '../diagnostics/channels.js'
 import { InvalidDataError, UpstreamInvalidError } from '../errors.js'
@@ -12,7 +13,7 @@ import type { RouteDeps } from './route-deps.js'
 
 /** `POST /user/login`: sends the credentials to the upstream and opens a session. */
 export function mountLogin(scope: FastifyInstance, { path, config, schema }: BodyRoute, deps: RouteDeps): void {
-  const { options, upstream, users, logIn, transport } = deps
+  const { options, upstream, custody, users, logIn, transport } = deps
   const ok = transport.answerSchema({
     expires_in: Type.Integer({ description: 'Seconds until the absolute expiry' }),
     user: options.userSchema
@@ -30,13 +31,21 @@ export function mountLogin(scope: FastifyInstance, { path, config, schema }: Bod
       const user = users.parse(login?.user)
       if (user === null) throw new UpstreamInvalidError(new PlainCause(`login: ${users.explain(login?.user)}`))
       attempt?.accept(user.id)
-      const answer = await logIn(request, reply, { user, data: login?.data, watch }).catch(blameUpstream)
+      const sealTokens = receiveTokens(custody, login?.tokens)
+      const answer = await logIn(request, reply, { user, data: login?.data, sealTokens, watch }).catch(blameUpstream)
       // A hook of the host may have set another status in advance.
       reply.code(200)
       attempt?.succeed()
       return answer
     })
   )
+}
+
+/** @throws {UpstreamInvalidError} wrong tokens, or tokens that the upstream client has not announced */
+function receiveTokens(custody: RouteDeps['custody'], tokens: unknown): SealTokens | undefined {
+  if (custody !== null) return custody.receive(tokens)
+  if (tokens === null || tokens === undefined) return undefined
+  throw new UpstreamInvalidError(new PlainCause('login: there are `tokens`, and the upstream client has no `tokens`'))
 }
 
 /** Data that no session may have is the upstream's fault here: the application has passed no data of its own. */

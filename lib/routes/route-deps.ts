@@ -1,3 +1,4 @@
+import type { TokenCustody } from '../custody/token-custody.js'
 import type { Authentication } from '../guard/authenticate.js'
 import type { VerifySession } from '../guard/create-guard.js'
 import type { ErrorReplies } from '../http/error-reply.js'
@@ -18,6 +19,8 @@ export interface RouteDeps {
   options: ResolvedOptions
   /** Null: no upstream, and neither a login route nor a registration route. */
   upstream: GuardedUpstream | null
+  /** Null: the upstream's tokens are not stored. */
+  custody: TokenCustody | null
   users: UserParser
   accessTokens: AccessTokens
   transport: TokenTransport

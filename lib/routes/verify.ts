@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { Type } from 'typebox'
 import { settingsOfQuery } from '../guard/query-settings.js'
 import { createVerify } from '../guard/verify-session.js'
@@ -53,8 +53,11 @@ export function mountVerify(scope: FastifyInstance, { path, config }: Route, dep
   const route = { config, handler, validatorCompiler: () => () => true, ...hooks }
   scope.get(path, { ...route, schema, exposeHeadRoute: false })
   const others = scope.supportedMethods.filter((method) => method !== 'GET')
-  scope.route({ ...route, url: path, method: others, schema: { hide: true } })
+  scope.route({ ...route, url: path, method: others, schema: UNDOCUMENTED })
 }
+
+/** For @fastify/swagger: the route is documented once. */
+const UNDOCUMENTED: FastifySchema & { hide: true } = { hide: true }
 
 /** Fastify refuses a QUERY without a type (RFC 10008 2), also where the type is of no interest. */
 async function addType(request: FastifyRequest): Promise<void> {

@@ -1,10 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { ClientGoneError, isUpstreamError, UpstreamTimeoutError, UpstreamUnavailableError } from '../errors.js'
-import type { ClientPresence } from '../http/client-presence.js'
+import { ALWAYS_PRESENT, type ClientPresence } from '../http/client-presence.js'
 import { AbortableCall } from '../internal/abortable-call.js'
 import { type Breaker, BreakerError, type Circuit, type Outcome } from '../internal/circuit-breaker.js'
 import { PlainCause } from '../internal/redact-error.js'
 import type { Session } from '../model/session.js'
+import type { Refresh } from './refresh.js'
 import { NotSentError } from './request-body.js'
 import { toUpstreamError } from './to-upstream-error.js'
 import type { UpstreamCall, UpstreamClient, UpstreamLogin, UpstreamOperation } from './upstream-client.js'
@@ -25,6 +26,14 @@ export interface UpstreamGuards {
   breaker: Breaker
   /** For logouts, separately: an upstream without a response to logouts may still respond to logins. */
   logoutBreaker: Breaker
+  /** For refreshes of tokens, separately like logouts. */
+  refreshBreaker: Breaker
+}
+
+/** An upstream client that may exchange a refresh token for new tokens. */
+export interface RefreshingClient {
+  client: UpstreamClient
+  refresh?: Refresh | undefined
 }
 
 interface GuardedCall {
@@ -47,11 +56,13 @@ export class GuardedUpstream {
   readonly register?: (registration: unknown, request: UpstreamRequest) => Promise<{ user: unknown }>
   /** Absent when the upstream client has no `logout()`. */
   readonly logout?: (session: Session, request: UpstreamRequest) => Promise<unknown>
+  /** Exchanges a refresh token, for all requests with the session. Absent when tokens are not refreshed. */
+  readonly refresh?: (refreshToken: string) => Promise<unknown>
 
-  constructor(client: UpstreamClient, guards: UpstreamGuards) {
+  constructor({ client, refresh }: RefreshingClient, guards: UpstreamGuards) {
     this.#client = client
     this.#guards = guards
-    const { breaker, logoutBreaker } = guards
+    const { breaker, logoutBreaker, refreshBreaker } = guards
     const { register, logout } = client
     if (register !== undefined) {
       this.register = (registration, request) =>
@@ -62,6 +73,10 @@ export class GuardedUpstream {
         this.#run({ operation: 'logout', breaker: logoutBreaker, request }, (call) =>
           logout.call(client, session, call)
         )
+    }
+    if (refresh !== undefined) {
+      const guarded = { operation: 'refresh', breaker: refreshBreaker, request: NO_REQUEST } as const
+      this.refresh = (refreshToken) => this.#run(guarded, (call) => refresh(refreshToken, call))
     }
   }
 
@@ -116,6 +131,9 @@ export class GuardedUpstream {
     }
   }
 }
+
+/** A refresh is for several requests, and continues when the client of the first request has gone. */
+const NO_REQUEST: UpstreamRequest = { headers: {}, ip: '', presence: ALWAYS_PRESENT }
 
 /** A rejection counts even after the timeout: the upstream has responded, and only the rest of the body was late. */
 function isRejection(error: unknown): boolean {

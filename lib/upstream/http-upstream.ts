@@ -6,6 +6,7 @@ import type { Session } from '../model/session.js'
 import { callApplication } from './call-application.js'
 import { EMPTY } from './read-json.js'
 import { createReadResponse, drainBody, isSuccess, type ReadResponse } from './read-response.js'
+import { createRefresh, type Refresh } from './refresh.js'
 import type { BodyMapping } from './request-body.js'
 import { createSendRequest, type Dispatch, type SendRequest } from './send-request.js'
 import { errorForStatus, type UpstreamLog } from './status-error.js'
@@ -34,6 +35,8 @@ export class HttpUpstream implements UpstreamClient {
   readonly close: () => Promise<void>
   /** Absent without `logoutPath`. */
   readonly logout?: (session: Session, call: UpstreamCall) => Promise<void>
+  /** Absent when tokens are not refreshed. */
+  readonly refresh?: Refresh
 
   constructor(config: HttpUpstreamConfig, log: UpstreamLog) {
     const { dispatch, close } = openDispatcher(config)
@@ -44,6 +47,8 @@ export class HttpUpstream implements UpstreamClient {
     this.close = close
     const { logout: logoutPath } = config.paths
     if (logoutPath !== undefined) this.logout = (session, call) => this.#logout(logoutPath, session, call)
+    const refresh = createRefresh(config, this.#send)
+    if (refresh !== undefined) this.refresh = refresh
   }
 
   async login(body: unknown, call: UpstreamCall): Promise<UpstreamLogin> {
@@ -54,9 +59,11 @@ export class HttpUpstream implements UpstreamClient {
     const json = await this.#read(operation, response, call)
     const user = await callApplication({ operation, option: 'selectUser' }, () => selectUser(json))
     const data = await callApplication({ operation, option: 'selectData' }, () => selectData?.(json))
-    if (data === undefined || data === null) return { user }
-    if (isPlainObject(data)) return { user, data }
-    throw new PlainCause('login: `selectData` did not return an object or undefined')
+    if (data !== undefined && data !== null && !isPlainObject(data)) {
+      throw new PlainCause('login: `selectData` did not return an object or undefined')
+    }
+    const tokens = await this.#selectTokens(json)
+    return { user, ...(data && { data }), ...(tokens !== undefined && { tokens }) }
   }
 
   /** After a 2xx response the registration succeeds: without a valid body, with an undefined user. */
@@ -76,6 +83,14 @@ export class HttpUpstream implements UpstreamClient {
       if (code !== EMPTY) this.#log.warn({ cause: message }, 'A registration was accepted without a user to return')
       return { user: undefined }
     }
+  }
+
+  /** The result is checked by the caller of the login. */
+  async #selectTokens(json: unknown): Promise<UpstreamLogin['tokens']> {
+    const { tokens } = this.#config
+    if (tokens === undefined) return undefined
+    const place = { operation: 'login', option: 'tokens.select' } as const
+    return (await callApplication(place, () => tokens.select(json))) as UpstreamLogin['tokens']
   }
 
   async #readRegisteredUser(response: UpstreamHttpResponse, call: UpstreamCall): Promise<unknown> {

@@ -1,5 +1,6 @@
 import {
   CredentialsRejectedError,
+  isUpstreamError,
   RegistrationRejectedError,
   UpstreamBusyError,
   type UpstreamError,
@@ -10,8 +11,16 @@ import { PlainCause } from '../internal/redact-error.js'
 import type { UpstreamOperation } from './upstream-client.js'
 import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
 
-/** The same error reply for each status: a client cannot distinguish a locked account from an unknown account. */
+/**
+ * Statuses that reject a login, with the same error reply for each status: a client cannot distinguish a locked account
+ * from an unknown account. The same statuses refuse a refresh token.
+ */
 const LOGIN_REJECTIONS = [400, 401, 402, 403, 404, 409, 410, 412, 422, 423, 428, 451]
+
+/** Whether an error of a refresh says that the refresh token is refused. */
+export function isRefreshRefusal(error: unknown): error is UpstreamError {
+  return isUpstreamError(error) && LOGIN_REJECTIONS.includes(error.statusCode)
+}
 
 /** The error for a response with a status other than 2xx. */
 export function errorForStatus(
@@ -24,7 +33,8 @@ export function errorForStatus(
     undefined,
     statusCode
   )
-  if (operation === 'login' && LOGIN_REJECTIONS.includes(statusCode)) return new CredentialsRejectedError(cause)
+  const isLogin = operation === 'login' || operation === 'refresh'
+  if (isLogin && LOGIN_REJECTIONS.includes(statusCode)) return new CredentialsRejectedError(cause)
   if (operation === 'register' && (statusCode === 400 || statusCode === 409 || statusCode === 422)) {
     return new RegistrationRejectedError(statusCode, { cause })
   }

@@ -13,7 +13,7 @@ export interface UpstreamContext {
 }
 
 /** The purpose of a call to the upstream. */
-export type UpstreamOperation = 'login' | 'register' | 'logout'
+export type UpstreamOperation = 'login' | 'register' | 'logout' | 'refresh'
 
 /** The context of a call with internals of the plugin. */
 export interface UpstreamCall extends UpstreamContext {
@@ -29,6 +29,42 @@ export interface UpstreamLogin {
   user: unknown
   /** The application's `data` of the new session, never sent to the client. Default: none. */
   data?: SessionData | undefined
+  /** The upstream's tokens, with the property `tokens` of the client only. Null, and the default: no tokens. */
+  tokens?: UpstreamTokens | null | undefined
+}
+
+/** Tokens by which the application calls the upstream on the user's behalf. They never leave the server. */
+export interface UpstreamTokens {
+  /** 1 or more characters of printable ASCII (RFC 6749 A.12). */
+  accessToken: string
+  /** Like `accessToken`. Null, and the default: the tokens of a login cannot be refreshed; a refresh keeps the former. */
+  refreshToken?: string | null | undefined
+  /**
+   * Seconds from now to the expiry of the access token, more than 0. Null, and the default: not known; then the access
+   * token is refreshed after the upstream has rejected it.
+   */
+  expiresIn?: number | null | undefined
+}
+
+/** How the plugin stores and refreshes the upstream's tokens. */
+export interface TokenCustodyOptions {
+  /**
+   * The secrets that encrypt the stored tokens, at least 32 random bytes each, and no `jwt.secret`. The first secret
+   * encrypts, every secret decrypts. Tokens of a removed secret are lost: their users have to log in again.
+   */
+  secrets: string | Uint8Array | readonly (string | Uint8Array)[]
+  /**
+   * Exchanges a refresh token for new tokens. An `UpstreamError` with a status that rejects a login, such as
+   * `CredentialsRejectedError`, means that the refresh token is refused. Default: tokens are not refreshed.
+   */
+  refresh?: ((refreshToken: string, context: { readonly signal: AbortSignal }) => Promise<UpstreamTokens>) | undefined
+  /**
+   * Seconds before the expiry of an access token from which the token is refreshed; at most half of the token's
+   * lifetime counts. 0 to 2 147 483 647. Default 30.
+   */
+  refreshBeforeSeconds?: number | undefined
+  /** Bytes that the access token and the refresh token of a login may have together. 1 to 2 147 483 647. Default 8 192. */
+  maxBytes?: number | undefined
 }
 
 /**
@@ -47,6 +83,8 @@ export interface UpstreamClient {
    * The call continues when the client has gone.
    */
   logout?(session: Session, context: UpstreamContext): Promise<unknown>
+  /** Stores the `tokens` of a login, for `request.session.upstream`. Default: a login with tokens is answered 502. */
+  readonly tokens?: TokenCustodyOptions | undefined
   /**
    * Milliseconds per call, 1 to 2 147 483 647. After the timeout the signal is aborted, the call is abandoned, and the
    * client's request is answered 504. Default 5 000.

@@ -1,5 +1,5 @@
 import type { BreakerLimits } from '../internal/circuit-breaker.js'
-import type { UpstreamClient } from './upstream-client.js'
+import type { TokenCustodyOptions, UpstreamClient } from './upstream-client.js'
 import type { UpstreamDispatcher } from './upstream-dispatcher.js'
 
 /** The upstream to open, and the limits of the circuit breakers. */
@@ -10,8 +10,34 @@ export interface UpstreamConfig {
 
 /** The upstream over HTTP, or an `UpstreamClient` of the application. */
 export type UpstreamChoice =
-  | { kind: 'custom'; client: UpstreamClient; timeoutMs: number }
+  | { kind: 'custom'; client: UpstreamClient; timeoutMs: number; tokens: TokensConfig | undefined }
   | { kind: 'http'; options: HttpUpstreamConfig }
+
+/** The checked options of the upstream's tokens; undefined: tokens are not stored. */
+export function tokensConfigOf(choice: UpstreamChoice): TokensConfig | undefined {
+  return choice.kind === 'custom' ? choice.tokens : choice.options.tokens
+}
+
+/** Milliseconds that a call to the upstream may take. */
+export function timeoutOf(choice: UpstreamChoice): number {
+  return choice.kind === 'custom' ? choice.timeoutMs : choice.options.timeoutMs
+}
+
+/** The checked options of the upstream's tokens, with defaults. */
+export interface TokensConfig {
+  /** At least one secret; the first secret encrypts. */
+  secrets: readonly Buffer[]
+  refresh: TokenCustodyOptions['refresh']
+  refreshBeforeMs: number
+  maxBytes: number
+}
+
+/** {@link TokensConfig} of the HTTP upstream: without `refreshPath` and `refresh` tokens are not refreshed. */
+export interface HttpTokensConfig extends TokensConfig {
+  select: BodyFunction
+  /** With the base path and the query. */
+  refreshPath: string | undefined
+}
 
 /** An application function of a parsed JSON body, synchronous or asynchronous. */
 export type BodyFunction = (body: unknown) => unknown
@@ -34,6 +60,8 @@ export interface HttpUpstreamConfig {
   mapError: ((answer: UpstreamAnswer) => unknown) | undefined
   selectUser: BodyFunction
   selectData: BodyFunction | undefined
+  /** Undefined: the upstream's tokens are dropped. */
+  tokens: HttpTokensConfig | undefined
 }
 
 /** A response of the upstream, for `mapError`. */

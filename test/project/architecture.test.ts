@@ -38,6 +38,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   'store/redis': [...STORES, 'store'],
   cache: [...STORES, 'store'],
   store: [...STORES, 'store/redis', 'cache'],
+  custody: [...STORES, 'store', 'upstream'],
   login: [...STORES, 'http', 'store', 'token'],
   live: [...STORES, 'store', 'login'],
   'sessions.ts': [...STORES, 'http', 'login', 'live'],
@@ -45,8 +46,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   // Browser code imports no server code.
   client: [],
   testing: [...STORES, 'store', 'token', 'upstream', 'login', 'live', 'options'],
-  guard: [...STORES, 'http', 'store', 'cache', 'token', 'live', 'sessions.ts', 'options'],
-  routes: [...STORES, 'http', 'store', 'token', 'upstream', 'login', 'live', 'options', 'guard']
+  guard: [...STORES, 'custody', 'http', 'store', 'cache', 'token', 'live', 'sessions.ts', 'options'],
+  routes: [...STORES, 'custody', 'http', 'store', 'token', 'upstream', 'login', 'live', 'options', 'guard']
 }
 
 function roomOf(path: string): string {
