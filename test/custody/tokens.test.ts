@@ -16,7 +16,7 @@ t.test('the access token of the login is there until it is due, then a refreshed
     t.strictSame(upstream.refreshes, ['ada:1'])
     upstream.expiresIn = 0.001
     t.equal(await numberOf(app, token, 2), 3)
-    upstream.expiresIn = 3_600
+    upstream.expiresIn = 600
     t.equal(await numberOf(app, token), 4, 'expired')
     t.equal(await numberOf(app, token), 4)
     t.strictSame(upstream.accepted, ['ada:1', 'ada:2', 'ada:3'])
