@@ -99,11 +99,11 @@ t.test('revokeAll() deletes the tokens of all sessions but one, and the set of t
   const set = `fjs:{${splitSessionId(kept ?? '')[0]}}.t`
   await app.sessions.revokeAll('ada', { exceptId: kept })
   t.strictSame(await boxes(), [keyOf(kept ?? '')])
-  t.strictSame(await redis.zrange(set, 0, -1), [splitSessionId(kept ?? '')[1]])
+  t.strictSame(await redis.zrange(set, '0', '-1'), [splitSessionId(kept ?? '')[1]])
   t.equal(others.length, 2)
   t.equal(await numberOf(app, tokens[0] ?? ''), 1)
   // Sessions whose tokens have expired leave the set with later logins.
-  for (let i = 0; i < 10; i++) await redis.zadd(set, i, `gone ${i}`)
+  for (let i = 0; i < 10; i++) await redis.zadd(set, String(i), `gone ${i}`)
   for (let i = 0; i < 5; i++) await logIn(app)
   t.equal(await redis.zcard(set), 6)
 })
@@ -143,13 +143,9 @@ t.test('a text that was changed in Redis, or copied from another session, opens 
   t.equal((await app.inject(withToken(ada))).statusCode, 200)
 })
 
-function withSecrets(t: Test, upstream: TokenUpstream, redis: Redis, secrets: readonly string[], lines: string[] = []) {
-  const { logger, lines: written } = createLog()
-  t.teardown(() => lines.push(...written))
-  return createCustodyApp(t, upstream, { redis, tokens: { secrets } }, { logger }).then((app) => ({
-    app,
-    lines: written
-  }))
+async function withSecrets(t: Test, upstream: TokenUpstream, redis: Redis, secrets: readonly string[]) {
+  const { logger, lines } = createLog()
+  return { app: await createCustodyApp(t, upstream, { redis, tokens: { secrets } }, { logger }), lines }
 }
 
 t.test('a secret is replaced without a loss, and a lost secret costs the tokens alone', async (t) => {

@@ -28,7 +28,9 @@ function withMethods(store: SessionStore, methods: Record<string, unknown>): Ses
     replace: (...args) => store.replace(...args),
     end: (...args) => store.end(...args),
     endAll: (...args) => store.endAll(...args),
-    list: (...args) => store.list(...args)
+    list: (...args) => store.list(...args),
+    readTokens: async (...args) => store.readTokens?.(...args) ?? null,
+    writeTokens: async (...args) => store.writeTokens?.(...args) ?? false
   }
   return Object.assign(own, methods)
 }
@@ -57,7 +59,9 @@ const CALLS: Record<string, (store: GuardedStore, budget?: TimeBudget) => Promis
   replace: (store, budget) => store.replace(ID, RECORD, 'another record', budget),
   end: (store, budget) => store.end(ID, 'logged_out', budget),
   endAll: (store, budget) => store.endAll(TAG, 'revoked', null, budget),
-  list: (store, budget) => store.list(TAG, budget)
+  list: (store, budget) => store.list(TAG, budget),
+  readTokens: (store, budget) => store.readTokens(ID, budget),
+  writeTokens: (store, budget) => store.writeTokens(ID, 'tokens', null, budget)
 }
 
 /** Freezes `performance.now()`; the test moves the clock. */
@@ -76,6 +80,10 @@ t.test('replies of the store are passed on', async (t) => {
   t.equal(await guarded.create(ID, RECORD, optionsOf()), 'created')
   t.strictSame(await guarded.find(ID), { record: RECORD })
   t.strictSame(await guarded.list(TAG), [{ id: ID, record: RECORD }])
+  t.equal(await guarded.readTokens(ID), null)
+  t.equal(await guarded.writeTokens(ID, 'tokens', null), true)
+  t.equal(await guarded.writeTokens(ID, 'next', null), false)
+  t.equal(await guarded.readTokens(ID), 'tokens')
   t.equal(await guarded.replace(ID, RECORD, 'a new record'), true)
   t.equal(await guarded.replace(ID, RECORD, 'a new record'), false)
   t.strictSame(await guarded.end(ID, 'logged_out'), { record: 'a new record' })
@@ -126,7 +134,9 @@ const RIGHT: Record<string, (reply: unknown) => boolean> = {
   replace: (reply) => reply === true,
   end: (reply) => (reply as { record?: unknown; ended?: unknown } | undefined)?.ended === 'revoked',
   endAll: (reply) => reply === undefined,
-  list: (reply) => Array.isArray(reply) && reply.length === 0
+  list: (reply) => Array.isArray(reply) && reply.length === 0,
+  readTokens: (reply) => reply === null || (typeof reply === 'string' && reply !== ''),
+  writeTokens: (reply) => reply === true
 }
 
 for (const [name, call] of Object.entries(CALLS)) {

@@ -31,6 +31,13 @@ const upstream: HttpUpstreamOptions = {
   mapRegistration: (body) => ({ email: body.username }),
   selectUser: async (body) => body.data,
   selectData: (body) => (body.cart ? { cart: body.cart } : undefined),
+  tokens: {
+    secrets: ['a secret for the tokens of this test', Buffer.alloc(32)],
+    select: (body) => (body.at ? { accessToken: body.at, refreshToken: body.rt, expiresIn: body.seconds } : null),
+    refreshPath: '/v1/token',
+    refreshBeforeSeconds: 0,
+    maxBytes: 4_096
+  },
   mapError({ operation, status, body }) {
     if (operation === 'register' && status === 409) return new RegistrationRejectedError(409, { details: body })
     return operation === 'login' && status === 401 ? new SecondFactorError() : undefined
@@ -47,5 +54,16 @@ const dispatchers: NonNullable<HttpUpstreamOptions['dispatcher']>[] = [
   ...[new Pool6(baseUrl), new Pool7(baseUrl), new Pool8(baseUrl)],
   ...[new MockAgent6(), new MockAgent7(), new MockAgent8()]
 ]
-const own: UpstreamClient = { login: async () => ({ user: { id: dispatchers.length } }), timeoutMs: 500 }
+const own: UpstreamClient = {
+  login: async () => ({ user: { id: dispatchers.length }, tokens: { accessToken: 'x', refreshToken: null } }),
+  tokens: {
+    secrets: 'a secret for the tokens of this test',
+    refresh: async (refreshToken, { signal }) => ({ accessToken: `${refreshToken}${signal.aborted}`, expiresIn: 60 })
+  },
+  timeoutMs: 500
+}
 await app.register(fastifyJwtSession, { jwt, upstream: own })
+app.get('/orders', { preHandler: app.verifySession }, async ({ session }): Promise<string> => {
+  const rejected = await session.upstream.accessToken()
+  return session.upstream.accessToken({ rejected })
+})

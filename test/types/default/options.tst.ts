@@ -244,6 +244,38 @@ describe('a session', () => {
   })
 })
 
+describe("the upstream's tokens", () => {
+  const secrets = 'x'.repeat(32)
+
+  test('take the options of the contract, for each kind of upstream', () => {
+    expect(app.register).type.toBeCallableWith(fastifyJwtSession, {
+      jwt,
+      upstream: { ...upstream, tokens: { secrets: [secrets, Buffer.alloc(32)], refreshPath: '/token', maxBytes: 1 } }
+    })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, {
+      jwt,
+      upstream: { ...upstream, tokens: { refreshPath: '/token' } }
+    })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, {
+      jwt,
+      upstream: { ...upstream, tokens: { secrets, select: () => ({ refreshToken: 'x' }) } }
+    })
+    expect(app.register).type.not.toBeCallableWith(fastifyJwtSession, {
+      jwt,
+      upstream: { ...upstream, tokens: { secrets, refreshPaths: '/token' } }
+    })
+  })
+
+  test('are a function of a session', () => {
+    const { accessToken } = (null as unknown as RequestSession).upstream
+    expect(accessToken()).type.toBe<Promise<string>>()
+    expect(accessToken).type.toBeCallableWith({ rejected: undefined as string | undefined })
+    expect(accessToken).type.not.toBeCallableWith({ rejected: null })
+    expect(accessToken).type.not.toBeCallableWith('x')
+    expect<Session>().type.not.toHaveProperty('upstream')
+  })
+})
+
 describe('config.session of a route', () => {
   test('config.session accepts only the settings of the contract', () => {
     const handler = async () => {}
