@@ -187,15 +187,11 @@ export {
   type StoredSession,
   type TrackingOptions
 } from './store/session-store.js'
-export type {
-  TokenCustodyOptions,
-  UpstreamClient,
-  UpstreamContext,
-  UpstreamLogin,
-  UpstreamTokens
-} from './upstream/upstream-client.js'
+export type { TokenCustodyOptions } from './upstream/token-options.js'
+export type { UpstreamClient, UpstreamContext, UpstreamLogin } from './upstream/upstream-client.js'
 export type { UpstreamAnswer } from './upstream/upstream-config.js'
 export type { UpstreamDispatcher, UpstreamHttpRequest, UpstreamHttpResponse } from './upstream/upstream-dispatcher.js'
+export type { UpstreamTokens } from './upstream/upstream-tokens.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../errors.js'
-import type { TokenCustodyOptions } from '../upstream/upstream-client.js'
+import type { TokenCustodyOptions } from '../upstream/token-options.js'
 import type { HttpTokensConfig, TokensConfig } from '../upstream/upstream-config.js'
 import { checkFields, checkInteger, checkOptionalFunction } from './checks.js'
 import { resolveSecrets } from './resolve-secrets.js'

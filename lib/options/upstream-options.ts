@@ -1,7 +1,8 @@
 import type { UpstreamError } from '../errors.js'
-import type { TokenCustodyOptions, UpstreamTokens } from '../upstream/upstream-client.js'
+import type { TokenCustodyOptions } from '../upstream/token-options.js'
 import type { UpstreamAnswer } from '../upstream/upstream-config.js'
 import type { UpstreamDispatcher } from '../upstream/upstream-dispatcher.js'
+import type { UpstreamTokens } from '../upstream/upstream-tokens.js'
 
 /**
  * An upstream that speaks JSON over HTTP. The functions are the application's, and each function may throw an

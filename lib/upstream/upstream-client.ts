@@ -1,6 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AbortEmitter } from '../internal/abortable-call.js'
 import type { Session, SessionData } from '../model/session.js'
+import type { TokenCustodyOptions } from './token-options.js'
+import type { UpstreamTokens } from './upstream-tokens.js'
 
 /** The context of a call to the upstream. */
 export interface UpstreamContext {
@@ -31,40 +33,6 @@ export interface UpstreamLogin {
   data?: SessionData | undefined
   /** The upstream's tokens, with the property `tokens` of the client only. Null, and the default: no tokens. */
   tokens?: UpstreamTokens | null | undefined
-}
-
-/** Tokens by which the application calls the upstream on the user's behalf. They never leave the server. */
-export interface UpstreamTokens {
-  /** 1 or more characters of printable ASCII (RFC 6749 A.12). */
-  accessToken: string
-  /** Like `accessToken`. Null, and the default: the tokens of a login cannot be refreshed; a refresh keeps the former. */
-  refreshToken?: string | null | undefined
-  /**
-   * Seconds from now to the expiry of the access token, more than 0. Null, and the default: not known; then the access
-   * token is refreshed after the upstream has rejected it.
-   */
-  expiresIn?: number | null | undefined
-}
-
-/** How the plugin stores and refreshes the upstream's tokens. */
-export interface TokenCustodyOptions {
-  /**
-   * The secrets that encrypt the stored tokens, at least 32 random bytes each, and no `jwt.secret`. The first secret
-   * encrypts, every secret decrypts. Tokens of a removed secret are lost: their users have to log in again.
-   */
-  secrets: string | Uint8Array | readonly (string | Uint8Array)[]
-  /**
-   * Exchanges a refresh token for new tokens. An `UpstreamError` with a status that rejects a login, such as
-   * `CredentialsRejectedError`, means that the refresh token is refused. Default: tokens are not refreshed.
-   */
-  refresh?: ((refreshToken: string, context: { readonly signal: AbortSignal }) => Promise<UpstreamTokens>) | undefined
-  /**
-   * Seconds before the expiry of an access token from which the token is refreshed; at most half of the token's
-   * lifetime counts. 0 to 2 147 483 647. Default 30.
-   */
-  refreshBeforeSeconds?: number | undefined
-  /** Bytes that the access token and the refresh token of a login may have together. 1 to 2 147 483 647. Default 8 192. */
-  maxBytes?: number | undefined
 }
 
 /**

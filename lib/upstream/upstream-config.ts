@@ -1,5 +1,6 @@
 import type { BreakerLimits } from '../internal/circuit-breaker.js'
-import type { TokenCustodyOptions, UpstreamClient } from './upstream-client.js'
+import type { TokenCustodyOptions } from './token-options.js'
+import type { UpstreamClient } from './upstream-client.js'
 import type { UpstreamDispatcher } from './upstream-dispatcher.js'
 
 /** The upstream to open, and the limits of the circuit breakers. */

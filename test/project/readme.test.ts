@@ -106,9 +106,10 @@ t.test('app.verifySession guards no route before register() has finished, as REA
 })
 
 t.test('the options manual has every option and no other option', async (t) => {
-  const files = ['options', 'route-options', 'upstream-options', 'cookie-options', 'identity-options'].map((name) =>
-    readFile(`lib/options/${name}.ts`, 'utf8')
+  const names = ['options', 'route-options', 'upstream-options', 'cookie-options', 'identity-options'].map(
+    (name) => `lib/options/${name}.ts`
   )
+  const files = [...names, 'lib/upstream/token-options.ts'].map((file) => readFile(file, 'utf8'))
   const source = (await Promise.all(files)).join('')
   const options = [...source.matchAll(/^ {2,}(\w+)\??:/gm)].map(([, name]) => name)
   const cells = rowsOf(optionsManual, 'option').map(([cell = '']) => cell)
@@ -123,14 +124,16 @@ t.test('the options manual has every option and no other option', async (t) => {
 })
 
 t.test('the options manual and README have the defaults of the code', async (t) => {
-  const upstream = { baseUrl: 'http://127.0.0.1:1' }
+  const upstream = { baseUrl: 'http://127.0.0.1:1', tokens: { secrets: `${SECRET}, for tokens` } }
   const resolved = resolveOptions({ jwt: { secret: SECRET }, upstream, cache: true, routes: { events: {} } })
   const { session, breaker } = resolved
-  const http: object = resolved.upstream !== null && 'options' in resolved.upstream ? resolved.upstream.options : {}
+  const http = resolved.upstream?.kind === 'http' ? resolved.upstream.options : null
+  const { refreshBeforeMs = 0, ...tokens } = http?.tokens ?? {}
   const defaults = { ...resolved, ...http, ...resolved.cache, ...resolved.routes.events, ...breaker.store } as Record<
     string,
     unknown
   >
+  Object.assign(defaults, tokens, { refreshBeforeSeconds: refreshBeforeMs / 1_000 })
   Object.assign(defaults, session, { maxPerUser: session.limit.max })
   const identity = sectionOf(optionsManual, 'Identity')
   const rows = rowsOf(optionsManual.replace(identity, ''), 'option').filter(([, , byDefault = '']) =>
