@@ -86,6 +86,40 @@ t.test('examples/redis.ts', async (t) => {
   t.equal((await fetch(`${url}/ready`)).status, 503)
 })
 
+t.test(
+  'examples/upstream-calls.ts calls the upstream as the user, with a token that the browser never sees',
+  async (t) => {
+    let current = 0
+    const seen: string[] = []
+    const { baseUrl } = await startUpstream(t, async (request, response) => {
+      const { url = '', headers } = request
+      seen.push(`${url.split('/').at(-1)} ${headers.authorization ?? '-'}`)
+      const isGood = !url.endsWith('/orders') || headers.authorization === `Bearer access-${current}`
+      if (!isGood || url.endsWith('/gone')) return response.writeHead(401).end()
+      if (url.endsWith('/orders')) return response.end('["a book"]')
+      current++
+      response.end(JSON.stringify({ user: { id: 'ada' }, access_token: `access-${current}`, refresh_token: 'refresh' }))
+    })
+    const redis = await startRedis(t, { tcp: true })
+    const TOKENS_SECRET = `${SESSION_SECRET}, another one`
+    const env = { SESSION_SECRET, TOKENS_SECRET, UPSTREAM_URL: baseUrl, REDIS_URL: redis.url ?? '' }
+    const url = await start(t, 'upstream-calls.js', env)
+    const { send } = await logIn(url, { username: 'ada', password: PASSWORD })
+    t.strictSame(await (await send('GET', '/orders')).json(), ['a book'])
+    // The upstream forgets the access token.
+    current++
+    t.strictSame(await (await send('GET', '/orders')).json(), ['a book'])
+    t.strictSame(seen, [
+      'login -',
+      'orders Bearer access-1',
+      'orders Bearer access-1',
+      'refresh -',
+      'orders Bearer access-3'
+    ])
+    t.equal((await fetch(`${url}/orders`)).status, 401)
+  }
+)
+
 t.test('examples/redis-cluster.ts', async (t) => {
   const [{ nodes }, { baseUrl }] = await Promise.all([startCluster(t), startUpstream(t)])
   const REDIS_NODES = nodes.map(({ host, port }) => `redis://${host}:${port}`).join(' ')
