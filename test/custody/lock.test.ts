@@ -128,6 +128,19 @@ t.test('a refresh that was refused leaves no lock', async (t) => {
   t.equal(await numberOf(apps[1], token, 1), 2)
 })
 
+t.test('a refusal is a refusal although the lock cannot be left', async (t) => {
+  const { upstream, shared, apps } = await createInstances(t, 1)
+  const token = await logIn(apps[0])
+  upstream.onRefresh = (response) => Boolean(response.writeHead(400).end())
+  shared.beforeWrite = (text) => {
+    if (!isLock(text)) throw new Error('down')
+  }
+  t.equal(await numberOf(apps[0], token, 1), '401 LOGIN_NEEDED')
+  shared.beforeWrite = () => {}
+  upstream.onRefresh = () => false
+  t.equal(await numberOf(apps[0], token, 1), 2, 'the lock is taken over later')
+})
+
 t.test('a refresh that takes longer than its lock is stored all the same', async (t) => {
   const { upstream, shared, apps } = await createInstances(t, 2)
   const token = await logIn(apps[0])
