@@ -108,8 +108,11 @@ export class TokenRefresh {
       if (!isLeft) return null
       throw loginNeeded(refusalOf(error), log)
     }
+    // A copy: `request.session` refers to its request, and the result may wait for the store for hours.
+    const { id, expiresAt } = session
     const next = stored.seal(refreshed, session)
-    return (await unsaved.save({ session, former: box, next, tokens: refreshed })) === 'void' ? null : refreshed
+    const outcome = await unsaved.save({ session: { id, expiresAt }, former: box, next, tokens: refreshed })
+    return outcome === 'void' ? null : refreshed
   }
 
   /** Resolves to false when another process holds the lock, or has stored other tokens. */

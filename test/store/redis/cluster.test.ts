@@ -95,10 +95,10 @@ const ARRIVED = {
   'the head has arrived': [0, 1],
   'the head and the index have arrived': [0, 2],
   'the head, the index and the first session have arrived': [0, 3],
-  'all but the head have arrived': [1, 9],
-  'all but the head and the index have arrived': [2, 9],
-  'all but the head, the index and the first session have arrived': [3, 9],
-  'everything has arrived': [0, 9]
+  'all but the head have arrived': [1, 99],
+  'all but the head and the index have arrived': [2, 99],
+  'all but the head, the index and the first session have arrived': [3, 99],
+  'everything has arrived': [0, 99]
 } as const
 
 t.test('while a slot moves to another master no live session is missing, and each reply is true', async (t) => {
@@ -118,7 +118,11 @@ async function testMove(t: Test, count: number, arrived: (keys: string[]) => str
   const ids = idsOf(sessions)
   const [refused, opened] = [newId(), newId()]
   const head = `fjs:{${tag}}`
-  const keys = [head, `${head}i`, ...[...ids, refused, opened].map((id) => head + splitSessionId(id)[1])]
+  const own = [...ids, refused, opened].map((id) => head + splitSessionId(id)[1])
+  const keys = [head, `${head}i`, ...own, `${head}.t`, ...own.map((key) => `${key}.t`)]
+  const tokens = 'the tokens of the first session'
+  const [first = ''] = ids
+  await store.writeTokens?.(first, tokens, null)
   const move = await startMove(head)
   await move.send(arrived(keys))
 
@@ -126,6 +130,10 @@ async function testMove(t: Test, count: number, arrived: (keys: string[]) => str
     t.strictSame(await hasty.find(id).catch(() => ({ record })), { record })
   }
   t.strictSame(byId(await hasty.list(tag).catch(() => sessions)), byId(sessions))
+  t.equal(await Promise.resolve(hasty.readTokens?.(first)).catch(() => tokens), tokens)
+  const next = `${tokens}, refreshed`
+  const writing = Promise.resolve(hasty.writeTokens?.(first, next, tokens))
+  t.not(await writing.catch(() => true), false, 'no other tokens are seen')
   const limit = { max: count, onFull: 'reject' as const }
   t.equal(await hasty.create(refused, recordOf('x'), optionsOf({ limit })).catch(() => 'full'), 'full')
   const isOpen = await succeeds(hasty.create(opened, recordOf('x'), optionsOf()))
@@ -136,6 +144,7 @@ async function testMove(t: Test, count: number, arrived: (keys: string[]) => str
   const found = await findAll(store, isOpen ? [...ids, opened] : ids)
   t.notOk(found.includes(null), 'no session is lost')
   if (hasEnded) t.strictSame(found[0], { ended: 'logged_out' })
+  if (hasEnded || haveEnded) t.equal(await store.readTokens?.(first), null)
   if (haveEnded) t.strictSame(found.filter(isOpenRecord), [])
   await store.endAll(tag, 'revoked', null)
   t.strictSame((await findAll(store, ids)).filter(isOpenRecord), [], 'all sessions can be ended after the move')
