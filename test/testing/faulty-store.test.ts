@@ -221,10 +221,10 @@ t.test('a store of a class is wrapped with all its methods, also with those of l
     async list(tag: string) {
       return this.#memory.list(tag)
     }
-    async readTokens(id: string) {
+    async readNotes(id: string) {
       return `${this.name} ${id}`
     }
-    async writeTokens(id: string) {
+    async writeNotes(id: string) {
       return `${this.name} ${id}`
     }
     close() {
@@ -238,12 +238,12 @@ t.test('a store of a class is wrapped with all its methods, also with those of l
   const { inject } = await loginAs(app, { id: 'ada' })
   t.equal((await inject('/me')).statusCode, 200)
   t.notOk('track' in store || 'watchDowntime' in store, 'a method that is not there must not seem to be there')
-  t.equal(await store.readTokens('id'), 'own id')
+  t.equal(await store.readNotes('id'), 'own id')
   store.readOnly()
-  t.equal(await store.readTokens('id'), 'own id', 'a read')
-  await t.rejects(store.writeTokens('id'), { message: /^READONLY / })
+  t.equal(await store.readNotes('id'), 'own id', 'a read')
+  await t.rejects(store.writeNotes('id'), { message: /^READONLY / })
   store.fail('ETIMEDOUT')
-  await t.rejects(store.readTokens('id'), { code: 'ETIMEDOUT' })
+  await t.rejects(store.readNotes('id'), { code: 'ETIMEDOUT' })
   await t.rejects(store.list('tag'), { code: 'ETIMEDOUT' })
   store.close()
   t.equal(store.closed, 1, 'close() and fields are those of the inner store')
