@@ -69,6 +69,8 @@ export interface GuardedStoreConfig extends CallConfig {
   downtimeOf?: GuardedStore['downtimeOf']
   /** The same sessions without waiting for replicas, to end abandoned sessions. Default: the store. */
   plainStore?: Pick<SessionStore, 'end'>
+  /** Whether `create()` of an application's store may ignore `tokens`, which are then stored by a second call. */
+  mayIgnoreTokens?: boolean
 }
 
 /** Guards a store, see {@link GuardedStore}. */
@@ -126,7 +128,13 @@ class GuardedSessions implements OpenedGuardedStore {
     }
     const endAbandoned = () => this.endLater(id, 'revoked', options.expiresAt)
     try {
-      return await this.#guard.call({ kind: 'write', id, budget, run, check: check.checkCreated })
+      const result = await this.#guard.call({ kind: 'write', id, budget, run, check: check.checkCreated })
+      const { tokens } = options
+      if (result === 'created' && tokens !== undefined && this.#config.mayIgnoreTokens) {
+        // False: `create()` has stored the tokens.
+        await this.writeTokens(id, tokens, null, budget)
+      }
+      return result
     } catch (error) {
       if (mayHappen) endAbandoned()
       // Some stores forget the reason of an end that arrives before the opening.

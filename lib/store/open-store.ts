@@ -46,6 +46,7 @@ export async function openStore<Value>(fastify: FastifyInstance, config: StoreCo
     breaker,
     idleMs,
     log: fastify.log,
+    mayIgnoreTokens: config.choice.kind === 'custom' && !isMemoryStore(opened.store),
     ...opened.guard,
     ...(downtime && { downtimeOf: (tag, now) => downtime.of(tag, now) })
   })

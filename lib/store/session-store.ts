@@ -91,7 +91,8 @@ export interface CreateOptions {
   onReplaced?(): void
   /**
    * The encrypted tokens of the upstream, for {@link SessionStore.readTokens}: stored beside the record in the same step,
-   * 1 character or more. Only for a store with `readTokens()` and `writeTokens()`. Default: none.
+   * 1 character or more. Only for a store with `readTokens()` and `writeTokens()`. A `create()` may ignore the tokens: the
+   * plugin calls `writeTokens()` afterwards. Default: none.
    */
   tokens?: string | undefined
 }

@@ -5,6 +5,7 @@ import {
   CredentialsRejectedError,
   createMemoryStore,
   type RequestSession,
+  type SessionStore,
   type UpstreamClient
 } from '../../lib/index.js'
 import { createApp, logIn, withToken } from '../fixtures/app.js'
@@ -12,6 +13,7 @@ import { createCustodyApp, numberOf } from '../fixtures/custody-app.js'
 import { createLog } from '../fixtures/log.js'
 import { ACCESS_TOKEN, REFRESH_TOKEN, TOKENS_SECRET } from '../fixtures/planted-secrets.js'
 import { startTokenUpstream } from '../fixtures/token-upstream.js'
+import { until } from '../fixtures/until.js'
 import { PASSWORD } from '../fixtures/upstream.js'
 
 const [accessToken, refreshToken] = [`${ACCESS_TOKEN}:ada:1`, `${REFRESH_TOKEN}:ada:1`]
@@ -206,4 +208,25 @@ t.test('`rejected` must be an access token', async (t) => {
     errors,
     wrong.map(() => 'FST_JWT_SESSION_INVALID_OPTION')
   )
+})
+
+t.test('a store whose create() ignores the tokens gets the tokens of a login by a second call', async (t) => {
+  const upstream = await startTokenUpstream(t)
+  const memory = createMemoryStore()
+  let isDown = false
+  const store: SessionStore = {
+    ...memory,
+    create: (id, record, { tokens: _, ...options }) => memory.create(id, record, options),
+    writeTokens: async (...args) => {
+      if (isDown) throw new Error('down')
+      return (await memory.writeTokens?.(...args)) ?? false
+    }
+  }
+  const app = await createCustodyApp(t, upstream, { store })
+  t.equal(await numberOf(app, await logIn(app)), 1)
+
+  isDown = true
+  t.equal((await tryToLogIn(app)).statusCode, 503)
+  await until(async () => (await app.sessions.list('ada')).length === 1)
+  t.pass('the session without tokens has ended')
 })
