@@ -26,7 +26,9 @@ t.test('a duplicate of a Cluster client refreshes the slots until disconnect()',
   refreshes = 0
   await until(() => refreshes >= 3)
   connection.disconnect()
+  await until(() => connection.nodes('master').length === 0)
   refreshes = 0
   await delay(4 * INTERVAL_MS)
   t.equal(refreshes, 0)
+  t.strictSame(connection.nodes('master'), [], 'the connection stays closed')
 })
