@@ -212,6 +212,16 @@ t.test('two instances that see the same box refresh once', async (t) => {
   t.equal(upstream.refreshes.length, 1)
 })
 
+t.test('calls of one process at the same time take the lock once', async (t) => {
+  const { shared, apps } = await createInstances(t, 1, { upstream: { timeoutMs: 10_000 } })
+  const token = await logIn(apps[0])
+  const writes: string[] = []
+  shared.beforeWrite = (text) => writes.push(text)
+  const numbers = await Promise.all(Array.from({ length: 20 }, () => numberOf(apps[0], token, 1)))
+  t.strictSame(new Set(numbers), new Set([2]))
+  t.strictSame(writes.map(isLock), [true, false])
+})
+
 t.test('a session that ends during a refresh stays ended, and its request learns so', async (t) => {
   const { upstream, shared, apps } = await createInstances(t, 1, { upstream: { timeoutMs: 10_000 } })
   const token = await logIn(apps[0])

@@ -92,6 +92,21 @@ for (const [name, end] of Object.entries(WAYS)) {
   })
 }
 
+t.test('a session that is evicted or replaced leaves no tokens in Redis, wherever its record was', async (t) => {
+  const redis = await connectRedis(t)
+  const store = createRedisStore(redis)
+  for (const others of [0, 1]) {
+    for (const way of ['evict', 'replaces'] as const) {
+      const { open, openMany } = createUser(store)
+      const { id } = await open({ tokens: 'x' })
+      await openMany(others)
+      t.equal(await redis.get(keyOf(id)), 'x')
+      await open(way === 'evict' ? { limit: { max: 1 + others, onFull: way } } : { replaces: id })
+      t.strictSame([await redis.get(keyOf(id)), await redis.exists(`${keyOf(id).slice(0, 22)}.t`)], [null, 0], way)
+    }
+  }
+})
+
 t.test('revokeAll() deletes the tokens of all sessions but one, and the set of them does not grow', async (t) => {
   const { app, redis, boxes } = await createStoredApp(t)
   const tokens = [await logIn(app), await logIn(app), await logIn(app)]
