@@ -14,6 +14,24 @@ import {
   TTL_SECONDS
 } from './bench-server.js'
 
+const string = { type: 'string' }
+const loginSchema = {
+  body: {
+    type: 'object',
+    required: ['username', 'password'],
+    properties: { username: string, password: string }
+  },
+  response: {
+    200: {
+      type: 'object',
+      properties: {
+        access_token: string,
+        user: { type: 'object', properties: { id: string, name: string, email: string } }
+      }
+    }
+  }
+}
+
 /** A hand-written guard: a token with a key, and a check whether the key exists. */
 export async function startByHand({ upstreamUrl }: Environment, redis: Redis): Promise<Listening> {
   const app = Fastify()
@@ -26,7 +44,7 @@ export async function startByHand({ upstreamUrl }: Environment, redis: Redis): P
     request.user = { jti, ...JSON.parse(stored) }
   }
 
-  app.post('/user/login', async ({ body }) => {
+  app.post('/user/login', { schema: loginSchema }, async ({ body }) => {
     const user = await callUpstream(upstreamUrl, body)
     const jti = randomUUID()
     await redis.set(`session:${jti}`, JSON.stringify(user), 'EX', TTL_SECONDS)

@@ -1,6 +1,7 @@
 /** The files of the servers, in the order of the results. */
 export const SERVERS = [
   'bare',
+  'bare-copy',
   'plugin-cache',
   'plugin-memory',
   'plugin-strict-pipelining',
@@ -9,6 +10,7 @@ export const SERVERS = [
   'fastify-jwt-get-pipelining',
   'fastify-jwt-get',
   'fastify-session',
+  'mgcrea-session',
   'express-session',
   'jwt-redis-session',
   'better-auth'

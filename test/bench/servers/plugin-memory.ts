@@ -1,6 +1,5 @@
-import { createMemoryStore } from '../../../dist/index.js'
 import type { BenchServer } from './bench-server.js'
-import { startPlugin } from './plugin-strict.js'
+import { createMemoryStore, startPlugin } from './plugin-strict.js'
 
 /** One process, no Redis. */
 export default {
