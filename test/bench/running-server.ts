@@ -66,13 +66,13 @@ export async function measure(
   { server, redis, generator }: { server: RunningServer; redis: BenchRedis; generator: Generator },
   job: Omit<Partial<Job>, 'port'> & Pick<Job, 'requests'>
 ): Promise<Measured> {
-  const read = () => Promise.all([server.usage(), redis.cpuMicros()])
-  let before: ReturnType<typeof read> | undefined
-  const figures = await generator.run({ ...job, port: server.port }, () => {
-    before = read()
+  const probes: [Usage, number][] = []
+  const figures = await generator.run({ ...job, port: server.port }, async () => {
+    // The first reply comes after the server has accepted the connections.
+    await server.usage()
+    probes.push(await Promise.all([server.usage(), redis.cpuMicros()]))
   })
-  const [usageBefore, redisBefore] = await (before as ReturnType<typeof read>)
-  const [usage, redisCpu] = await read()
+  const [[usageBefore, redisBefore], [usage, redisCpu]] = probes as [[Usage, number], [Usage, number]]
   const cpuMicros = usage.cpuMicros - usageBefore.cpuMicros
   return {
     ...figures,

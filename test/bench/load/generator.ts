@@ -4,23 +4,26 @@ import type { Figures, GeneratorMessage, Job } from './generate.js'
 export interface Generator {
   /**
    * Runs a job.
-   * @param onMeasuring called after the warm-up
-   * @throws Error when a reply is not 2xx, because the speed of error replies is irrelevant
+   * @param probe called when the connections are open and warm, and again after the last reply, before the connections
+   *   close
+   * @throws Error when a reply has another status than the job expects, because the speed of such replies is irrelevant
    */
-  run(job: Partial<Job> & Pick<Job, 'port' | 'requests'>, onMeasuring?: () => void): Promise<Figures>
+  run(job: Partial<Job> & Pick<Job, 'port' | 'requests'>, probe?: () => Promise<void>): Promise<Figures>
   end(): Promise<void>
 }
 
 export function startGenerator(connections: number, core: number | undefined): Generator {
   const child = new Child({ file: 'load/generate', core })
+  const defaults = { connections, warmUpSeconds: 0, seconds: null, status: null, keepAnswers: false }
   return {
-    async run(job, onMeasuring) {
-      child.send({ connections, warmUpSeconds: 0, seconds: null, keepAnswers: false, ...job } satisfies Job)
+    async run(job, probe) {
+      child.send({ ...defaults, ...job } satisfies Job)
       for (;;) {
         const message = await child.next<GeneratorMessage>()
-        if (message === 'measuring') onMeasuring?.()
-        else if ('figures' in message) return message.figures
-        else throw new Error(message.failure)
+        if (message !== 'ready' && 'failure' in message) throw new Error(message.failure)
+        await probe?.()
+        child.send({})
+        if (message !== 'ready') return message.figures
       }
     },
     end: () => child.end()

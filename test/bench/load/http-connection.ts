@@ -16,6 +16,8 @@ export class HttpConnection {
   readonly #onError: (error: Error) => void
   #received = ''
   #isWaiting = false
+  /** Resolves when the connection is open. An error goes to `onError` only. */
+  readonly opened: Promise<void>
 
   constructor(port: number, onAnswer: (answer: Answer) => void, onError: (error: Error) => void) {
     this.#onAnswer = onAnswer
@@ -23,6 +25,7 @@ export class HttpConnection {
     const onread = { buffer: Buffer.allocUnsafe(65_536), callback: this.#read.bind(this) }
     this.#socket = connect({ host: '127.0.0.1', port, noDelay: true, onread })
     this.#socket.on('error', onError)
+    this.opened = new Promise((resolve) => this.#socket.once('connect', resolve))
     this.#socket.on('close', () => {
       if (this.#isWaiting) onError(new Error('The server closed the connection'))
     })
