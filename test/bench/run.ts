@@ -5,8 +5,10 @@ import type { Bench } from './measure/bench.js'
 import { type Commands, checkServer } from './measure/check-server.js'
 import { measureGrowth } from './measure/growth.js'
 import { measureLogins } from './measure/login-and-logout.js'
+import { describeNoise, isTooNoisy, noiseOf } from './measure/noise.js'
 import { measureRevocation } from './measure/revocation.js'
-import { measureVerification } from './measure/verification.js'
+import { measureSideBySide } from './measure/side-by-side/index.js'
+import { measureVerification, type VerificationRound } from './measure/verification.js'
 import { startRedis } from './redis.js'
 import { drawChart } from './report/chart.js'
 import { collectFacts } from './report/facts.js'
@@ -14,6 +16,7 @@ import { updateReadme } from './report/readme.js'
 import { type Results, summarise, summariseGrowth } from './report/results.js'
 import { drawTables } from './report/table.js'
 import { type RunningServer, startServer } from './running-server.js'
+import type { ServerName } from './servers/index.js'
 import { MIN_ROUNDS, readSettings } from './settings.js'
 import { startUpstream } from './upstream.js'
 
@@ -21,8 +24,14 @@ const settings = readSettings(process.env)
 const results = await measureAll()
 const tables = drawTables(results)
 console.log(tables)
-if (settings.rounds >= MIN_ROUNDS) await writeResults()
-else console.error(`Not written down: that takes ${MIN_ROUNDS} rounds`)
+if (isTooNoisy(results.noise)) {
+  console.error(`Not written: the machine is too noisy. ${describeNoise(results.noise)}`)
+  process.exitCode = 1
+} else if (settings.rounds < MIN_ROUNDS) {
+  console.error(`Not written: ${MIN_ROUNDS} rounds are necessary`)
+} else {
+  await writeResults()
+}
 
 async function measureAll(): Promise<Results> {
   const cores = findCores()
@@ -56,6 +65,9 @@ async function measureWith(bench: Bench): Promise<Results> {
       servers.flatMap(({ packages }) => packages)
     )
     const verification = await measureVerification(bench, servers)
+    const noise = noiseOf(roundsOf('bare', verification), roundsOf('bare-copy', verification))
+    bench.report(describeNoise(noise))
+    const comparisons = await measureSideBySide(bench, servers)
     const logins = await measureLogins(bench, servers)
     const summaries = [...checked].map(([server, commands]) => {
       const measured = { verification: verification.get(server) ?? [], logins: logins.get(server) ?? [] }
@@ -63,10 +75,15 @@ async function measureWith(bench: Bench): Promise<Results> {
     })
     const revocation = await measureRevocation(bench)
     const growth = await measureGrowth(bench)
-    return { facts, servers: summaries, revocation, growth: growth.map(summariseGrowth), notAvailable }
+    const measured = { noise, comparisons, revocation, growth: growth.map(summariseGrowth) }
+    return { facts, servers: summaries, ...measured, notAvailable }
   } finally {
     for (const server of checked.keys()) await server.end()
   }
+}
+
+function roundsOf(name: ServerName, rounds: Map<RunningServer, VerificationRound[]>): VerificationRound[] {
+  return [...rounds].find(([server]) => server.name === name)?.[1] ?? []
 }
 
 async function writeResults(): Promise<void> {

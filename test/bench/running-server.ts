@@ -2,7 +2,7 @@ import { Child } from './child.js'
 import type { Figures, Job } from './load/generate.js'
 import type { Generator } from './load/generator.js'
 import type { BenchRedis } from './redis.js'
-import type { Started, Usage } from './serve.js'
+import type { Order, PubSub, Started, Usage } from './serve.js'
 import type { ServerName } from './servers/index.js'
 
 /** A server of `servers/` in a separate process. */
@@ -14,6 +14,12 @@ export interface RunningServer {
   tokenHeader: string | undefined
   endsAtLogout: boolean
   usage(): Promise<Usage>
+  /** Bytes of the heap after a garbage collection. The server needs the Node option `--expose-gc`. */
+  heapBytes(): Promise<number>
+  /** Opens the process' own connections for publications; again: has no effect. */
+  subscribe(): Promise<void>
+  /** @returns milliseconds until the answer of each of the other processes, which must have subscribed */
+  publish(answers: number): Promise<number[]>
   end(): Promise<void>
 }
 
@@ -40,13 +46,19 @@ export async function startServer(name: ServerName, place: Place): Promise<Runni
     await child.end()
     return { notAvailable: `${started.title}: not available (${started.notAvailable})` }
   }
+  function order<Reply>(message: Order): Promise<Reply> {
+    child.send(message)
+    return child.next<Reply>()
+  }
   return {
     ...started,
     name,
-    usage() {
-      child.send({})
-      return child.next<Usage>()
+    usage: () => order<Usage>({ kind: 'usage' }),
+    heapBytes: async () => (await order<Usage>({ kind: 'heap' })).heapBytes,
+    async subscribe() {
+      await order({ kind: 'subscribe' })
     },
+    publish: async (answers) => (await order<PubSub>({ kind: 'publish', answers })).roundTripsMs,
     end: () => child.end()
   }
 }

@@ -22,3 +22,9 @@ export function rotate<T>(items: readonly T[], by: number): T[] {
   const at = by % Math.max(1, items.length)
   return [...items.slice(at), ...items.slice(0, at)]
 }
+
+/** @param share from 0 to 1; 0.5 is the median */
+export function quantileOf(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
+}

@@ -57,6 +57,7 @@ export async function checkServer({ redis }: Bench, server: RunningServer): Prom
     await delay(50)
   })
   expect('a logout does not have the declared effect', (await me()).status === (endsAtLogout ? 401 : 200))
-  if (!server.name.startsWith('bare')) expect('a request without a session is let in', (await send('GET', '/me')).status === 401)
+  if (!server.name.startsWith('bare'))
+    expect('a request without a session is let in', (await send('GET', '/me')).status === 401)
   return { login, verify, logout }
 }

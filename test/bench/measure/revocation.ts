@@ -9,6 +9,8 @@ export interface Revocation {
   processes: number
   /** Milliseconds for each logout and each other process, sorted. */
   delaysMs: number[]
+  /** Milliseconds of bare publications, after each logout from the same process to each other process and back, sorted. */
+  roundTripsMs: number[]
 }
 
 const PROCESSES = 4
@@ -28,9 +30,14 @@ export async function measureRevocation(bench: Bench): Promise<Revocation> {
       servers.push(server)
       connections.push(new Connection(server.port))
     }
+    for (const server of servers) await server.subscribe()
     const delaysMs: number[] = []
-    for (let index = 0; index < LOGOUTS; index++) delaysMs.push(...(await measureOne(connections, index)))
-    return { processes: PROCESSES, delaysMs: delaysMs.toSorted((a, b) => a - b) }
+    const roundTripsMs: number[] = []
+    for (let index = 0; index < LOGOUTS; index++) {
+      delaysMs.push(...(await measureOne(connections, index)))
+      roundTripsMs.push(...((await servers[0]?.publish(PROCESSES - 1)) ?? []))
+    }
+    return { processes: PROCESSES, delaysMs: inOrder(delaysMs), roundTripsMs: inOrder(roundTripsMs) }
   } finally {
     for (const connection of connections) connection.close()
     for (const server of servers) await server.end()
@@ -52,6 +59,10 @@ async function measureOne([first, ...others]: Connection[], index: number): Prom
       return performance.now() - endedAt
     })
   )
+}
+
+function inOrder(values: number[]): number[] {
+  return values.toSorted((a, b) => a - b)
 }
 
 async function expectStatus(connection: Connection, request: string, status: number): Promise<void> {

@@ -6,7 +6,7 @@ import { type Bench, grouped, type Round, toRound } from './bench.js'
 /** Number of sessions of the requests. */
 const SESSIONS = 1_000
 const FIRST_WARM_UP_SECONDS = 3
-const WARM_UP_SECONDS = 0.5
+const WARM_UP_SECONDS = 0.3
 
 /** A server in a round, and the bare server just before: a slow machine slows both. */
 export interface VerificationRound {

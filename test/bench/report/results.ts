@@ -2,7 +2,9 @@ import type { Round } from '../measure/bench.js'
 import type { Commands } from '../measure/check-server.js'
 import type { Growth, GrowthRound } from '../measure/growth.js'
 import type { LoginRound } from '../measure/login-and-logout.js'
+import type { Noise } from '../measure/noise.js'
 import type { Revocation } from '../measure/revocation.js'
+import type { Comparison } from '../measure/side-by-side/comparison.js'
 import type { VerificationRound } from '../measure/verification.js'
 import type { RunningServer } from '../running-server.js'
 import { type Spread, spreadBy } from '../stats.js'
@@ -11,8 +13,10 @@ import type { Facts } from './facts.js'
 /** The results of a run. */
 export interface Results {
   facts: Facts
+  noise: Noise
   /** The first server is bare. */
   servers: ServerResults[]
+  comparisons: Comparison[]
   revocation: Revocation
   growth: GrowthResults[]
   notAvailable: string[]

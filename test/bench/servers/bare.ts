@@ -53,7 +53,10 @@ export default {
     }))
     app.post('/user/logout', async (_request, reply) => reply.code(204).send())
     app.get('/me', { schema: meSchema }, async () => ADA)
-    app.get('/user/sessions', { schema: listSchema }, async () => LIST)
+    app.get('/user/sessions', { schema: listSchema }, async (_request, reply) => {
+      reply.header('cache-control', 'no-store')
+      return LIST
+    })
     return listenFastify(app)
   }
 } satisfies BenchServer
