@@ -7,6 +7,7 @@ export interface BenchRedis {
   version: string
   /** Total CPU time of the server. */
   cpuMicros(): Promise<number>
+  /** Bytes of the keys: data and hash tables, without clients, buffers and scripts. */
   usedBytes(): Promise<number>
   flush(): Promise<void>
   /** The names of the commands that clients send during `work`. */
@@ -32,7 +33,12 @@ export async function startRedis(cores: Cores | null): Promise<BenchRedis> {
       const times = [...text.matchAll(/^used_cpu_(?:user|sys):([\d.]+)/gm)].map(([, seconds]) => Number(seconds))
       return times.reduce((sum, seconds) => sum + seconds, 0) * 1e6
     },
-    usedBytes: async () => Number(await info('memory', 'used_memory')),
+    async usedBytes() {
+      const stats = toMap(await client.call('MEMORY', 'STATS'))
+      const tables = toMap(stats.get('db.0') ?? [])
+      const figures = [stats.get('dataset.bytes'), ...TABLES.map((name) => tables.get(name) ?? 0)]
+      return figures.reduce<number>((sum, bytes) => sum + Number(bytes), 0)
+    },
     async flush() {
       await client.flushall()
     },
@@ -57,6 +63,14 @@ export async function startRedis(cores: Cores | null): Promise<BenchRedis> {
       await server.destroy()
     }
   }
+}
+
+const TABLES = ['overhead.hashtable.main', 'overhead.hashtable.expires']
+
+/** A reply of names and values in turn, as a map. */
+function toMap(reply: unknown): Map<unknown, unknown> {
+  const items = reply as unknown[]
+  return new Map(items.flatMap((item, index) => (index % 2 === 0 ? [[item, items[index + 1]] as const] : [])))
 }
 
 const END = 'that was all'

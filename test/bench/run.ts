@@ -5,6 +5,7 @@ import type { Bench } from './measure/bench.js'
 import { type Commands, checkServer } from './measure/check-server.js'
 import { measureGrowth } from './measure/growth.js'
 import { measureLogins } from './measure/login-and-logout.js'
+import { measureMemory } from './measure/memory.js'
 import { describeNoise, isTooNoisy, noiseOf } from './measure/noise.js'
 import { measureRevocation } from './measure/revocation.js'
 import { measureSideBySide } from './measure/side-by-side/index.js'
@@ -75,7 +76,8 @@ async function measureWith(bench: Bench): Promise<Results> {
     })
     const revocation = await measureRevocation(bench)
     const growth = await measureGrowth(bench)
-    const measured = { noise, comparisons, revocation, growth: growth.map(summariseGrowth) }
+    const memory = growth.length === 0 ? null : await measureMemory(bench)
+    const measured = { noise, comparisons, revocation, memory, growth: summariseGrowth(growth) }
     return { facts, servers: summaries, ...measured, notAvailable }
   } finally {
     for (const server of checked.keys()) await server.end()

@@ -1,60 +1,67 @@
-import { Child } from '../child.js'
 import { credentialOf, loginRequests, toRequest } from '../load/requests.js'
 import { startRedis } from '../redis.js'
 import { measure, type RunningServer, startServer } from '../running-server.js'
 import { rotate } from '../stats.js'
 import { type Bench, grouped, type Round, toRound } from './bench.js'
+import { fillRedis } from './filled-redis.js'
 
 /** The results of a server with a number of sessions in a separate Redis. */
 export interface Growth {
   sessions: number
+  /** Whether all sessions have the same user. Otherwise each session has a user of its own. */
+  isOneUser: boolean
   bytesPerSession: number
+  /** Number of tokens of `verifyMany`. */
+  manyTokens: number
   rounds: GrowthRound[]
 }
 
+/** Operations that would not be comparable are absent. */
 export interface GrowthRound {
   /** A fixed number of tokens, for every number of sessions. */
   verify: Round
   /** More tokens than the token memory of a process, if enough sessions exist. */
-  verifyMany: Round
+  verifyMany?: Round
   login: Round
-  list: Round
-  revokeAll: Round
+  list?: Round
+  revokeAll?: Round
 }
 
 interface Filled {
   growth: Growth
   bench: Bench & { server: RunningServer }
-  /** `GET /me` of sessions across all users. */
-  requests: string[]
-  /** A fixed number of the requests. */
-  fewRequests: string[]
+  measureRound(round: number): Promise<GrowthRound>
   end(): Promise<void>
 }
 
 const SAMPLES = 50_000
 const FEW_SAMPLES = 1_000
+/** The largest `maxPerUser`. */
+const SESSIONS_OF_ONE_USER = 1_000
+/** Logins of about the same time have no order, so some of the newest sessions may have been evicted. */
+const SURE_SESSIONS = 900
 const USERS_PER_SECOND_OF_A_ROUND = 500
 const SESSIONS_PER_USER = 3
-const WARM_UP_SECONDS = 1
+const WARM_UP_SECONDS = 0.5
+/** Fewer rounds than other measurements: the run shall not take longer than necessary. */
+const MAX_ROUNDS = 5
 
 /** Measures the same work with increasing numbers of sessions, for the plugin, strict with auto-pipelining. */
 export async function measureGrowth(bench: Bench): Promise<Growth[]> {
-  const { sessionCounts, rounds, seconds } = bench.settings
+  const { sessionCounts, rounds } = bench.settings
+  if (sessionCounts.length === 0) return []
   const all: Filled[] = []
   try {
-    for (const sessions of sessionCounts) all.push(await fill(bench, sessions))
-    for (let round = 0; round < rounds; round++) {
-      for (const { growth, bench, requests, fewRequests } of rotate(all, round)) {
-        const job = { warmUpSeconds: WARM_UP_SECONDS, seconds }
-        const verify = toRound(await measure(bench, { ...job, requests: fewRequests }))
-        const verifyMany = toRound(await measure(bench, { ...job, requests }))
-        const measured = { verify, verifyMany, ...(await measureUsers(bench, round)) }
+    for (const sessions of sessionCounts) all.push(await fillWithUsers(bench, sessions))
+    all.push(await fillWithOneUser(bench))
+    for (let round = 0; round < Math.min(rounds, MAX_ROUNDS); round++) {
+      for (const { growth, measureRound } of rotate(all, round)) {
+        const measured = await measureRound(round)
         growth.rounds.push(measured)
+        const { verify, login } = measured
         bench.report(
-          `round ${round + 1}, ${grouped(growth.sessions)} sessions: ${grouped(verify.perSecond)} verifications, ` +
-            `${grouped(measured.login.perSecond)} logins, ${grouped(measured.list.perSecond)} lists, ` +
-            `${grouped(measured.revokeAll.perSecond)} times revoke-all a second`
+          `round ${round + 1}, ${grouped(growth.sessions)} sessions${growth.isOneUser ? ' of one user' : ''}: ` +
+            `${grouped(verify.perSecond)} verifications, ${grouped(login.perSecond)} logins a second`
         )
       }
     }
@@ -64,29 +71,70 @@ export async function measureGrowth(bench: Bench): Promise<Growth[]> {
   return all.map(({ growth }) => growth)
 }
 
-async function fill(bench: Bench, sessions: number): Promise<Filled> {
-  const core = bench.cores?.server
-  const redis = await startRedis(bench.cores)
-  const before = await redis.usedBytes()
-  const child = new Child({ file: 'fill', args: [redis.socketPath, String(sessions), String(SAMPLES)], core })
-  const tokens = await child.next<string[]>()
-  await child.end()
-  const bytesPerSession = ((await redis.usedBytes()) - before) / sessions
+async function fillWithUsers(bench: Bench, sessions: number): Promise<Filled> {
+  const { redis, bytesPerSession, tokens } = await fillRedis(bench, { sessions, samples: SAMPLES })
   bench.report(`${grouped(sessions)} sessions: ${grouped(bytesPerSession)} bytes of Redis each`)
-
-  const server = await startServer('plugin-strict-pipelining', { ...bench, redis, core })
-  if ('notAvailable' in server) throw new Error(server.notAvailable)
-  const requests = tokens.map((token) => toRequest('GET', '/me', { authorization: `Bearer ${token}` }))
+  const server = await startPlugin({ ...bench, redis })
+  const own = { ...bench, redis, server }
+  const requests = tokens.map((token) => toVerification({ authorization: `Bearer ${token}` }))
+  const few = requests.filter((_, index) => index % Math.ceil(requests.length / FEW_SAMPLES) === 0)
   return {
-    growth: { sessions, bytesPerSession, rounds: [] },
-    bench: { ...bench, redis, server },
-    requests,
-    fewRequests: requests.filter((_, index) => index % Math.ceil(requests.length / FEW_SAMPLES) === 0),
-    async end() {
-      await server.end()
-      await redis.close()
-    }
+    growth: { sessions, isOneUser: false, bytesPerSession, manyTokens: requests.length, rounds: [] },
+    bench: own,
+    measureRound: async (round) => ({
+      verify: await verify(own, few),
+      verifyMany: await verify(own, requests),
+      ...(await measureUsers(own, round))
+    }),
+    end: () => end(own)
   }
+}
+
+/** One user with as many sessions as the plugin allows; each further login ends the oldest session. */
+async function fillWithOneUser(bench: Bench): Promise<Filled> {
+  const redis = await startRedis(bench.cores)
+  const server = await startPlugin({ ...bench, redis })
+  const own = { ...bench, redis, server }
+  const logIn = (count: number) =>
+    measure(own, { requests: loginRequests(count, () => 'filled-000000'), keepAnswers: true })
+  const toVerifications = (answers: string[]) =>
+    answers.map((answer) => toVerification(credentialOf(answer, undefined)))
+
+  const before = await redis.usedBytes()
+  let requests = toVerifications((await logIn(SESSIONS_OF_ONE_USER)).answers)
+  const bytesPerSession = ((await redis.usedBytes()) - before) / SESSIONS_OF_ONE_USER
+  const manyTokens = 0
+  return {
+    growth: { sessions: SESSIONS_OF_ONE_USER, isOneUser: true, bytesPerSession, manyTokens, rounds: [] },
+    bench: own,
+    async measureRound() {
+      const verified = await verify(own, requests)
+      const login = await logIn(usersOf(bench))
+      requests = [...requests, ...toVerifications(login.answers)].slice(-SURE_SESSIONS)
+      return { verify: verified, login: toRound(login) }
+    },
+    end: () => end(own)
+  }
+}
+
+async function startPlugin(bench: Bench): Promise<RunningServer> {
+  const server = await startServer('plugin-strict-pipelining', { ...bench, core: bench.cores?.server })
+  if ('notAvailable' in server) throw new Error(server.notAvailable)
+  return server
+}
+
+async function end({ server, redis }: Filled['bench']): Promise<void> {
+  await server.end()
+  await redis.close()
+}
+
+async function verify(bench: Filled['bench'], requests: string[]): Promise<Round> {
+  const { seconds } = bench.settings
+  return toRound(await measure(bench, { warmUpSeconds: WARM_UP_SECONDS, seconds, requests }))
+}
+
+function usersOf({ settings }: Bench): number {
+  return Math.ceil(settings.seconds * USERS_PER_SECOND_OF_A_ROUND)
 }
 
 /** Users log in three times, list the sessions, end all other sessions, and log out. */
@@ -94,7 +142,7 @@ async function measureUsers(
   bench: Filled['bench'],
   round: number
 ): Promise<Omit<GrowthRound, 'verify' | 'verifyMany'>> {
-  const users = Math.ceil(bench.settings.seconds * USERS_PER_SECOND_OF_A_ROUND)
+  const users = usersOf(bench)
   const logins = loginRequests(users * SESSIONS_PER_USER, (index) => `growth-${round}-${index % users}`)
   const login = await measure(bench, { requests: logins, keepAnswers: true })
   const credentials = login.answers.map((answer) => credentialOf(answer, undefined))
@@ -106,6 +154,10 @@ async function measureUsers(
   })
   await measure(bench, { requests: oneEach.map((header) => toRequest('POST', '/user/logout', header)) })
   return { login: toRound(login), list: toRound(list), revokeAll: toRound(revokeAll) }
+}
+
+function toVerification(headers: Record<string, string>): string {
+  return toRequest('GET', '/me', headers)
 }
 
 const SESSIONS_PATH = '/user/sessions'

@@ -1,13 +1,14 @@
 import type { Round } from '../measure/bench.js'
 import type { Commands } from '../measure/check-server.js'
-import type { Growth, GrowthRound } from '../measure/growth.js'
+import type { Growth } from '../measure/growth.js'
 import type { LoginRound } from '../measure/login-and-logout.js'
+import type { Memory } from '../measure/memory.js'
 import type { Noise } from '../measure/noise.js'
 import type { Revocation } from '../measure/revocation.js'
 import type { Comparison } from '../measure/side-by-side/comparison.js'
 import type { VerificationRound } from '../measure/verification.js'
 import type { RunningServer } from '../running-server.js'
-import { type Spread, spreadBy } from '../stats.js'
+import { type Spread, spreadBy, spreadOf } from '../stats.js'
 import type { Facts } from './facts.js'
 
 /** The results of a run. */
@@ -18,6 +19,8 @@ export interface Results {
   servers: ServerResults[]
   comparisons: Comparison[]
   revocation: Revocation
+  /** Null without a measurement of growth. */
+  memory: Memory | null
   growth: GrowthResults[]
   notAvailable: string[]
 }
@@ -43,14 +46,17 @@ export interface ServerResults {
   bytesPerSession: Spread
 }
 
-export interface GrowthResults {
-  sessions: number
-  bytesPerSession: number
-  perSecond: Record<GrowthOperation, Spread>
+export interface GrowthResults extends Pick<Growth, 'sessions' | 'isOneUser' | 'bytesPerSession' | 'manyTokens'> {
+  /** Null for operations that were not measured. */
+  perSecond: Record<GrowthOperation, Spread | null>
+  /** Requests per second relative to the first number of sessions in the same round. */
+  toFirst: Record<GrowthOperation, Spread | null>
   verifyP99Ms: Spread
 }
 
-export type GrowthOperation = keyof GrowthRound
+export const GROWTH_OPERATIONS = ['verify', 'verifyMany', 'login', 'list', 'revokeAll'] as const
+
+export type GrowthOperation = (typeof GROWTH_OPERATIONS)[number]
 
 export interface MeasuredServer {
   server: RunningServer
@@ -82,18 +88,38 @@ export function summarise({ server, commands, verification, logins }: MeasuredSe
   }
 }
 
-export function summariseGrowth({ sessions, bytesPerSession, rounds }: Growth): GrowthResults {
-  const rate = (operation: GrowthOperation) => spreadBy(rounds, (round) => round[operation].perSecond)
-  return {
-    sessions,
-    bytesPerSession,
-    perSecond: {
-      verify: rate('verify'),
-      verifyMany: rate('verifyMany'),
-      login: rate('login'),
-      list: rate('list'),
-      revokeAll: rate('revokeAll')
-    },
+/** @param all the first is what the others are compared with */
+export function summariseGrowth(all: readonly Growth[]): GrowthResults[] {
+  return all.map(({ rounds, ...growth }) => ({
+    ...growth,
+    perSecond: ofOperations((operation) => spreadOfRates(rounds.map((round) => round[operation]?.perSecond))),
+    toFirst: ofOperations((operation) => {
+      const first = operation === 'verifyMany' ? firstWith(all, growth.manyTokens) : all[0]
+      return spreadOfRates(
+        rounds.map((round, index) => ratio(round[operation]?.perSecond, first?.rounds[index]?.[operation]?.perSecond))
+      )
+    }),
     verifyP99Ms: spreadBy(rounds, ({ verify }) => verify.p99Ms)
-  }
+  }))
+}
+
+/** The first with as many tokens: with fewer tokens the token memory of the process saves work. */
+function firstWith(all: readonly Growth[], tokens: number): Growth | undefined {
+  return all.find(({ manyTokens }) => manyTokens === tokens)
+}
+
+function ratio(rate: number | undefined, first: number | undefined): number | undefined {
+  return rate === undefined || first === undefined ? undefined : rate / first
+}
+
+function ofOperations(figure: (operation: GrowthOperation) => Spread | null): Record<GrowthOperation, Spread | null> {
+  return Object.fromEntries(GROWTH_OPERATIONS.map((operation) => [operation, figure(operation)])) as Record<
+    GrowthOperation,
+    Spread | null
+  >
+}
+
+function spreadOfRates(rates: (number | undefined)[]): Spread | null {
+  const measured = rates.filter((rate) => rate !== undefined)
+  return measured.length === 0 ? null : spreadOf(measured)
 }

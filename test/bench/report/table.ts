@@ -2,13 +2,14 @@ import { markdownTable } from '../../fixtures/markdown-table.js'
 import { grouped } from '../measure/bench.js'
 import { describeNoise } from '../measure/noise.js'
 import type { Revocation } from '../measure/revocation.js'
-import type { Spread } from '../stats.js'
+import { NONE, spread } from './cells.js'
 import { drawComparisons } from './comparisons.js'
-import type { GrowthOperation, GrowthResults, Results, ServerResults } from './results.js'
+import { DESCRIBE_GROWTH, drawGrowth, drawMemory } from './growth-table.js'
+import type { Results, ServerResults } from './results.js'
 
 /** The results as Markdown: medians of the rounds, with the lowest and the highest value in brackets. */
 export function drawTables(results: Results): string {
-  const { facts, noise, servers, comparisons, revocation, growth, notAvailable } = results
+  const { facts, noise, servers, comparisons, revocation, memory, growth, notAvailable } = results
   const { date, machine, runtimes, cores, loadAverageBefore, method, packages } = facts
   const sections = [
     `# Benchmarks of ${date}`,
@@ -28,7 +29,8 @@ export function drawTables(results: Results): string {
     drawComparisons(comparisons),
     '## A logout, in the other processes',
     drawRevocation(revocation),
-    ...(growth.length === 0 ? [] : ['## With more sessions in Redis', describeGrowth, drawGrowth(growth)])
+    ...(growth.length === 0 ? [] : ['## With more sessions in Redis', DESCRIBE_GROWTH, drawGrowth(growth)]),
+    ...(memory === null ? [] : ['## Memory of a session', drawMemory(memory, growth)])
   ]
   return `${sections.filter((text) => text !== '').join('\n\n')}\n`
 }
@@ -109,41 +111,6 @@ function drawRevocation({ processes, delaysMs, roundTripsMs }: Revocation): stri
 const DESCRIBE_COMPARISONS =
   'Short batches of both sides in turn. CPU microseconds of the server per request, and the ratio: 10th percentile, 25th percentile and ' +
   'median of the batches. Redis CPU: medians of both sides.'
-
-const describeGrowth =
-  'This plugin, strict with auto-pipelining. Requests a second; the users that list and revoke have three sessions.'
-
-const OPERATIONS: [GrowthOperation, string][] = [
-  ['verify', '`GET /me`, 1,000 tokens in turn'],
-  ['verifyMany', '`GET /me`, up to 50,000 tokens in turn'],
-  ['login', '`POST /user/login`'],
-  ['list', '`GET /user/sessions`'],
-  ['revokeAll', '`DELETE /user/sessions`']
-]
-
-function drawGrowth(growth: GrowthResults[]): string {
-  const [first] = growth
-  const last = growth.at(-1)
-  const head = ['', ...growth.map(({ sessions }) => `${grouped(sessions)} sessions`), 'last to first']
-  const rows = OPERATIONS.map(([operation, name]) => {
-    const change = (last?.perSecond[operation].median ?? 0) / (first?.perSecond[operation].median ?? 0)
-    return [name, ...growth.map(({ perSecond }) => spread(perSecond[operation], 0)), change.toFixed(2)]
-  })
-  const p99 = [
-    '`GET /me`, 1,000 tokens in turn, p99 ms',
-    ...growth.map(({ verifyP99Ms }) => spread(verifyP99Ms, 2)),
-    ''
-  ]
-  const bytes = ['bytes in Redis, each session', ...growth.map(({ bytesPerSession }) => grouped(bytesPerSession)), '']
-  return markdownTable(head, [...rows, p99, bytes])
-}
-
-const NONE = '–'
-
-function spread({ median, low, high }: Spread, digits: number): string {
-  const text = (value: number) => (digits === 0 ? grouped(value) : value.toFixed(digits))
-  return `${text(median)} (${text(low)}–${text(high)})`
-}
 
 function list(commands: string[]): string {
   return commands.length === 0 ? NONE : `${commands.length}: ${commands.join(', ')}`

@@ -7,5 +7,9 @@ export default {
   title: 'this plugin, strict, auto-pipelining',
   packages: ['fastify-jwt-session', 'fastify', 'ioredis'],
   start: (environment) =>
-    startPlugin(environment, { redis: new Redis(environment.redisPath, { enableAutoPipelining: true }) })
+    startPlugin(environment, {
+      redis: new Redis(environment.redisPath, { enableAutoPipelining: true }),
+      // The largest value, for the measurement of one user with many sessions.
+      session: { maxPerUser: 1_000 }
+    })
 } satisfies BenchServer
