@@ -1,6 +1,8 @@
-// Started by the run as a separate process: `fill.ts <Redis socket> <sessions> <number of tokens to return> [used]`.
+// Started by the run as a separate process: `fill.ts <Redis socket> create <sessions> <number of tokens to return>`, or
+// `fill.ts <Redis socket> use` and a message with tokens, which are sent once each.
+import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import { BROWSER } from './load/requests.js'
 import { SECRET } from './servers/bench-server.js'
@@ -8,61 +10,75 @@ import { fastifyJwtSession, userSchema } from './servers/plugin-strict.js'
 
 const BATCH = 1_000
 const DETAILS = { ip: '203.0.113.77', userAgent: BROWSER }
-/** With `used`. The plugin writes activity after a tenth of the idle timeout. */
+/** The plugin writes activity after a tenth of the idle timeout. */
 const IDLE_TIMEOUT_SECONDS = 60
+/** After the first sessions, Redis and the script have allocated what does not depend on the number of sessions. */
+const FIRST_SESSIONS = 200
 
-const [socketPath = '', sessions, samples, used] = process.argv.slice(2)
-const count = Number(sessions)
+const [socketPath = '', kind, ...numbers] = process.argv.slice(2)
+const [count = 0, samples = 0] = numbers.map(Number)
 
-const redis = new Redis(socketPath, { enableAutoPipelining: true })
-const app = Fastify()
-await app.register(fastifyJwtSession, {
-  jwt: { secret: SECRET },
-  upstream: { login: async () => ({ user: {} }) },
-  redis,
-  userSchema,
-  storeTimeoutMs: 60_000,
-  ...(used && { session: { idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS } })
-})
-app.get('/use', { preHandler: app.verifySession }, async () => 'used')
+process.send?.(await (kind === 'use' ? useReceived() : createInTwoSteps()), () => process.disconnect?.())
 
-const every = Math.ceil(count / Number(samples))
-const tokens: string[] = []
-await inBatches(fill)
-if (used) {
-  await reported([])
+async function useReceived(): Promise<string[]> {
+  const [tokens] = (await once(process, 'message')) as [string[]]
+  await withPlugin((app) => useAll(app, tokens))
+  return tokens
+}
+
+async function createInTwoSteps(): Promise<string[]> {
+  await withPlugin((app) => createAll(app, 'first', FIRST_SESSIONS))
+  process.send?.([])
+  await once(process, 'message')
+  return withPlugin((app) => createAll(app, 'filled', count))
+}
+
+/** Closes all connections to Redis at the end, so that the run sees the memory of the sessions alone. */
+async function withPlugin<Result>(work: (app: FastifyInstance) => Promise<Result>): Promise<Result> {
+  const redis = new Redis(socketPath, { enableAutoPipelining: true })
+  const app = Fastify()
+  await app.register(fastifyJwtSession, {
+    jwt: { secret: SECRET },
+    upstream: { login: async () => ({ user: {} }) },
+    redis,
+    userSchema,
+    storeTimeoutMs: 60_000,
+    session: { idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS }
+  })
+  app.get('/use', { preHandler: app.verifySession }, async () => 'used')
+  await app.ready()
+  const result = await work(app)
+  await app.close()
+  redis.disconnect()
+  return result
+}
+
+/** @returns the tokens of the samples */
+async function createAll(app: FastifyInstance, prefix: string, total: number): Promise<string[]> {
+  const every = Math.ceil(total / samples)
+  const created: string[] = []
+  await inBatches(total, async (index) => {
+    const id = `${prefix}-${index}`
+    const { token } = await app.sessions.create({ id, name: `User ${id}`, email: `${id}@example.com` }, DETAILS)
+    if (index % every === 0) created.push(token)
+  })
+  return created
+}
+
+async function useAll(app: FastifyInstance, tokens: string[]): Promise<void> {
   await delay(IDLE_TIMEOUT_SECONDS * 100)
-  await inBatches(use)
+  await inBatches(tokens.length, async (index) => {
+    const headers = { authorization: `Bearer ${tokens[index]}` }
+    const { statusCode } = await app.inject({ url: '/use', headers })
+    if (statusCode !== 200) throw new Error(`A request of a created session was answered ${statusCode}`)
+  })
   // The plugin writes activity in the background.
   await delay(1_000)
 }
-await reported(tokens)
-redis.disconnect()
-await app.close()
-process.disconnect?.()
 
-async function inBatches(work: (index: number) => Promise<void>): Promise<void> {
-  for (let from = 0; from < count; from += BATCH) {
-    const length = Math.min(BATCH, count - from)
+async function inBatches(total: number, work: (index: number) => Promise<void>): Promise<void> {
+  for (let from = 0; from < total; from += BATCH) {
+    const length = Math.min(BATCH, total - from)
     await Promise.all(Array.from({ length }, (_, index) => work(from + index)))
   }
-}
-
-async function fill(index: number): Promise<void> {
-  const id = `filled-${index}`
-  const { token } = await app.sessions.create({ id, name: `User ${id}`, email: `${id}@example.com` }, DETAILS)
-  if (index % every === 0) tokens.push(token)
-}
-
-async function use(index: number): Promise<void> {
-  const headers = { authorization: `Bearer ${tokens[index]}` }
-  const { statusCode } = await app.inject({ url: '/use', headers })
-  if (statusCode !== 200) throw new Error(`A filled session was answered ${statusCode}`)
-}
-
-/** Posts tokens to the run, and waits for the reply: the run reads the memory of Redis in between. */
-async function reported(result: string[]): Promise<void> {
-  const reply = new Promise((resolve) => process.once('message', resolve))
-  process.send?.(result)
-  await reply
 }

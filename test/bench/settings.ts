@@ -15,10 +15,10 @@ export interface Settings {
 export const MIN_ROUNDS = 5
 /** Many short rounds: a temporary slowdown affects few rounds, and both sides of a comparison. */
 const ROUNDS = 9
-const SECONDS = 0.8
+const SECONDS = 0.6
 
 /**
- * `BENCH_ROUNDS` (9), `BENCH_SECONDS` (0.8), `BENCH_SESSIONS` (`1000,100000,1000000`, or `none`) and `BENCH_SERVERS` (names
+ * `BENCH_ROUNDS` (9), `BENCH_SECONDS` (0.6), `BENCH_SESSIONS` (`1000,100000,1000000`, or `none`) and `BENCH_SERVERS` (names
  * of files in `servers/`, default all; `bare` and `bare-copy` are always measured).
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {

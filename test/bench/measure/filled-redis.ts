@@ -6,33 +6,31 @@ import type { Bench } from './bench.js'
 export interface FilledRedis {
   redis: BenchRedis
   bytesPerSession: number
-  /** Bytes after a request of each session whose activity was written, or null without such requests. */
-  usedBytesPerSession: number | null
   tokens: string[]
 }
 
-export interface Filling {
-  sessions: number
-  /** Number of tokens to return. */
-  samples: number
-  /** Whether each session has a request. */
-  used?: boolean
+/**
+ * Starts a Redis and creates sessions, after some first sessions that are not counted. The caller closes the Redis.
+ * @param samples number of tokens to return
+ */
+export async function fillRedis({ cores }: Bench, sessions: number, samples: number): Promise<FilledRedis> {
+  const redis = await startRedis(cores)
+  const args = [redis.socketPath, 'create', String(sessions), String(samples)]
+  const child = new Child({ file: 'fill', args, core: cores?.server })
+  await child.next()
+  const before = await redis.usedBytes()
+  child.send({})
+  const tokens = await child.next<string[]>()
+  await child.end()
+  return { redis, bytesPerSession: ((await redis.usedBytes()) - before) / sessions, tokens }
 }
 
-/** Starts a Redis and creates sessions. The caller closes the Redis. */
-export async function fillRedis(bench: Bench, { sessions, samples, used = false }: Filling): Promise<FilledRedis> {
-  const redis = await startRedis(bench.cores)
+/** Sends a request of each session, which writes activity. @returns the growth of Redis in bytes per session */
+export async function useSessions({ cores }: Bench, { redis, tokens }: FilledRedis): Promise<number> {
   const before = await redis.usedBytes()
-  const args = [redis.socketPath, String(sessions), String(samples), ...(used ? ['used'] : [])]
-  const child = new Child({ file: 'fill', args, core: bench.cores?.server })
-  const bytes: number[] = []
-  let tokens: string[] = []
-  for (let report = 0; report < (used ? 2 : 1); report++) {
-    tokens = await child.next<string[]>()
-    bytes.push(((await redis.usedBytes()) - before) / sessions)
-    child.send({})
-  }
+  const child = new Child({ file: 'fill', args: [redis.socketPath, 'use'], core: cores?.server })
+  child.send(tokens)
+  await child.next()
   await child.end()
-  const [bytesPerSession = Number.NaN, usedBytesPerSession = null] = bytes
-  return { redis, bytesPerSession, usedBytesPerSession, tokens }
+  return ((await redis.usedBytes()) - before) / tokens.length
 }

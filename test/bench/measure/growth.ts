@@ -1,5 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { credentialOf, loginRequests, toRequest } from '../load/requests.js'
-import { startRedis } from '../redis.js'
 import { measure, type RunningServer, startServer } from '../running-server.js'
 import { rotate } from '../stats.js'
 import { type Bench, grouped, type Round, toRound } from './bench.js'
@@ -40,6 +40,8 @@ const FEW_SAMPLES = 1_000
 const SESSIONS_OF_ONE_USER = 1_000
 /** Logins of about the same time have no order, so some of the newest sessions may have been evicted. */
 const SURE_SESSIONS = 900
+/** Redis shrinks the buffers of a client after two seconds without a command, and then updates its statistics. */
+const SHRUNK_MS = 4_000
 const USERS_PER_SECOND_OF_A_ROUND = 500
 const SESSIONS_PER_USER = 3
 const WARM_UP_SECONDS = 0.5
@@ -72,7 +74,7 @@ export async function measureGrowth(bench: Bench): Promise<Growth[]> {
 }
 
 async function fillWithUsers(bench: Bench, sessions: number): Promise<Filled> {
-  const { redis, bytesPerSession, tokens } = await fillRedis(bench, { sessions, samples: SAMPLES })
+  const { redis, bytesPerSession, tokens } = await fillRedis(bench, sessions, SAMPLES)
   bench.report(`${grouped(sessions)} sessions: ${grouped(bytesPerSession)} bytes of Redis each`)
   const server = await startPlugin({ ...bench, redis })
   const own = { ...bench, redis, server }
@@ -92,7 +94,8 @@ async function fillWithUsers(bench: Bench, sessions: number): Promise<Filled> {
 
 /** One user with as many sessions as the plugin allows; each further login ends the oldest session. */
 async function fillWithOneUser(bench: Bench): Promise<Filled> {
-  const redis = await startRedis(bench.cores)
+  // The sessions of another user, so that the measurement starts as the one of many users does.
+  const { redis } = await fillRedis(bench, 1, 1)
   const server = await startPlugin({ ...bench, redis })
   const own = { ...bench, redis, server }
   const logIn = (count: number) =>
@@ -102,6 +105,7 @@ async function fillWithOneUser(bench: Bench): Promise<Filled> {
 
   const before = await redis.usedBytes()
   let requests = toVerifications((await logIn(SESSIONS_OF_ONE_USER)).answers)
+  await delay(SHRUNK_MS)
   const bytesPerSession = ((await redis.usedBytes()) - before) / SESSIONS_OF_ONE_USER
   const manyTokens = 0
   return {

@@ -11,7 +11,7 @@ export interface LoginRound {
 }
 
 const LOGINS_PER_SECOND_OF_A_ROUND = 1_000
-const WARM_UP_LOGINS = 500
+const WARM_UP_LOGINS = 200
 
 /** Each user logs in once and logs out. */
 export async function measureLogins(bench: Bench, servers: RunningServer[]): Promise<Map<RunningServer, LoginRound[]>> {

@@ -1,7 +1,7 @@
 import { toRequest } from '../load/requests.js'
 import { startServer } from '../running-server.js'
 import type { Bench } from './bench.js'
-import { fillRedis } from './filled-redis.js'
+import { fillRedis, useSessions } from './filled-redis.js'
 
 /** Bytes per session. */
 export interface Memory {
@@ -19,16 +19,18 @@ const WARM_UP_SESSIONS = 1_500
 const HEAP_SESSIONS = 8_000
 
 export async function measureMemory(bench: Bench): Promise<Memory> {
-  const used = await fillRedis(bench, { sessions: REDIS_SESSIONS, samples: REDIS_SESSIONS, used: true })
-  await used.redis.close()
+  const filled = await fillRedis(bench, REDIS_SESSIONS, REDIS_SESSIONS)
+  const growth = await useSessions(bench, filled)
+  await filled.redis.close()
   const { heap, heapUsed } = await measureHeap(bench)
   bench.report(`${Math.round(heap)} bytes of heap per cached session`)
-  return { redis: used.bytesPerSession, redisUsed: used.usedBytesPerSession ?? Number.NaN, heap, heapUsed }
+  const { bytesPerSession } = filled
+  return { redis: bytesPerSession, redisUsed: bytesPerSession + growth, heap, heapUsed }
 }
 
 async function measureHeap(bench: Bench): Promise<Pick<Memory, 'heap' | 'heapUsed'>> {
   const sessions = WARM_UP_SESSIONS + HEAP_SESSIONS
-  const { redis, tokens } = await fillRedis(bench, { sessions, samples: sessions })
+  const { redis, tokens } = await fillRedis(bench, sessions, sessions)
   const place = { ...bench, redis, core: bench.cores?.server, nodeOptions: ['--expose-gc'] }
   const server = await startServer('plugin-cache', place)
   if ('notAvailable' in server) throw new Error(server.notAvailable)
