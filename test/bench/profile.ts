@@ -1,113 +1,85 @@
-// `tsx test/bench/profile.ts <files in servers/>`: the CPU profile of the servers for `GET /me` with a session.
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+// The CPU profile of servers, a section each: `tsx test/bench/profile.ts <files in servers/>` for `GET /me` with a session, and
+// `tsx test/bench/profile.ts --login <files in servers/>` for logins. `plugin-strict@<folder>` takes the plugin of another
+// clone of the repository, which must have been built.
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { markdownTable } from '../fixtures/markdown-table.js'
+import { join, resolve } from 'node:path'
 import { findCores } from './cores.js'
 import { startGenerator } from './load/generator.js'
 import { credentialOf, loginRequests, toRequest } from './load/requests.js'
 import { startRedis } from './redis.js'
-import { startServer } from './running-server.js'
+import { readProfile, showProfile } from './report/cpu-profile.js'
+import { type RunningServer, startServer } from './running-server.js'
 import type { ServerName } from './servers/index.js'
 import { readSettings } from './settings.js'
 import { startUpstream } from './upstream.js'
 
-interface CpuProfile {
-  nodes: { id: number; callFrame: { functionName: string; url: string; lineNumber: number } }[]
-  samples: number[]
-  /** Microseconds. */
-  timeDeltas: number[]
-  startTime: number
-  endTime: number
+/** The end of a profile that is shown: after the start and the warm-up. */
+interface Measured {
+  requests: number
+  seconds: number
 }
 
 const SESSIONS = 1_000
 const WARM_UP_SECONDS = 2
-const SHOWN = 15
+const LOGINS_PER_SECOND = 10_000
 
-const names = process.argv.slice(2)
-const { servers, seconds, connections } = readSettings({ ...process.env, BENCH_SERVERS: names.join(',') })
-console.log(`# CPU time of a request, ${new Date().toISOString().slice(0, 10)}\n`)
-for (const server of servers.filter((name) => names.includes(name))) {
+const names = process.argv.slice(2).filter((name) => name !== '--login')
+const ofLogins = process.argv.includes('--login')
+const { seconds, connections } = readSettings(process.env)
+console.log(`# CPU time of ${ofLogins ? 'a login' : 'a request'}, ${new Date().toISOString().slice(0, 10)}\n`)
+for (const name of names) {
+  const [server = '', clone] = name.split('@')
+  // Throws for an unknown name.
+  readSettings({ BENCH_SERVERS: server })
   const folder = await mkdtemp(join(tmpdir(), 'fjs-profile-'))
   try {
-    const requests = await load(server, folder)
-    console.log(`## ${server}\n`)
-    show(await readProfile(folder), requests)
+    const measured = await load(server as ServerName, folder, clone)
+    console.log(`## ${server}${clone === undefined ? '' : `, commit ${commitOf(clone)}`}\n`)
+    showProfile(await readProfile(folder), measured)
   } finally {
     await rm(folder, { recursive: true })
   }
 }
 
-/** @returns the number of replies */
-async function load(name: ServerName, folder: string): Promise<number> {
+async function load(name: ServerName, folder: string, clone: string | undefined): Promise<Measured> {
   const cores = findCores()
   const redis = await startRedis(cores)
   const upstream = await startUpstream()
   const generator = startGenerator(connections, cores?.others)
+  process.env.BENCH_DIST = clone === undefined ? '' : resolve(clone, 'dist')
   try {
-    const nodeOptions = ['--cpu-prof', '--cpu-prof-interval', '200', `--cpu-prof-dir=${folder}`]
+    const nodeOptions = ['--cpu-prof', '--cpu-prof-interval', '150', `--cpu-prof-dir=${folder}`]
     const place = { redis, upstreamUrl: upstream.url, core: cores?.server, nodeOptions }
     const server = await startServer(name, place)
     if ('notAvailable' in server) throw new Error(server.notAvailable)
-    const { port, tokenHeader } = server
-    const logins = loginRequests(SESSIONS, (index) => `user-${index}`)
-    const { answers } = await generator.run({ port, requests: logins, keepAnswers: true })
-    const requests = answers.map((answer) => toRequest('GET', '/me', credentialOf(answer, tokenHeader)))
-    const { count } = await generator.run({ port, requests, seconds, warmUpSeconds: WARM_UP_SECONDS })
+    const measured = await (ofLogins ? logIn(server) : verify(server))
     await server.end()
-    return count
+    return measured
   } finally {
     upstream.close()
     await generator.end()
     await redis.close()
   }
-}
 
-/** Reads the profile of the main thread. The TypeScript loader has a separate profile. */
-async function readProfile(folder: string): Promise<CpuProfile> {
-  const profiles = await Promise.all(
-    (await readdir(folder)).map(async (file) => JSON.parse(await readFile(join(folder, file), 'utf8')) as CpuProfile)
-  )
-  const ofMain = profiles.find(({ nodes }) => nodes.some(({ callFrame }) => callFrame.url.includes('/fastify.js')))
-  const ofServer =
-    ofMain ?? profiles.find(({ nodes }) => nodes.some(({ callFrame }) => callFrame.url.includes('serve.ts')))
-  if (ofServer === undefined) throw new Error('There is no profile of the server')
-  return ofServer
-}
-
-function show({ nodes, samples, timeDeltas, startTime, endTime }: CpuProfile, requests: number): void {
-  const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]))
-  const byFunction = new Map<string, number>()
-  const byFile = new Map<string, number>()
-  let time = startTime
-  for (const [index, id] of samples.entries()) {
-    const micros = timeDeltas[index] ?? 0
-    time += micros
-    const frame = frames.get(id)
-    // The load is at the end of the profile, after the start and a warm-up.
-    if (frame === undefined || frame.functionName === '(idle)' || time < endTime - seconds * 1e6) continue
-    const file = shortened(frame.url)
-    add(byFile, file, micros)
-    add(byFunction, `${frame.functionName || '(anonymous)'} ${file}:${frame.lineNumber + 1}`, micros)
+  async function logIn({ port }: RunningServer): Promise<Measured> {
+    const requests = loginRequests(Math.ceil(seconds * LOGINS_PER_SECOND), (index) => `user-${index}`)
+    await generator.run({ port, requests })
+    await redis.flush()
+    const figures = await generator.run({ port, requests })
+    return { requests: figures.count, seconds: figures.seconds }
   }
-  print('file', byFile, requests)
-  print('function', byFunction, requests)
+
+  async function verify({ port, tokenHeader }: RunningServer): Promise<Measured> {
+    const logins = loginRequests(SESSIONS, (index) => `user-${index}`)
+    const { answers } = await generator.run({ port, requests: logins, keepAnswers: true })
+    const requests = answers.map((answer) => toRequest('GET', '/me', credentialOf(answer, tokenHeader)))
+    const { count } = await generator.run({ port, requests, seconds, warmUpSeconds: WARM_UP_SECONDS })
+    return { requests: count, seconds }
+  }
 }
 
-function add(sums: Map<string, number>, key: string, micros: number): void {
-  sums.set(key, (sums.get(key) ?? 0) + micros)
-}
-
-function print(title: string, sums: Map<string, number>, requests: number): void {
-  const inOrder = [...sums].toSorted(([, a], [, b]) => b - a)
-  const rows = inOrder.slice(0, SHOWN).map(([key, micros]) => [key, (micros / requests).toFixed(2)])
-  const all = inOrder.reduce((sum, [, micros]) => sum + micros, 0)
-  console.log(`${markdownTable([title, 'µs'], [...rows, ['all', (all / requests).toFixed(2)]])}\n`)
-}
-
-function shortened(url: string): string {
-  const root = new URL('../../', import.meta.url)
-  return url.replace(root.href, '').replace(fileURLToPath(root), '') || '(native)'
+function commitOf(clone: string): string {
+  return execFileSync('git', ['-C', clone, 'rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
 }
