@@ -13,7 +13,8 @@ const LABELS: Record<string, string> = {
 }
 
 const LABEL_WIDTH = 33
-const BAR_WIDTH = 40
+const COST_WIDTH = 7
+const BAR_WIDTH = 36
 
 /** Replaces the chart in README with a new chart. */
 export function updateReadme(readme: string, servers: readonly ServerResults[]): string {
@@ -23,16 +24,18 @@ export function updateReadme(readme: string, servers: readonly ServerResults[]):
   return `${readme.slice(0, from)}${START}\n\n${drawBars(servers)}\n\n${readme.slice(to)}`
 }
 
-/** Requests per second as bars of text. A server without a measurement has no bar. */
+/** CPU microseconds above the bare route, and requests per second as bars of text. A server without a measurement has no bar. */
 function drawBars(servers: readonly ServerResults[]): string {
   const measured = Object.entries(LABELS).flatMap(([title, label]) => {
     const server = servers.find((server) => server.title === title)
-    return server === undefined ? [] : [{ label, perSecond: server.verification.perSecond.median }]
+    if (server === undefined) return []
+    const { perSecond, cpuMicrosAboveBare } = server.verification
+    return [{ label, perSecond: perSecond.median, micros: cpuMicrosAboveBare.median }]
   })
   const best = Math.max(...measured.map(({ perSecond }) => perSecond))
-  const bars = measured.map(({ label, perSecond }) => {
+  const bars = measured.map(({ label, perSecond, micros }) => {
     const bar = '█'.repeat(Math.max(1, Math.round((perSecond / best) * BAR_WIDTH)))
-    return `${label.padEnd(LABEL_WIDTH)}${bar} ${grouped(perSecond)}`
+    return `${label.padEnd(LABEL_WIDTH)}${`${micros.toFixed(0)} µs`.padStart(COST_WIDTH)} ${bar} ${grouped(perSecond)}`
   })
   return ['```text', ...bars, '```'].join('\n')
 }

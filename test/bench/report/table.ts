@@ -39,8 +39,8 @@ function drawVerification(servers: ServerResults[]): string {
   const head = [
     'server',
     'requests/s',
-    'of bare',
     'CPU µs above bare',
+    'of bare',
     'p50 ms',
     'p99 ms',
     'Redis commands',
@@ -51,8 +51,8 @@ function drawVerification(servers: ServerResults[]): string {
   const rows = servers.map(({ title, verification, commands, endsAtLogout }) => [
     title,
     spread(verification.perSecond, 0),
-    spread(verification.ofBare, 2),
     spread(verification.cpuMicrosAboveBare, 1),
+    spread(verification.ofBare, 2),
     spread(verification.p50Ms, 2),
     spread(verification.p99Ms, 2),
     list(commands.verify),
