@@ -36,7 +36,10 @@ export async function startRedis(cores: Cores | null): Promise<BenchRedis> {
     async usedBytes() {
       const stats = toMap(await client.call('MEMORY', 'STATS'))
       const tables = toMap(stats.get('db.0') ?? [])
-      const figures = [stats.get('dataset.bytes'), ...TABLES.map((name) => tables.get(name) ?? 0)]
+      const clients = String(await client.client('LIST')).matchAll(/ tot-mem=(\d+)/g)
+      // The statistics count the clients as of some seconds before.
+      const figures = ['dataset.bytes', 'clients.normal'].map((name) => stats.get(name) ?? 0)
+      figures.push(...TABLES.map((name) => tables.get(name) ?? 0), ...[...clients].map(([, bytes]) => -Number(bytes)))
       return figures.reduce<number>((sum, bytes) => sum + Number(bytes), 0)
     },
     async flush() {

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { credentialOf, loginRequests, toRequest } from '../load/requests.js'
 import { measure, type RunningServer, startServer } from '../running-server.js'
 import { rotate } from '../stats.js'
@@ -40,8 +39,6 @@ const FEW_SAMPLES = 1_000
 const SESSIONS_OF_ONE_USER = 1_000
 /** Logins of about the same time have no order, so some of the newest sessions may have been evicted. */
 const SURE_SESSIONS = 900
-/** Redis shrinks the buffers of a client after two seconds without a command, and then updates its statistics. */
-const SHRUNK_MS = 4_000
 const USERS_PER_SECOND_OF_A_ROUND = 500
 const SESSIONS_PER_USER = 3
 const WARM_UP_SECONDS = 0.5
@@ -105,7 +102,6 @@ async function fillWithOneUser(bench: Bench): Promise<Filled> {
 
   const before = await redis.usedBytes()
   let requests = toVerifications((await logIn(SESSIONS_OF_ONE_USER)).answers)
-  await delay(SHRUNK_MS)
   const bytesPerSession = ((await redis.usedBytes()) - before) / SESSIONS_OF_ONE_USER
   const manyTokens = 0
   return {

@@ -11,7 +11,8 @@ export interface LoginRound {
 }
 
 const LOGINS_PER_SECOND_OF_A_ROUND = 1_000
-const WARM_UP_LOGINS = 200
+/** Other users than the measured users, because an ended session may leave a key behind. */
+const WARM_UP = loginRequests(200, (index) => `warm-up-${index}`)
 
 /** Each user logs in once and logs out. */
 export async function measureLogins(bench: Bench, servers: RunningServer[]): Promise<Map<RunningServer, LoginRound[]>> {
@@ -38,7 +39,7 @@ async function measureRound(bench: Bench, server: RunningServer, logins: string[
     answers.map((answer) => toRequest('POST', '/user/logout', credentialOf(answer, server.tokenHeader)))
 
   await redis.flush()
-  const warmUp = await measure({ ...bench, server }, { requests: logins.slice(0, WARM_UP_LOGINS), keepAnswers: true })
+  const warmUp = await measure({ ...bench, server }, { requests: WARM_UP, keepAnswers: true })
   await measure({ ...bench, server }, { requests: toLogouts(warmUp.answers) })
 
   const before = await redis.usedBytes()
