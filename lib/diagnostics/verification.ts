@@ -1,4 +1,4 @@
-import { isJwtSessionError, type SessionEndedError, type SessionEndReason } from '../errors.js'
+import type { JwtSessionError, SessionEndedError, SessionEndReason } from '../errors.js'
 import { type VerifyMessage, verifications } from './channels.js'
 
 type Refusal = Exclude<VerifyMessage['outcome'], 'ok'>
@@ -56,7 +56,7 @@ export class Verification {
 
   /** Publishes the refusal, if the error is a refusal. */
   fail(error: unknown, { cached }: { cached: boolean }): void {
-    const outcome = isJwtSessionError(error) ? REFUSALS.get(error.code) : undefined
+    const outcome = REFUSALS.get((error as JwtSessionError).code)
     if (outcome === undefined) return
     this.#publish(outcome, cached, outcome === 'ended' ? (error as SessionEndedError).reason : undefined)
   }

@@ -152,7 +152,7 @@ function reportsOf(userId: string, limit: SessionLimit): Pick<CreateOptions, 'li
     limit: {
       ...limit,
       onEvicted(count) {
-        limit.onEvicted?.(count)
+        if (limit.onEvicted !== undefined) limit.onEvicted(count)
         publishEnds('limit', userId, count)
       }
     },

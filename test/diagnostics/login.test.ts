@@ -40,6 +40,15 @@ async function post(app: FastifyInstance, url: string, body: unknown, headers: R
   return (await app.inject(postJson(url, body, headers))).statusCode
 }
 
+t.test('a login whose response is changed by a hook of the host has one message', async (t) => {
+  const { app, login } = await createScene(t)
+  app.addHook('onSend', async () => {
+    throw new Error('a fault of the host')
+  })
+  t.equal(await post(app, '/user/login', CREDENTIALS), 500)
+  t.equal(login.length, 1)
+})
+
 t.test('each login has one message with the outcome, and a user id when the upstream has accepted', async (t) => {
   const { app, kept, login, register } = await createScene(t, {
     session: { maxPerUser: 1, onMaxPerUser: 'reject' },

@@ -50,6 +50,7 @@ const ERRORS: Record<string, Make> = {
   InvalidDataError: () => new lib.InvalidDataError(4_096),
   InvalidClaimsError: (cause) => new lib.InvalidClaimsError(cause),
   InvalidBodyError: () => new lib.InvalidBodyError('FST_ERR_VALIDATION', 400),
+  InvalidQueryError: () => new lib.InvalidQueryError('must be a boolean'),
   InvalidAnswerError: () => new lib.InvalidAnswerError('a status from 400 to 599'),
   ClientGoneError: () => new lib.ClientGoneError(),
   LoginNeededError: () => new lib.LoginNeededError(),

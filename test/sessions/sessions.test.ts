@@ -79,7 +79,7 @@ t.test('a store of the application that breaks the contract causes a 503, and en
   for (const [how, find] of Object.entries(broken)) {
     const memory = createMemoryStore()
     const store = { ...memory, find: find as SessionStore['find'] }
-    const app = await createApp(t, { store, storeTimeoutMs: 20 })
+    const app = await createApp(t, { store, storeTimeoutMs: 1_000 })
     const answer = await app.inject(withToken(await logIn(app)))
     t.equal(answer.statusCode, 503, how)
     t.notMatch(answer.body, /hunter2/)

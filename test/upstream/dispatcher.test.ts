@@ -2,6 +2,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { Agent, type Dispatcher, MockAgent, Pool } from 'undici'
+import type { UpstreamDispatcher } from '../../lib/index.js'
 import { createApp, logIn } from '../fixtures/app.js'
 import { assertRefused } from '../fixtures/assert-refused.js'
 import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
@@ -26,6 +27,28 @@ t.test('the connections of the plugin’s pool stay open until the app closes', 
   await app.close()
   await until(() => upstream.sockets.size === 0)
   t.ok(performance.now() - start < 2_000, 'close() does not wait for the keep-alive timeout')
+})
+
+t.test('the body of a dispatcher may be any iteration of bytes, with the same limits as a stream', async (t) => {
+  let chunks: (string | Error)[] = []
+  async function* read() {
+    for (const chunk of chunks) {
+      if (chunk instanceof Error) throw chunk
+      yield Buffer.from(chunk)
+    }
+  }
+  const dispatcher: UpstreamDispatcher = {
+    request: async () => ({ statusCode: 200, headers: {}, body: Object.assign(read(), { dump: async () => null }) })
+  }
+  const app = await createApp(t, { upstream: { baseUrl: 'http://127.0.0.1:1', dispatcher, maxResponseBytes: 100 } })
+  const logInWith = async (...next: (string | Error)[]) => {
+    chunks = next
+    return app.inject(LOGIN)
+  }
+  t.equal((await logInWith('{"user":', '{"id":"ada"}}')).statusCode, 200)
+  t.match((await logInWith('{"user":{"id":"ada","name":"', 'x'.repeat(100), '"}}')).json(), INVALID)
+  t.match((await logInWith('{"user":', new Error('cut off'))).json(), INVALID)
+  t.match((await logInWith()).json(), INVALID)
 })
 
 t.test('an app without logins closes', async (t) => {

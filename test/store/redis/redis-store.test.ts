@@ -246,11 +246,16 @@ t.test('a write that Redis runs after the deadline has no effect', async (t) => 
   const { tag, open } = createUser(methods)
   const { id, record } = await open()
   redis.stall()
-  const late = Promise.allSettled([methods.replace(id, record, recordOf('late')), methods.endAll(tag, 'revoked', null)])
+  const late = Promise.allSettled([
+    methods.replace(id, record, recordOf('late')),
+    methods.writeTokens?.(id, 'late', null),
+    methods.endAll(tag, 'revoked', null)
+  ])
   await delay(300)
   redis.resume()
   for (const result of await late) t.match(result, { status: 'rejected', reason: { code: 'ETIMEDOUT' } })
   t.strictSame(await methods.find(id), { record })
+  t.equal(await methods.readTokens?.(id), null)
 })
 
 t.test('without free memory a session can be ended with a reason, and a login changes nothing', async (t) => {
