@@ -47,7 +47,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const lifetimes = createLifetimes({ ...session, downtimeOf: (tag, now) => store.downtimeOf(tag, now) })
   const openRecord = createOpenRecord(users, lifetimes)
   const custody = choice && upstream && openCustody(fastify, { choice, upstream, store, openRecord })
-  const limit = session.isDefaultLimit ? logEvictions(session.limit, fastify.log) : session.limit
+  const limit = session.isDefaultLimit ? logEvictions(session.limit, fastify.log) : { ...session.limit, onEvicted() {} }
   const dataRules = createSessionDataRules(session.maxDataBytes)
   const parts = { store, lifetimes, limit, dataRules, accessTokens, openRecord }
   const sessions = createSessions(parts)

@@ -61,7 +61,7 @@ export interface LoginDetails extends SessionDetails {
 export interface OpenSessionDeps {
   store: Pick<GuardedStore, 'newBudget' | 'create' | 'list' | 'end'>
   lifetimes: Lifetimes
-  limit: SessionLimit
+  limit: Required<SessionLimit>
   dataRules: SessionDataRules
   accessTokens: Pick<AccessTokens, 'sign'>
   openRecord: OpenRecord
@@ -147,12 +147,12 @@ export function createOpenSession(deps: OpenSessionDeps) {
 }
 
 /** The options of `create()` that publish which sessions of the user have ended. */
-function reportsOf(userId: string, limit: SessionLimit): Pick<CreateOptions, 'limit' | 'onReplaced'> {
+function reportsOf(userId: string, limit: Required<SessionLimit>): Pick<CreateOptions, 'limit' | 'onReplaced'> {
   return {
     limit: {
       ...limit,
       onEvicted(count) {
-        if (limit.onEvicted !== undefined) limit.onEvicted(count)
+        limit.onEvicted(count)
         publishEnds('limit', userId, count)
       }
     },
@@ -163,7 +163,7 @@ function reportsOf(userId: string, limit: SessionLimit): Pick<CreateOptions, 'li
 const EVICTION_LOG_PAUSE_MS = 60_000
 
 /** Adds a warning to the default limit: evictions are logged at most once a minute. */
-export function logEvictions(limit: SessionLimit, log: { warn(text: string): void }): SessionLimit {
+export function logEvictions(limit: SessionLimit, log: { warn(text: string): void }): Required<SessionLimit> {
   let loggedAt = Number.NEGATIVE_INFINITY
   const text =
     `A login has ended older sessions of its user: the default limit is ${limit.max} sessions per user. ` +

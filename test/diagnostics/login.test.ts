@@ -1,6 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions, type LoginMessage } from '../../lib/index.js'
+import {
+  createMemoryStore,
+  fastifyJwtSession,
+  type JwtSessionOptions,
+  type LoginMessage,
+  SessionNotFoundError
+} from '../../lib/index.js'
 import { SECRET } from '../fixtures/app.js'
 import { createGate } from '../fixtures/create-gate.js'
 import { httpPost, listen } from '../fixtures/listen.js'
@@ -43,9 +49,9 @@ async function post(app: FastifyInstance, url: string, body: unknown, headers: R
 t.test('a login whose response is changed by a hook of the host has one message', async (t) => {
   const { app, login } = await createScene(t)
   app.addHook('onSend', async () => {
-    throw new Error('a fault of the host')
+    throw new SessionNotFoundError()
   })
-  t.equal(await post(app, '/user/login', CREDENTIALS), 500)
+  t.equal(await post(app, '/user/login', CREDENTIALS), 404)
   t.equal(login.length, 1)
 })
 
