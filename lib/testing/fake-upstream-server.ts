@@ -4,7 +4,6 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { parseJson } from '../internal/json.js'
 import { checkFields, orDefaultEmpty } from '../options/checks.js'
-import type { UpstreamOperation } from '../upstream/upstream-client.js'
 import type { FakeAnswer, FakeUpstreamCall, FakeUpstreamPaths } from './fake-upstream-types.js'
 
 type Answer = (call: FakeUpstreamCall, signal: AbortSignal) => Promise<FakeAnswer>
@@ -36,7 +35,7 @@ export class FakeUpstreamServer {
     await closed
   }
 
-  async #open(operations: Map<string, UpstreamOperation>): Promise<string> {
+  async #open(operations: Map<string, FakeUpstreamCall['operation']>): Promise<string> {
     const server = createServer((request, response) => void this.#serve(operations, request, response))
     this.#server = server.listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -47,7 +46,7 @@ export class FakeUpstreamServer {
 
   /** Never rejects: a client that goes away needs no answer. */
   async #serve(
-    operations: Map<string, UpstreamOperation>,
+    operations: Map<string, FakeUpstreamCall['operation']>,
     request: IncomingMessage,
     response: ServerResponse
   ): Promise<void> {
@@ -73,8 +72,8 @@ function operationsOf({
   loginPath = '/user/login',
   registerPath = '/user/register',
   logoutPath = '/user/logout'
-}: FakeUpstreamPaths): Map<string, UpstreamOperation> {
-  return new Map<string, UpstreamOperation>([
+}: FakeUpstreamPaths): Map<string, FakeUpstreamCall['operation']> {
+  return new Map<string, FakeUpstreamCall['operation']>([
     [pathOf(loginPath), 'login'],
     [pathOf(registerPath), 'register'],
     [pathOf(logoutPath), 'logout']

@@ -13,7 +13,7 @@ export interface FakeUser {
 
 /** A call of the fake upstream. */
 export interface FakeUpstreamCall {
-  operation: UpstreamOperation
+  operation: Exclude<UpstreamOperation, 'refresh'>
   /** The body, with the password: of a logout `{ user }`. */
   body: unknown
   /** Over HTTP: of the request to the upstream; else of the client's request. */

@@ -25,9 +25,11 @@ export type FaultyStore<Store extends SessionStore = SessionStore> = Store & Sto
  * @param inner default: an in-memory store
  * @throws {InvalidOptionError} not a store
  */
-export function createFaultyStore<Store extends SessionStore = SessionStore & { close(): void }>(
-  inner?: Store
-): FaultyStore<Store> {
+export function createFaultyStore<Store extends SessionStore>(inner: Store): FaultyStore<Store>
+/** In memory. */
+export function createFaultyStore(inner?: undefined): FaultyStore<SessionStore & { close(): void }>
+/** The implementation of both. */
+export function createFaultyStore(inner?: SessionStore): FaultyStore<SessionStore> {
   if (inner !== undefined && typeof inner?.find !== 'function') throw new InvalidOptionError('inner', NOT_A_STORE)
   const store: SessionStore = inner ?? createMemoryStore()
   const fault = new CurrentFault()
@@ -45,7 +47,7 @@ export function createFaultyStore<Store extends SessionStore = SessionStore & { 
     heal: () => fault.heal()
   }
   // The other methods are those of the inner store, which the compiler cannot follow name by name.
-  return Object.assign(faulty, faults) as unknown as FaultyStore<Store>
+  return Object.assign(faulty, faults) as unknown as FaultyStore
 }
 
 const NOT_A_STORE = 'must be a session store'
