@@ -31,7 +31,7 @@ await app.register(fastifyJwtSession, {
 
 const tested: TestApp = app
 const options: LoginAsOptions = { data: { cart: [] }, createdAt: Date.now() - 1_000, lastSeenAt: Date.now() }
-const login: TestLogin = await loginAs(tested, { id: '1' }, options)
+const login: TestLogin = await loginAs(tested, { id: '1', role: 'reader' }, options)
 await login.end('expired')
 const without: AssertEndedOptions = { clearSiteData: false }
 assertEnded(await login.inject('/me'), 'expired', without)
