@@ -20,11 +20,15 @@ export async function createService({ publicKey, issuer, audience }: Trust): Pro
       checkTyp: 'id+jwt',
       allowedIss: issuer,
       allowedAud: audience,
-      requiredClaims: ['sub', 'exp'],
+      // `allowedIss` and `allowedAud` accept a token without the claim.
+      requiredClaims: ['iss', 'aud', 'sub', 'exp'],
       extractToken: ({ headers }) => headers['session-token']?.toString()
     }
   })
-  app.addHook('onRequest', async (request) => request.jwtVerify())
+  // Some errors of a wrong token have no status.
+  app.addHook('onRequest', (request, reply) =>
+    request.jwtVerify().catch(() => reply.code(401).send({ message: 'No identity' }))
+  )
   app.get('/me', async ({ user }) => {
     const { sub, name, email } = user as Record<string, unknown>
     return { id: sub, name, email }
