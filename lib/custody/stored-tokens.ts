@@ -1,11 +1,11 @@
 import { LoginNeededError } from '../errors.js'
+import type { MinuteLog } from '../internal/minute-log.js'
 import { PlainCause } from '../internal/redact-error.js'
 import { type OpenRecord, unusableError } from '../model/open-record.js'
 import type { Session } from '../model/session.js'
 import type { GuardedStore } from '../store/guarded-store.js'
 import { parseStoredBox, type StoredBox } from './box-lock.js'
 import { decodeTokens, encodeTokens, type HeldTokens } from './held-tokens.js'
-import type { MinuteLog } from './minute-log.js'
 import type { TokenBoxes } from './token-box.js'
 
 /** The session that holds tokens. */

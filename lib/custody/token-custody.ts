@@ -1,6 +1,6 @@
 import { LoginNeededError, SessionEndedError, UpstreamInvalidError } from '../errors.js'
+import type { MinuteLog } from '../internal/minute-log.js'
 import { type HeldTokens, holdTokens, isDue, isGood } from './held-tokens.js'
-import type { MinuteLog } from './minute-log.js'
 import { checkReceived } from './received-tokens.js'
 import type { StoredTokens, TokenSession } from './stored-tokens.js'
 import type { TokenRefresh } from './token-refresh.js'

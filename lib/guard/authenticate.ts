@@ -1,5 +1,6 @@
 import type { CachedReader } from '../cache/session-cache.js'
 import { SessionEndedError, SessionNotFreshError } from '../errors.js'
+import { LONGEST_DELAY_MS } from '../internal/deadline.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Lifetimes } from '../model/lifetime.js'
 import { type OpenRecord, unusableError } from '../model/open-record.js'
@@ -83,9 +84,6 @@ const RETRY_PAUSE_MS = 1_000
  * and a read may be overtaken.
  */
 const LONGEST_READ_MS = 100
-
-// Longer delays overflow Node's timers, which then fire immediately.
-const LONGEST_DELAY_MS = 2 ** 31 - 1
 
 /** Records activity at most once per tenth of the idle timeout, in the background. */
 function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes: Lifetimes) {

@@ -1,11 +1,12 @@
 import { InvalidQueryError } from '../errors.js'
 import type { AnyRequest } from '../http/error-reply.js'
+import { LONGEST_DELAY_MS } from '../internal/deadline.js'
 import type { ResolvedRouteSettings } from './route-settings.js'
 
 const FIELDS = ['fresh_seconds', 'slide', 'optional']
 
-/** The longest maximum of `freshSeconds`, as in the settings of a route. */
-const MAX_SECONDS = 2 ** 31 - 1
+/** The longest `freshSeconds`, as in the settings of a route. */
+const MAX_SECONDS = LONGEST_DELAY_MS
 
 /** Headers in which proxies pass on the URI of the client. */
 const URI_HEADERS = ['x-forwarded-uri', 'x-original-uri', 'x-original-url']

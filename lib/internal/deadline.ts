@@ -1,3 +1,6 @@
+/** The longest delay of a timer in Node.js, in milliseconds: a longer delay fires immediately. */
+export const LONGEST_DELAY_MS = 2 ** 31 - 1
+
 /** Settles with the work, or rejects with the code `ETIMEDOUT`. See {@link createDeadline}. */
 export type Deadline = <T>(work: Promise<T>) => Promise<T>
 

@@ -7,6 +7,7 @@ import {
   SessionLimitReachedError,
   StoreUnavailableError
 } from '../errors.js'
+import { type Log, MinuteLog } from '../internal/minute-log.js'
 import { PlainCause } from '../internal/redact-error.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Lifetimes } from '../model/lifetime.js'
@@ -160,22 +161,15 @@ function reportsOf(userId: string, limit: Required<SessionLimit>): Pick<CreateOp
   }
 }
 
-const EVICTION_LOG_PAUSE_MS = 60_000
-
 /** Adds a warning to the default limit: evictions are logged at most once a minute. */
-export function logEvictions(limit: SessionLimit, log: { warn(text: string): void }): Required<SessionLimit> {
-  let loggedAt = Number.NEGATIVE_INFINITY
+export function logEvictions(limit: SessionLimit, log: Log): Required<SessionLimit> {
+  const minuteLog = new MinuteLog(log)
   const text =
     `A login has ended older sessions of its user: the default limit is ${limit.max} sessions per user. ` +
     'Set `session.maxPerUser` to choose the limit.'
   return {
     ...limit,
-    onEvicted() {
-      const now = performance.now()
-      if (now - loggedAt < EVICTION_LOG_PAUSE_MS) return
-      loggedAt = now
-      log.warn(text)
-    }
+    onEvicted: () => minuteLog.warn(text)
   }
 }
 

@@ -1,10 +1,8 @@
 import { InvalidOptionError } from '../errors.js'
+import { LONGEST_DELAY_MS } from '../internal/deadline.js'
 import { isPlainObject } from '../internal/json.js'
 
 // Each check returns the checked value with its type, or throws an InvalidOptionError that never repeats the value.
-
-/** The longest delay of a timer in Node, in milliseconds. */
-const MAX_COUNT = 2 ** 31 - 1
 
 /**
  * Any value other than undefined.
@@ -44,7 +42,7 @@ export function checkInteger<T>(
   option: string,
   value: unknown,
   defaultValue: T,
-  { min = 1, max = MAX_COUNT }: { min?: number; max?: number } = {}
+  { min = 1, max = LONGEST_DELAY_MS }: { min?: number; max?: number } = {}
 ): number | T {
   if (value === undefined) return defaultValue
   if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {

@@ -1,3 +1,4 @@
+import { LONGEST_DELAY_MS } from '../internal/deadline.js'
 import { sessionTag } from '../model/session-id.js'
 import {
   type ChangeTracking,
@@ -29,9 +30,6 @@ interface User {
   /** Forgets `revokedAt`. */
   timer?: NodeJS.Timeout
 }
-
-/** Node's timers fire at once after a longer delay. */
-const LONGEST_DELAY_MS = 2 ** 31 - 1
 
 /** How long a login under way can still learn of an `endAll()`, in milliseconds. */
 const REVOKED_MARK_MS = 3_600_000

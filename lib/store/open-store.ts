@@ -40,13 +40,14 @@ export async function openStore<Value>(fastify: FastifyInstance, config: StoreCo
   const opened = await open(fastify, config)
   const downtime = watchDowntime(opened.store, config)
   const { timeoutMs, breaker, idleMs } = config
-  const cacheConfig = config.cache ?? (isMemoryStore(opened.store) ? CACHE_OF_MEMORY : null)
+  const isMemory = isMemoryStore(opened.store)
+  const cacheConfig = config.cache ?? (isMemory ? CACHE_OF_MEMORY : null)
   const guarded = createGuardedStore(opened.store, {
     timeoutMs,
     breaker,
     idleMs,
     log: fastify.log,
-    mayIgnoreTokens: config.choice.kind === 'custom' && !isMemoryStore(opened.store),
+    mayIgnoreTokens: config.choice.kind === 'custom' && !isMemory,
     ...opened.guard,
     ...(downtime && { downtimeOf: (tag, now) => downtime.of(tag, now) })
   })

@@ -1,5 +1,4 @@
-/** The longest delay of a timer in Node, in milliseconds. */
-export const LONGEST_DELAY_MS = 2 ** 31 - 1
+import { LONGEST_DELAY_MS } from '../internal/deadline.js'
 
 /** Calls that wait, until their time is over or all calls are released. */
 export class HeldCalls {

@@ -1,7 +1,8 @@
 import { InvalidOptionError } from '../errors.js'
+import { LONGEST_DELAY_MS } from '../internal/deadline.js'
 import { isRedisCode } from '../internal/redact-error.js'
 import type { Downtime } from '../store/session-store.js'
-import { HeldCalls, LONGEST_DELAY_MS } from './held-calls.js'
+import { HeldCalls } from './held-calls.js'
 
 /**
  * The faults of a store, one at a time: each method ends the fault before. A call that waits when the fault changes

@@ -10,50 +10,65 @@ export const EMPTY = 'EMPTY'
 
 /** Reads and parses a JSON body. Never rejects. */
 export async function readJson({ body }: UpstreamHttpResponse, maxBytes: number): Promise<ReadBody> {
-  let bytes: Buffer | typeof TOO_LARGE
+  const chunks = new Chunks(maxBytes)
   try {
-    bytes = await (body instanceof Readable ? collectStream(body, maxBytes) : collect(body, maxBytes))
+    await (body instanceof Readable ? readStream(body, chunks) : iterate(body, chunks))
   } catch (error) {
     const { message, code } = redactError(error)
     return { problem: `was cut off: ${message}`, code }
   }
-  if (bytes === TOO_LARGE) return { problem: 'is larger than `upstream.maxResponseBytes`' }
-  if (bytes.length === 0) return { problem: 'is empty', code: EMPTY }
+  if (chunks.isTooLarge) return { problem: 'is larger than `upstream.maxResponseBytes`' }
+  if (chunks.size === 0) return { problem: 'is empty', code: EMPTY }
   try {
-    const text = UTF8.decode(bytes)
+    const text = UTF8.decode(chunks.toBuffer())
     return { json: MAY_HAVE_PROTOTYPE_KEY.test(text) ? JSON.parse(text, dropPrototypeKey) : JSON.parse(text) }
   } catch {
     return { problem: 'is not JSON' }
   }
 }
 
-const TOO_LARGE = Symbol('too large')
+/** The chunks of a body until the body is too large. */
+class Chunks {
+  readonly #maxBytes: number
+  readonly #chunks: Uint8Array[] = []
+  size = 0
 
-async function collect(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Buffer | typeof TOO_LARGE> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  // A `return` within the loop destroys the body and the connection.
-  for await (const chunk of body) {
-    size += chunk.length
-    if (size > maxBytes) return TOO_LARGE
-    chunks.push(chunk)
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
   }
-  return Buffer.concat(chunks)
+
+  get isTooLarge(): boolean {
+    return this.size > this.#maxBytes
+  }
+
+  add(chunk: Uint8Array): void {
+    this.size += chunk.length
+    this.#chunks.push(chunk)
+  }
+
+  toBuffer(): Buffer {
+    return Buffer.concat(this.#chunks)
+  }
 }
 
-/** {@link collect} by events, which cost 6 µs less per response than an iteration of the stream. */
-function collectStream(body: Readable, maxBytes: number): Promise<Buffer | typeof TOO_LARGE> {
+async function iterate(body: AsyncIterable<Uint8Array>, chunks: Chunks): Promise<void> {
+  for await (const chunk of body) {
+    chunks.add(chunk)
+    // Destroys the body and the connection.
+    if (chunks.isTooLarge) return
+  }
+}
+
+/** {@link iterate} by events, which cost 6 µs less per response than an iteration of the stream. */
+function readStream(body: Readable, chunks: Chunks): Promise<void> {
   return new Promise((resolve, reject) => {
-    const chunks: Uint8Array[] = []
-    let size = 0
     body.on('data', (chunk: Uint8Array) => {
-      size += chunk.length
-      chunks.push(chunk)
-      if (size <= maxBytes) return
-      resolve(TOO_LARGE)
+      chunks.add(chunk)
+      if (!chunks.isTooLarge) return
+      resolve()
       body.destroy()
     })
-    body.on('end', () => resolve(Buffer.concat(chunks)))
+    body.on('end', resolve)
     body.on('error', reject)
     // Without an error or an end before: the connection was closed.
     body.on('close', () => reject(new PlainCause('the connection was closed')))

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { decodeTokens, encodeTokens, holdTokens, isDue, isGood } from '../../lib/custody/held-tokens.js'
-import { MinuteLog } from '../../lib/custody/minute-log.js'
+import { MinuteLog } from '../../lib/internal/minute-log.js'
 import { createFaults } from '../fixtures/faults.js'
 
 const received = { accessToken: 'a', refreshToken: 'r', expiresInMs: 60_000 }

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import WebSocket, { type ClientOptions } from 'ws'
 import { sessionProxy } from '../../examples/session-proxy.js'
-import { WatchedSessions } from '../../lib/live/watched-sessions.js'
+import { countWatched } from '../fixtures/count-watched.js'
 import { connectRedis } from '../fixtures/redis/start-redis.js'
 import { until } from '../fixtures/until.js'
 import { COOKIE, createProxyScene, type ProxyScene } from './proxy-scene.js'
@@ -31,20 +31,6 @@ async function talk(t: Test, scene: ProxyScene, options: ClientOptions = {}) {
   const atService = scene.service.sockets.at(-1)
   if (atService === undefined) throw new Error('The service has no socket')
   return { socket, closed, atService }
-}
-
-/** The number of sessions that this process watches. */
-function countWatched(t: Test): () => number {
-  const all = new Set<WatchedSessions>()
-  const { watch } = WatchedSessions.prototype
-  t.teardown(() => {
-    WatchedSessions.prototype.watch = watch
-  })
-  WatchedSessions.prototype.watch = function (this: WatchedSessions, ...args) {
-    all.add(this)
-    return watch.apply(this, args)
-  }
-  return () => [...all].reduce((sum, { size }) => sum + size, 0)
 }
 
 const ENDED = [4401, 'The session has ended']

@@ -1,12 +1,11 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { freePort } from '../../examples/demo/nginx.js'
 import type { Teardown } from '../fixtures/redis/start-redis.js'
 
 const run = promisify(execFile)
@@ -148,15 +147,6 @@ function replaceAll(text: string, changes: Changes): string {
     if (!changed.includes(from)) throw new Error(`The example has no ${JSON.stringify(from)}`)
     return changed.replaceAll(from, () => to)
   }, text)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 function isOpen(port: number): Promise<boolean> {

@@ -5,24 +5,10 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import WebSocket from 'ws'
 import { SessionEndedError } from '../../lib/index.js'
-import { WatchedSessions } from '../../lib/live/watched-sessions.js'
+import { countWatched } from '../fixtures/count-watched.js'
 import { createHost } from '../fixtures/host.js'
 import { upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
-
-/** The number of watched sessions, in all apps of the process. */
-function countWatched(t: Test): () => number {
-  const all = new Set<WatchedSessions>()
-  const { watch } = WatchedSessions.prototype
-  t.teardown(() => {
-    WatchedSessions.prototype.watch = watch
-  })
-  WatchedSessions.prototype.watch = function (this: WatchedSessions, ...args) {
-    all.add(this)
-    return watch.apply(this, args)
-  }
-  return () => [...all].reduce((sum, { size }) => sum + size, 0)
-}
 
 interface Scene {
   app: FastifyInstance

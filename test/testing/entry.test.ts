@@ -1,7 +1,7 @@
-import { build } from 'esbuild'
+import { build, type Metafile } from 'esbuild'
 import t from 'tap'
 
-async function filesBehind(entry: string): Promise<string[]> {
+async function bundle(entry: string): Promise<Metafile['inputs']> {
   const { metafile } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -12,8 +12,10 @@ async function filesBehind(entry: string): Promise<string[]> {
     write: false,
     logLevel: 'error'
   })
-  return Object.keys(metafile.inputs)
+  return metafile.inputs
 }
+
+const filesBehind = async (entry: string) => Object.keys(await bundle(entry))
 
 t.test('neither the plugin nor the client loads a file of the helpers for tests', async (t) => {
   const isHelper = (path: string) => path.startsWith('lib/testing/')
@@ -26,17 +28,7 @@ t.test('neither the plugin nor the client loads a file of the helpers for tests'
 })
 
 t.test('the helpers need no test framework and no package but those of the plugin', async (t) => {
-  const { metafile } = await build({
-    entryPoints: ['lib/testing/index.ts'],
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    metafile: true,
-    write: false,
-    logLevel: 'error'
-  })
-  const imported = Object.values(metafile.inputs).flatMap(({ imports }) => imports)
+  const imported = Object.values(await bundle('lib/testing/index.ts')).flatMap(({ imports }) => imports)
   const packages = imported.filter(({ external }) => external).map(({ path }) => path)
   const others = packages.filter((path) => !/^node:|^typebox(?:\/|$)|^@fastify\/jwt$|^undici$/.test(path))
   t.strictSame([...new Set(others)], [])

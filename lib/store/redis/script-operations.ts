@@ -29,7 +29,7 @@ function operations.create(random, record, ttlMs, startedAt, max, onFull, replac
 
   local headTtl = redis.call('PTTL', head) == -2 and 0 or ttlOf(head)
   local only = { member = user.member, record = user.record }
-  local hasReplaced = replaces ~= '${NO_SESSION}' and (user.member == replaces or recordOf(user, replaces) ~= nil)
+  local hasReplaced = only.member == replaces
   if not user.generation then user.generation = base36(math.floor(now)) end
   local isAlone = isCounted and #live == surplus and ttl >= headTtl
 
@@ -52,7 +52,9 @@ function operations.create(random, record, ttlMs, startedAt, max, onFull, replac
     redis.call('SET', head, formatHead(user), 'PX', math.max(ttl, headTtl))
     addToIndex(random, now, ttl)
   end
-  if replaces ~= '${NO_SESSION}' then endRecord(user, replaces, 'logged_in_again') end
+  if replaces ~= '${NO_SESSION}' then
+    hasReplaced = endRecord(user, replaces, 'logged_in_again') ~= nil or hasReplaced
+  end
   if not (only.member and isAlone) then evict(live, surplus) end
   for _, member in ipairs(dead) do redis.call('ZREM', index, member) end
   if tokens ~= '${NO_TOKENS}' then storeTokens(random, tokens, ttl) end

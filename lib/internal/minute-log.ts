@@ -3,12 +3,12 @@ const PAUSE_MS = 60_000
 const MAX_TEXTS = 100
 
 /** The log of an application. */
-interface Log {
+export interface Log {
   error(text: string): void
   warn(text: string): void
 }
 
-/** Logs a text at most once a minute: a fault of the configuration concerns every request. */
+/** Logs each text at most once a minute, for what may happen with every request. */
 export class MinuteLog {
   readonly #log: Log
   readonly #loggedAt = new Map<string, number>()
