@@ -56,27 +56,35 @@ export class AbortableCall {
    * Runs the work, once. The timeout aborts the signal. Work that settles within the same turn of the event loop still
    * gives the result; otherwise the call rejects with the code `ETIMEDOUT`, and a later result is ignored.
    */
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  run<T>(work: () => Promise<T>): Promise<T> {
     // After a busy turn of the event loop timers run before I/O: a response received in time is read before `#expire`.
     this.#timer = setTimeout(() => setImmediate(() => this.#expire()), this.#timeoutMs).unref()
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        this.#reject = reject
-        const result = (async () => work())()
-        result.then(resolve, reject)
-        this.waitUntil(result)
-      })
-    } finally {
-      this.#reject = undefined
-    }
+    return new Promise((resolve, reject) => {
+      this.#reject = reject
+      this.#pending++
+      const settle = () => {
+        this.#reject = undefined
+        this.#settle()
+      }
+      // Work written in JavaScript may throw at once, or return a plain value instead of a promise.
+      const result = (async () => work())()
+      result.then(
+        (value) => {
+          settle()
+          resolve(value)
+        },
+        (error: unknown) => {
+          settle()
+          reject(error)
+        }
+      )
+    })
   }
 
   /** Adds work that may outlast the call, such as draining a body. The timeout aborts the signal for the work too. */
   waitUntil(work: Promise<unknown>): void {
     this.#pending++
-    const settle = () => {
-      if (--this.#pending === 0) clearTimeout(this.#timer)
-    }
+    const settle = () => this.#settle()
     work.then(settle, settle)
   }
 
@@ -85,10 +93,16 @@ export class AbortableCall {
    * reason is created, because an error costs as much as a small query.
    */
   abort(createReason: () => Error): void {
-    if (this.#reject === undefined) return
+    const reject = this.#reject
+    if (reject === undefined) return
     const reason = createReason()
+    this.#reject = undefined
     this.#abort(reason)
-    setImmediate(this.#reject, reason)
+    setImmediate(reject, reason)
+  }
+
+  #settle(): void {
+    if (--this.#pending === 0) clearTimeout(this.#timer)
   }
 
   #expire(): void {

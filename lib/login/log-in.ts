@@ -87,7 +87,6 @@ export function createLogIn({ sessions, transport, accessTokens, errorReplies }:
     transport.checkLogin(request)
     if (watch.isGone) throw new ClientGoneError()
     const budget = sessions.newBudget()
-    const { startedAt } = watch
     const previous = findTokenSession(request, { transport, accessTokens })
     const sameUsers = previous !== null && isSameUser(previous.id, user.id) ? previous : null
     const otherUsers = sameUsers === null ? previous : null
@@ -96,8 +95,13 @@ export function createLogIn({ sessions, transport, accessTokens, errorReplies }:
       ip: request.ip,
       userAgent: request.headers['user-agent'],
       maxTokenLength: transport.maxTokenLengthFor(request),
-      ...{ data, inheritedData: inherited?.data, ttlSeconds, sealTokens },
-      ...{ replaces: sameUsers?.id ?? null, startedAt, budget }
+      data,
+      inheritedData: inherited?.data,
+      ttlSeconds,
+      sealTokens,
+      replaces: sameUsers?.id ?? null,
+      startedAt: watch.startedAt,
+      budget
     })
     const { id, expiresAt, createdAt } = session
     const undo = () => sessions.endLater(id, 'revoked', expiresAt)

@@ -86,11 +86,13 @@ function filterObject(schema: ObjectSchema, scope: Scope): FieldFilter {
 
   return (value) => {
     if (!isPlainObject(value)) return isStructure(value) ? MISFIT : value
-    const named = fields.map(({ name, filter }) => [name, filter(Object.hasOwn(value, name) ? value[name] : undefined)])
-    const others = Object.keys(value)
-      .filter((name) => !Object.hasOwn(properties, name))
-      .map((name) => [name, undeclaredFilter(name)(value[name])])
-    return Object.fromEntries([...named, ...others].filter(([, field]) => field !== undefined))
+    const entries: [string, unknown][] = []
+    const add = (name: string, field: unknown) => field !== undefined && entries.push([name, field])
+    for (const { name, filter } of fields) add(name, filter(Object.hasOwn(value, name) ? value[name] : undefined))
+    for (const name of Object.keys(value)) {
+      if (!Object.hasOwn(properties, name)) add(name, undeclaredFilter(name)(value[name]))
+    }
+    return Object.fromEntries(entries)
   }
 }
 

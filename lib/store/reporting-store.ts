@@ -11,13 +11,9 @@ export function createReportingStore(
   store: GuardedStore,
   feed: Pick<ChangeFeed, 'changing' | 'changed'>
 ): GuardedStore {
-  async function change<T>(tag: string, pending: Promise<T>): Promise<T> {
+  function change<T>(tag: string, pending: Promise<T>): Promise<T> {
     feed.changing(tag)
-    try {
-      return await pending
-    } finally {
-      feed.changed(tag)
-    }
+    return pending.finally(() => feed.changed(tag))
   }
 
   return {

@@ -110,7 +110,7 @@ export class GuardedUpstream {
     throw new ClientGoneError()
   }
 
-  async #runInTime<T>({ operation, request }: GuardedCall, run: (call: UpstreamCall) => Promise<T>): Promise<T> {
+  #runInTime<T>({ operation, request }: GuardedCall, run: (call: UpstreamCall) => Promise<T>): Promise<T> {
     const { headers, ip, presence } = request
     const call = new AbortableCall(this.#guards.timeoutMs)
     presence.onGone(() => call.abort(() => new ClientGoneError()))
@@ -123,12 +123,12 @@ export class GuardedUpstream {
       },
       waitUntil: (work) => call.waitUntil(work)
     }
-    try {
-      return await call.run(() => run(context))
-    } catch (error) {
-      if (!call.hasTimedOut || isRejection(error)) throw error
-      throw new UpstreamTimeoutError(new PlainCause(`${operation}: the upstream did not answer in time`))
-    }
+    return call
+      .run(() => run(context))
+      .catch((error: unknown) => {
+        if (!call.hasTimedOut || isRejection(error)) throw error
+        throw new UpstreamTimeoutError(new PlainCause(`${operation}: the upstream did not answer in time`))
+      })
   }
 }
 

@@ -53,17 +53,19 @@ export class HttpUpstream implements UpstreamClient {
 
   async login(body: unknown, call: UpstreamCall): Promise<UpstreamLogin> {
     const operation = 'login'
-    const { paths, mapCredentials, selectUser, selectData } = this.#config
+    const { paths, mapCredentials, selectUser, selectData, tokens: tokenOptions } = this.#config
     const mapping: BodyMapping | undefined = mapCredentials && { option: 'mapCredentials', map: mapCredentials }
     const response = await this.#send({ operation, path: paths.login, body, mapping }, call)
     const json = await this.#read(operation, response, call)
     const user = await callApplication({ operation, option: 'selectUser' }, () => selectUser(json))
-    const data = await callApplication({ operation, option: 'selectData' }, () => selectData?.(json))
+    const data = selectData && (await callApplication({ operation, option: 'selectData' }, () => selectData(json)))
     if (data !== undefined && data !== null && !isPlainObject(data)) {
       throw new PlainCause('login: `selectData` did not return an object or undefined')
     }
-    const tokens = await this.#selectTokens(json)
-    return { user, ...(data && { data }), ...(tokens !== undefined && { tokens }) }
+    const place = { operation, option: 'tokens.select' } as const
+    const tokens = tokenOptions && (await callApplication(place, () => tokenOptions.select(json)))
+    // The caller of the login checks the tokens.
+    return { user, data: data ?? undefined, tokens: tokens as UpstreamLogin['tokens'] }
   }
 
   /** After a 2xx response the registration succeeds: without a valid body, with an undefined user. */
@@ -83,14 +85,6 @@ export class HttpUpstream implements UpstreamClient {
       if (code !== EMPTY) this.#log.warn({ cause: message }, 'A registration was accepted without a user to return')
       return { user: undefined }
     }
-  }
-
-  /** The result is checked by the caller of the login. */
-  async #selectTokens(json: unknown): Promise<UpstreamLogin['tokens']> {
-    const { tokens } = this.#config
-    if (tokens === undefined) return undefined
-    const place = { operation: 'login', option: 'tokens.select' } as const
-    return (await callApplication(place, () => tokens.select(json))) as UpstreamLogin['tokens']
   }
 
   async #readRegisteredUser(response: UpstreamHttpResponse, call: UpstreamCall): Promise<unknown> {

@@ -20,7 +20,7 @@ export async function readJson({ body }: UpstreamHttpResponse, maxBytes: number)
   if (chunks.isTooLarge) return { problem: 'is larger than `upstream.maxResponseBytes`' }
   if (chunks.size === 0) return { problem: 'is empty', code: EMPTY }
   try {
-    const text = UTF8.decode(chunks.toBuffer())
+    const text = UTF8.decode(chunks.toBytes())
     return { json: MAY_HAVE_PROTOTYPE_KEY.test(text) ? JSON.parse(text, dropPrototypeKey) : JSON.parse(text) }
   } catch {
     return { problem: 'is not JSON' }
@@ -46,8 +46,9 @@ class Chunks {
     this.#chunks.push(chunk)
   }
 
-  toBuffer(): Buffer {
-    return Buffer.concat(this.#chunks)
+  toBytes(): Uint8Array {
+    const [first] = this.#chunks
+    return first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks)
   }
 }
 
@@ -70,8 +71,10 @@ function readStream(body: Readable, chunks: Chunks): Promise<void> {
     })
     body.on('end', resolve)
     body.on('error', reject)
-    // Without an error or an end before: the connection was closed.
-    body.on('close', () => reject(new PlainCause('the connection was closed')))
+    // Without an error or an end before: the connection was closed. An error per response would cost 40 µs.
+    body.on('close', () => {
+      if (!body.readableEnded) reject(new PlainCause('the connection was closed'))
+    })
   })
 }
 

@@ -29,10 +29,10 @@ export function createReadResponse(
   log: UpstreamLog
 ): ReadResponse {
   /** @throws {UpstreamError} of `mapError`; also when a `mapError` with a body failed: acceptance is uncertain */
-  async function callMapError(answer: UpstreamAnswer): Promise<void> {
+  async function callMapError(map: NonNullable<typeof mapError>, answer: UpstreamAnswer): Promise<void> {
     const { operation } = answer
     try {
-      const result = await callApplication({ operation, option: 'mapError' }, () => mapError?.(answer))
+      const result = await callApplication({ operation, option: 'mapError' }, () => map(answer))
       if (result === undefined) return
       throw new PlainCause(`${operation}: \`mapError\` did not return an UpstreamError or undefined`)
     } catch (error) {
@@ -46,7 +46,7 @@ export function createReadResponse(
     if (isSuccess(response) || mapError !== undefined) {
       const read = await readJson(response, maxResponseBytes)
       const isJson = 'json' in read
-      await callMapError({ operation, status, body: isJson ? read.json : undefined })
+      if (mapError) await callMapError(mapError, { operation, status, body: isJson ? read.json : undefined })
       if (isSuccess(response)) {
         if (isJson) return read.json
         throw new PlainCause(`${operation}: the response ${read.problem}`, read.code, status)

@@ -30,14 +30,20 @@ export class NotSentError extends Error {
 /**
  * Creates the body of a request to the upstream: the client's body, or the result of the mapping.
  *
- * @throws {NotSentError} the mapping failed, or the result is neither a JSON object nor `URLSearchParams`
+ * @throws {NotSentError} as a rejection: the mapping failed, or the result is neither a JSON object nor `URLSearchParams`
  */
-export async function createRequestBody(
+export function createRequestBody(
   operation: UpstreamOperation,
   body: unknown,
   mapping: BodyMapping | undefined
-): Promise<RequestBody> {
-  if (mapping === undefined) return { contentType: 'application/json', text: JSON.stringify(body) }
+): RequestBody | Promise<RequestBody> {
+  return mapping === undefined
+    ? { contentType: 'application/json', text: JSON.stringify(body) }
+    : mapBody(operation, body, mapping)
+}
+
+/** @throws {NotSentError} */
+async function mapBody(operation: UpstreamOperation, body: unknown, mapping: BodyMapping): Promise<RequestBody> {
   try {
     const { option, map } = mapping
     // A copy: the mapping must not change the body of the client's request.

@@ -127,7 +127,7 @@ export class RedisStore {
   async end(id: string, reason: EndReason): Promise<{ record: string } | null> {
     const [tag, random] = splitSessionId(id)
     const ended = await this.#run(tag, ['endOne', random, reason])
-    await this.#acknowledge(tag, ['endOne', random, reason])
+    if (this.#replicated) await this.#acknowledge(this.#replicated, tag, ['endOne', random, reason])
     return ended
   }
 
@@ -135,7 +135,7 @@ export class RedisStore {
     const except = randomOf(exceptId, tag)
     const result = await this.#run(tag, ['endAll', except, NEW_GENERATION], performance.now() + this.#timeoutMs)
     if (result === 'too_late') throw new LateError()
-    await this.#acknowledge(tag, ['endAll', except, result.generation])
+    if (this.#replicated) await this.#acknowledge(this.#replicated, tag, ['endAll', except, result.generation])
   }
 
   async list(tag: string): Promise<StoredSession[]> {
@@ -180,9 +180,8 @@ export class RedisStore {
   }
 
   /** Runs the call again, on the current master, and waits for its replicas. */
-  async #acknowledge(tag: string, call: ScriptCall): Promise<void> {
-    const result = await this.#replicated?.run({ ...this.#placeOf(tag), call })
-    if (result !== undefined) parseReply(call[0], result)
+  async #acknowledge(replicated: ScriptRunner, tag: string, call: ScriptCall): Promise<void> {
+    parseReply(call[0], await replicated.run({ ...this.#placeOf(tag), call }))
   }
 
   /** MGET returns null for a key of another type too. Without this check such a key would log its user out. */
@@ -192,8 +191,8 @@ export class RedisStore {
   }
 
   async #run<Call extends ScriptCall>(tag: string, call: Call, notAfter?: number): Promise<ScriptReply<Call[0]>> {
-    const run = { ...this.#placeOf(tag), call }
-    return parseReply(call[0], await this.scripts.run(notAfter === undefined ? run : { ...run, notAfter }))
+    const { key, server } = this.#placeOf(tag)
+    return parseReply(call[0], await this.scripts.run({ key, server, call, notAfter }))
   }
 
   #placeOf(tag: string): { key: string; server: string } {

@@ -15,7 +15,7 @@ export interface ScriptRun {
   key: string
   call: ScriptCall
   /** By `performance.now()`: the deadline after which the call must change nothing. Default: no deadline. */
-  notAfter?: number
+  notAfter?: number | undefined
   /** The name of the server that runs the call. Each server has a clock. */
   server: string
 }
@@ -41,7 +41,8 @@ export class ScriptRunner {
   }
 
   /** @returns the result, without the time before it. `parseReply()` reads the result. */
-  async run({ notAfter, ...run }: ScriptRun): Promise<string[]> {
+  async run(run: ScriptRun): Promise<string[]> {
+    const { notAfter } = run
     if (notAfter === undefined) return (await this.#send(run, NO_DEADLINE)).result
     const known = this.#knownOffset(run.server) ?? (await this.#sampleOffset(run))
     const { result, offset } = await this.#send(run, formatTime(notAfter + known))
@@ -53,8 +54,10 @@ export class ScriptRunner {
   }
 
   /** Converts a time of `performance.now()` to epoch milliseconds by the clock of the server. */
-  async toServerTime(localTime: number, place: Pick<ScriptRun, 'key' | 'server'>): Promise<number> {
-    return localTime + (this.#knownOffset(place.server) ?? (await this.#sampleOffset(place)))
+  toServerTime(localTime: number, place: Pick<ScriptRun, 'key' | 'server'>): number | Promise<number> {
+    const known = this.#knownOffset(place.server)
+    if (known !== undefined) return localTime + known
+    return this.#sampleOffset(place).then((offset) => localTime + offset)
   }
 
   #knownOffset(server: string): number | undefined {
@@ -77,11 +80,11 @@ export class ScriptRunner {
 
   async #send({ key, call: [operation, ...args], server }: ScriptRun, notAfter: string) {
     const sentAt = performance.now()
-    const [time, ...result] = checkReply(await this.#evaluate(key, operation, notAfter, ...args))
+    const texts = checkReply(await this.#evaluate([key, operation, notAfter, ...args]))
     this.#forgetFormerClocks()
-    const offset = Number(time) - sentAt
+    const offset = Number(texts[0]) - sentAt
     if (offset < (this.#offsets.get(server) ?? Number.POSITIVE_INFINITY)) this.#offsets.set(server, offset)
-    return { result, offset }
+    return { result: texts.slice(1), offset }
   }
 
   /** Forgets the offsets when the connection has changed. */
@@ -91,14 +94,12 @@ export class ScriptRunner {
     this.#connection = connection
   }
 
-  async #evaluate(...keyAndArguments: string[]): Promise<unknown> {
-    try {
-      return await this.#client.evalsha(SCRIPT_SHA, 1, ...keyAndArguments)
-    } catch (error) {
+  #evaluate(keyAndArguments: string[]): Promise<unknown> {
+    return this.#client.evalsha(SCRIPT_SHA, 1, ...keyAndArguments).catch((error: unknown) => {
       // The server does not know the script yet, or has lost the script.
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT '))) throw error
       return this.#client.eval(SCRIPT, 1, ...keyAndArguments)
-    }
+    })
   }
 }
 
