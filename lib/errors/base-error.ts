@@ -1,11 +1,9 @@
 import { STATUS_CODES } from 'node:http'
 import { redactError } from '../internal/redact-error.js'
+import { restoreStackTraces, stopStackTraces } from '../internal/stack-trace.js'
 
 // `instanceof` fails between two copies of this package in one process, and each copy handles errors of the other.
 const IS_JWT_SESSION_ERROR = Symbol.for('fastify-jwt-session.error')
-
-/** Errors have no stack trace, and collecting a trace costs 3 µs. Frozen intrinsics keep the limit from being set. */
-const IS_LIMIT_WRITABLE = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')?.writable === true
 
 /** The `WWW-Authenticate` header of a 401 without credentials: without an error code (RFC 6750 3). */
 export const CHALLENGE = 'Bearer realm="session"'
@@ -27,10 +25,9 @@ export abstract class JwtSessionError extends Error {
 
   constructor(code: string, statusCode: number, message: string, cause?: unknown) {
     const options = cause === undefined ? undefined : { cause: redactError(cause) }
-    const { stackTraceLimit } = Error
-    if (IS_LIMIT_WRITABLE) Error.stackTraceLimit = 0
+    const limit = stopStackTraces()
     super(message, options)
-    if (IS_LIMIT_WRITABLE) Error.stackTraceLimit = stackTraceLimit
+    restoreStackTraces(limit)
     this.name = new.target.name
     this.code = code
     this.statusCode = statusCode

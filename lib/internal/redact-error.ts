@@ -1,3 +1,5 @@
+import { restoreStackTraces, stopStackTraces } from './stack-trace.js'
+
 /** Codes for errors of ioredis without a code, by name or message. */
 const IOREDIS_CODES: Readonly<Record<string, string>> = {
   'Command timed out': 'ETIMEDOUT',
@@ -38,7 +40,9 @@ export class PlainCause extends Error {
 
   /** @param code an upper-case word for programs. Default: `UNKNOWN` */
   constructor(message: string, code = 'UNKNOWN', status?: number) {
+    const limit = stopStackTraces()
     super(message)
+    restoreStackTraces(limit)
     this.status = status
     this.name = 'PlainCause'
     this.code = code

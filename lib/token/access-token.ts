@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance } from 'fastify'
 import { InvalidClaimsError, SessionEndedError } from '../errors.js'
 import { isPlainObject } from '../internal/json.js'
+import { restoreStackTraces, stopStackTraces } from '../internal/stack-trace.js'
 import { TokenMap } from '../internal/token-lru.js'
 import type { Session, User } from '../model/session.js'
 import { isSessionId } from '../model/session-id.js'
@@ -127,12 +128,15 @@ function verifyPayload(token: string, keys: readonly JWT[]): Record<string, unkn
   const encodedPayload = encodedPayloadOf(token)
   if (encodedPayload === null) return null
   for (const key of keys) {
+    const limit = stopStackTraces()
     try {
       const payload: unknown = key.verify(token)
       // Decoding replaces malformed UTF-8 by U+FFFD: two different payloads could look alike (RFC 7515 5.2).
       return isPlainObject(payload) && isUtf8(Buffer.from(encodedPayload, 'base64url')) ? payload : null
     } catch {
       // Another secret may have signed the token. The client does not learn why a secret failed.
+    } finally {
+      restoreStackTraces(limit)
     }
   }
   return null

@@ -150,11 +150,13 @@ t.test('an invalid token ends no session at a login or a logout', async (t) => {
     token.slice(0, -1)
   ]
   const login = { method: 'POST', url: '/user/login', payload: { username: 'eve', password: 'x' } } as const
+  const { stackTraceLimit } = Error
   for (const wrong of tokens) {
     t.equal((await app.inject(logout(wrong))).statusCode, 204)
     t.equal((await app.inject(withToken(wrong, login))).statusCode, 200)
     assertAccepted(t, await visit(token))
   }
+  t.equal(Error.stackTraceLimit, stackTraceLimit, 'the limit of the application is unchanged')
   t.equal((await app.inject(logout(seal(HEADER, payload)))).statusCode, 204)
   assertEnded(t, await visit(token), 'logged_out')
 })
