@@ -7,7 +7,9 @@ import { findRedisServer } from './fixtures/redis/server-binary.js'
 import { unwatched } from './fixtures/unwatched.js'
 
 /** The folders that take longest start first. */
-const LONGEST = ['store', 'store/redis', 'upstream', 'cache', 'sessions', 'live', 'examples']
+const LONGEST = ['store', 'store/redis', 'upstream', 'cache', 'sessions', 'live']
+/** Run by `npm run test:long`. */
+const LATER = ['examples']
 /** Tests wait more than they compute: four processes on two cores. */
 const PROCESSES = 4
 
@@ -22,7 +24,10 @@ const NODE_ARGS = [
 
 async function foldersWithTests(): Promise<string[]> {
   const paths = (await readdir('test', { recursive: true })).filter((path) => path.endsWith('/run.test.ts'))
-  return paths.map(dirname).toSorted((a, b) => rank(a) - rank(b))
+  return paths
+    .map(dirname)
+    .filter((folder) => !LATER.includes(folder))
+    .toSorted((a, b) => rank(a) - rank(b))
 }
 
 function rank(folder: string): number {

@@ -1,0 +1,4 @@
+import { runFolder } from '../fixtures/run-folder.js'
+
+// Starts a program for most tests, and covers nothing of lib.
+runFolder('test/examples')

@@ -1,0 +1,2 @@
+process.env.STORE_MODEL_SCENES ??= '60'
+await import('../store/model.test.js')
