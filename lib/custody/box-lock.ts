@@ -26,6 +26,12 @@ export function lockBox(box: string, lock: string): string {
   return `${lock}|${box}`
 }
 
+/**
+ * Compare and sets of a stored text that may fail in a row. Each is due to a process that has taken or left the lock since
+ * the read. More are the fault of a store, which would be called without an end.
+ */
+export const MAX_CONFLICTS = 10
+
 const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 250
 

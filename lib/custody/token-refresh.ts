@@ -1,11 +1,11 @@
 import { StoreUnavailableError, type UpstreamError, UpstreamUnavailableError } from '../errors.js'
 import type { MinuteLog } from '../internal/minute-log.js'
-import { redactError } from '../internal/redact-error.js'
+import { PlainCause, redactError } from '../internal/redact-error.js'
 import type { GuardedStore } from '../store/guarded-store.js'
 import type { GuardedUpstream } from '../upstream/guarded-upstream.js'
 import { isRefreshRefusal } from '../upstream/status-error.js'
 import { toUpstreamError } from '../upstream/to-upstream-error.js'
-import { createLock, LockWait, lockBox } from './box-lock.js'
+import { createLock, LockWait, lockBox, MAX_CONFLICTS } from './box-lock.js'
 import { type HeldTokens, holdTokens, isDue, isGood } from './held-tokens.js'
 import { checkReceived } from './received-tokens.js'
 import { type LoadedTokens, loginNeeded, type StoredTokens, type TokenSession } from './stored-tokens.js'
@@ -34,6 +34,8 @@ const NOT_REFRESHABLE =
   "The upstream's access token of a session has expired or was rejected, and is not refreshed: the upstream gave no " +
   'refresh token, or `upstream.tokens` has neither `refreshPath` nor `refresh`. The user must log in again'
 
+const CONFLICTS = '`writeTokens()` of the store does not replace the text that `readTokens()` returns'
+
 /**
  * Refreshes the tokens of a session once for all processes: an upstream may accept each refresh token once. The lock is a
  * part of the compared text, so that every store can hold the lock.
@@ -53,6 +55,7 @@ export class TokenRefresh {
     const { stored, unsaved, timeoutMs, refreshBeforeMs, log } = this.#deps
     const lock = createLock()
     const wait = new LockWait(timeoutMs + LOCK_SLACK_MS)
+    let conflicts = 0
     await unsaved.flush(session.id)
     for (;;) {
       const loaded = await stored.load(session)
@@ -64,11 +67,15 @@ export class TokenRefresh {
       if (isGoodToken && (refreshToken === null || isLocked)) return tokens.accessToken
       if (refreshToken === null) throw loginNeeded(NOT_REFRESHABLE, log)
       if (isLocked) {
+        conflicts = 0
         await this.#pause(wait)
         continue
       }
       // The whole text is compared: since the read no process has refreshed the tokens, or has begun to.
-      if (!(await this.#takeLock(session, loaded, lock))) continue
+      if (!(await this.#takeLock(session, loaded, lock))) {
+        if (++conflicts === MAX_CONFLICTS) throw new StoreUnavailableError(new PlainCause(CONFLICTS))
+        continue
+      }
       const refreshed = await this.#exchange(session, { ...loaded, refreshToken, lock })
       if (refreshed !== null) return refreshed.accessToken
     }

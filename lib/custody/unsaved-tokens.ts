@@ -1,6 +1,6 @@
 import { StoreUnavailableError } from '../errors.js'
 import type { GuardedStore } from '../store/guarded-store.js'
-import { parseStoredBox } from './box-lock.js'
+import { MAX_CONFLICTS, parseStoredBox } from './box-lock.js'
 import type { HeldTokens } from './held-tokens.js'
 import type { TokenSession } from './stored-tokens.js'
 
@@ -29,8 +29,6 @@ const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 1_000
 /** About 20 MB of tokens of 1 KB. */
 const MAX_UNSAVED = 10_000
-/** Each conflict is a process that has taken or left the lock meanwhile. */
-const MAX_CONFLICTS = 10
 
 /**
  * Stores the results of refreshes. The upstream may have made the former refresh token invalid: so a result that the

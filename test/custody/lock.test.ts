@@ -212,6 +212,17 @@ t.test('two instances that see the same box refresh once', async (t) => {
   t.equal(upstream.refreshes.length, 1)
 })
 
+t.test('a store that never replaces the text is as good as down, and delays no close', async (t) => {
+  const { upstream, shared, apps } = await createInstances(t, 1)
+  const token = await logIn(apps[0])
+  let writes = 0
+  shared.store.writeTokens = async () => ++writes > 1_000
+  t.equal(await numberOf(apps[0], token, 1), '503 STORE_UNAVAILABLE')
+  t.equal(writes, 10)
+  t.equal(await numberOf(apps[0], token), 1, 'a token that is still good is used')
+  t.strictSame(upstream.refreshes, [])
+})
+
 t.test('calls of one process at the same time take the lock once', async (t) => {
   const { shared, apps } = await createInstances(t, 1, { upstream: { timeoutMs: 10_000 } })
   const token = await logIn(apps[0])
