@@ -80,10 +80,10 @@ export class GuardedUpstream {
     }
   }
 
-  /** The circuit of logins and registrations; calls in flight with logouts. */
+  /** The circuit of logins and registrations; calls in flight with logouts and refreshes. */
   get circuit(): Circuit {
-    const { breaker, logoutBreaker } = this.#guards
-    return { isOpen: breaker.isOpen, inFlight: breaker.inFlight + logoutBreaker.inFlight }
+    const { breaker, logoutBreaker, refreshBreaker } = this.#guards
+    return { isOpen: breaker.isOpen, inFlight: breaker.inFlight + logoutBreaker.inFlight + refreshBreaker.inFlight }
   }
 
   /** Resolves when the upstream has accepted the credentials. */

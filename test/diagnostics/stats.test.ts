@@ -5,10 +5,12 @@ import { createSessionId } from '../../lib/model/session-id.js'
 import { createGuardedStore } from '../../lib/store/guarded-store.js'
 import { createApp, logIn, logout, SECRET, withToken } from '../fixtures/app.js'
 import { createGate } from '../fixtures/create-gate.js'
+import { createCustodyApp, numberOf } from '../fixtures/custody-app.js'
 import { collectMessages } from '../fixtures/messages.js'
 import { CREDENTIALS, postJson } from '../fixtures/post-json.js'
 import { readEvents } from '../fixtures/read-events.js'
 import { connectRedis } from '../fixtures/redis/start-redis.js'
+import { startTokenUpstream } from '../fixtures/token-upstream.js'
 import { upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
 import { createWatchedFastify } from '../fixtures/watched-fastify.js'
@@ -84,6 +86,23 @@ t.test('an upstream that responds to no logout does not count: logins go on', as
   await app.inject(logout(await logIn(app)))
   t.strictSame(changes, [])
   t.equal(app.sessions.stats().breaker.upstream, 'closed')
+})
+
+t.test('a pending refresh of tokens is a pending call of the upstream', async (t) => {
+  const tokenUpstream = await startTokenUpstream(t)
+  const app = await createCustodyApp(t, tokenUpstream)
+  const token = await logIn(app)
+  const refresh = createGate()
+  tokenUpstream.onRefresh = async () => {
+    await refresh.opened
+    return false
+  }
+  const asking = numberOf(app, token, 1)
+  await until(() => tokenUpstream.refreshes.length === 1)
+  t.equal(app.sessions.stats().inFlight.upstream, 1)
+  refresh.open()
+  t.equal(await asking, 2)
+  t.equal(app.sessions.stats().inFlight.upstream, 0)
 })
 
 t.test('open streams are counted until their clients have gone', async (t) => {
