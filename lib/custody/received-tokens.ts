@@ -1,4 +1,3 @@
-import { isPlainObject } from '../internal/json.js'
 import { PlainCause } from '../internal/redact-error.js'
 
 /** Tokens of an upstream after all checks. */
@@ -33,8 +32,9 @@ export function checkReceived(value: unknown, rules: TokenRules): ReceivedTokens
   }
   const drop = (problem: string) => onDropped(`${operation}: in the upstream's tokens ${problem}`)
 
-  if (!isPlainObject(value)) return refuse('there is no object with `accessToken`')
-  const { accessToken, refreshToken: optionalRefreshToken, expiresIn } = value
+  // Also an object of a class of the application.
+  if (typeof value !== 'object' || value === null) return refuse('there is no object with `accessToken`')
+  const { accessToken, refreshToken: optionalRefreshToken, expiresIn }: TokenFields = value
   if (!isToken(accessToken)) return refuse(`\`accessToken\` ${TOKEN_RULE}`)
   const refreshToken = optionalRefreshToken ?? null
   const isRefreshToken = refreshToken === null || isToken(refreshToken)
@@ -52,6 +52,12 @@ export function checkReceived(value: unknown, rules: TokenRules): ReceivedTokens
     drop('`expiresIn` is no positive number of seconds: the access token is refreshed only after it was rejected')
   }
   return received
+}
+
+interface TokenFields {
+  accessToken?: unknown
+  refreshToken?: unknown
+  expiresIn?: unknown
 }
 
 const TOKEN_RULE = 'is not 1 or more characters of printable ASCII'

@@ -192,6 +192,22 @@ t.test('a login stores the tokens in the step that opens the session, or is answ
   t.equal(await numberOf(app, token), 1)
 })
 
+t.test('tokens may be an object of a class, at a login and at a refresh', async (t) => {
+  class Tokens {
+    readonly accessToken: string
+    readonly refreshToken: string
+    constructor(body: Record<string, string>) {
+      this.accessToken = String(body.access_token)
+      this.refreshToken = String(body.refresh_token)
+    }
+  }
+  const tokens = { select: (body: unknown) => new Tokens(body as Record<string, string>) }
+  const app = await createCustodyApp(t, await startTokenUpstream(t), { tokens })
+  const token = await logIn(app)
+  t.equal(await numberOf(app, token), 1)
+  t.equal(await numberOf(app, token, 1), 2)
+})
+
 t.test('`rejected` must be an access token', async (t) => {
   const upstream = await startTokenUpstream(t)
   const wrong: unknown[] = [null, 5, 'x', { rejected: 5 }, { rejected: null }, { Rejected: 'x' }]
