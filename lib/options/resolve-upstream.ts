@@ -87,7 +87,7 @@ function parseBaseUrl(baseUrl: unknown): { origin: string; basePath: string } {
 const BASE_URL = /^(https?:\/\/[\w.:[\]-]+)(\/[^?#]*[^?#/])?\/?$/i
 
 /** A path that every server reads alike: no empty, `.` or `..` segment, no escape; with an optional query of pairs. */
-function checkUpstreamPath(option: string, value: unknown, defaultPath?: string): string {
+export function checkUpstreamPath(option: string, value: unknown, defaultPath?: string): string {
   const path = value === undefined ? defaultPath : value
   if (typeof path === 'string') {
     const end = path.includes('?') ? path.indexOf('?') : path.length

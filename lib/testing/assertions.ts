@@ -1,5 +1,6 @@
 import { AssertionError } from 'node:assert'
 import { SessionEndedError, type SessionEndReason, StoreUnavailableError } from '../errors.js'
+import { checkFields, orDefaultEmpty } from '../options/checks.js'
 import {
   type FetchResponse,
   type InjectedResponse,
@@ -25,6 +26,7 @@ export interface AssertEndedOptions {
  * With the reason `logged_in_again` both headers of the clear signal must be absent.
  *
  * @throws {AssertionError} with what the response has; the rest of its body is not shown
+ * @throws {InvalidOptionError} an unknown option
  */
 function assertEnded(response: InjectedResponse, reason: SessionEndReason, options?: AssertEndedOptions): void
 /** The same for a response of `fetch()` or undici, whose body is yet to come: the promise must be awaited. */
@@ -36,8 +38,9 @@ function assertEnded(
 function assertEnded(
   response: InjectedResponse | FetchResponse | UndiciResponse,
   reason: SessionEndReason,
-  { clearSiteData = true }: AssertEndedOptions = {}
+  options?: AssertEndedOptions
 ): Promise<void> | undefined {
+  const { clearSiteData = true } = checkFields('options', orDefaultEmpty(options), ['clearSiteData'])
   return check(response, {
     title: `of a session that has ended (${reason})`,
     stackStartFn: assertEnded,

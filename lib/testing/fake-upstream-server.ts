@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { parseJson } from '../internal/json.js'
 import { checkFields, orDefaultEmpty } from '../options/checks.js'
+import { checkUpstreamPath } from '../options/resolve-upstream.js'
 import type { FakeAnswer, FakeUpstreamCall, FakeUpstreamPaths } from './fake-upstream-types.js'
 
 type Answer = (call: FakeUpstreamCall, signal: AbortSignal) => Promise<FakeAnswer>
@@ -68,15 +69,14 @@ export class FakeUpstreamServer {
 
 const PATHS: (keyof FakeUpstreamPaths)[] = ['loginPath', 'registerPath', 'logoutPath']
 
-function operationsOf({
-  loginPath = '/user/login',
-  registerPath = '/user/register',
-  logoutPath = '/user/logout'
-}: FakeUpstreamPaths): Map<string, FakeUpstreamCall['operation']> {
+/** @throws {InvalidOptionError} */
+function operationsOf(paths: FakeUpstreamPaths): Map<string, FakeUpstreamCall['operation']> {
+  const checkPath = (name: keyof FakeUpstreamPaths, byDefault: string) =>
+    pathOf(checkUpstreamPath(`paths.${name}`, paths[name], byDefault))
   return new Map<string, FakeUpstreamCall['operation']>([
-    [pathOf(loginPath), 'login'],
-    [pathOf(registerPath), 'register'],
-    [pathOf(logoutPath), 'logout']
+    [checkPath('loginPath', '/user/login'), 'login'],
+    [checkPath('registerPath', '/user/register'), 'register'],
+    [checkPath('logoutPath', '/user/logout'), 'logout']
   ])
 }
 

@@ -43,8 +43,9 @@ export class FakeUsers {
 
 /** A copy with an id; null without a password or an id. */
 function toUser(fields: Record<string, unknown>): Record<string, unknown> | null {
-  const { id = fields.username ?? fields.email, password } = fields
-  return id === undefined || typeof password !== 'string' ? null : { ...fields, id }
+  const { password } = fields
+  const id = fields.id ?? fields.username ?? fields.email
+  return id === undefined || id === null || typeof password !== 'string' ? null : { ...fields, id }
 }
 
 function isMatch(user: Record<string, unknown>, body: Record<string, unknown>): boolean {

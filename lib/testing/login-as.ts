@@ -65,7 +65,7 @@ export interface TestLogin {
  *
  * @param app the app, or the scope in which the plugin is registered
  * @param user matches `userSchema`
- * @throws {AssertionError} the plugin is not registered in the scope, or the user does not match `userSchema`
+ * @throws {AssertionError} no app, the plugin is not registered in the scope, or the user does not match `userSchema`
  * @throws {InvalidOptionError} an unknown option, or a time in the future. Other errors: see `app.sessions.create()`
  */
 export async function loginAs(app: TestApp, user: User, options?: LoginAsOptions): Promise<TestLogin> {
@@ -107,6 +107,9 @@ interface TimeRange {
 
 /** @throws {AssertionError} */
 async function internalsOf(app: TestApp): Promise<Internals> {
+  if (typeof app?.after !== 'function') {
+    throw new AssertionError({ message: 'loginAs(): the first argument must be the app or the scope' })
+  }
   const scope: { [INTERNALS]?: Internals } & object = app
   // `app.ready()` would load the plugins too, but no route could be added afterwards.
   if (scope[INTERNALS] === undefined) await app.after()

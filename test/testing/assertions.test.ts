@@ -127,6 +127,15 @@ t.test('a response may be without Clear-Site-Data only where a test says so', as
   await assertEnded(await fetch(`${url}/me`, { headers }), 'revoked', { clearSiteData: false })
 })
 
+t.test('a wrong option of an assertion is named', async (t) => {
+  for (const [option, options] of [
+    ['options', null],
+    ['options.clearsitedata', { clearsitedata: false }]
+  ] as const) {
+    t.throws(() => assertEnded(ended, 'revoked', options as never), { code: 'FST_JWT_SESSION_INVALID_OPTION', option })
+  }
+})
+
 t.test('each part of the answer to an outage is checked, and a failure says what was there', async (t) => {
   assertUnavailable(unavailable)
   const cases: [response: object, line: string][] = [

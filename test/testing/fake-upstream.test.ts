@@ -208,6 +208,7 @@ t.test('wrong users and options are named, and no password is told', async (t) =
     ['users[1]', { users: [USERS[0], { password: PASSWORD }] }],
     ['users[0]', { users: [{ username: 'ada', password: 1 }] }],
     ['users[0]', { users: [PASSWORD] }],
+    ['users[0]', { users: [{ id: null, password: PASSWORD }] }],
     ['options.user', { user: USERS }]
   ]
   for (const [option, options] of wrong) {
@@ -225,5 +226,8 @@ t.test('wrong users and options are named, and no password is told', async (t) =
   }
   const path: object = { path: '/login' }
   await t.rejects(upstream.listen(path), { code: INVALID, option: 'paths.path' })
+  for (const loginPath of [5, null, 'login', '/a/../b']) {
+    await t.rejects(upstream.listen({ loginPath: loginPath as string }), { code: INVALID, option: 'paths.loginPath' })
+  }
   t.strictSame(createFakeUpstream().calls, [])
 })

@@ -210,6 +210,10 @@ t.test('an app without the plugin, a user that does not fit and a wrong option a
   await bare.ready()
   await t.rejects(loginAs(bare, { id: 'ada' }), notRegistered)
 
+  for (const app of [undefined, null, bare.server]) {
+    await t.rejects(loginAs(app as never, { id: 'ada' }), { name: 'AssertionError', message: /must be the app/ })
+  }
+
   const outer = createWatchedFastify(t)
   let scope: TestApp | undefined
   outer.register(async (inner) => {
