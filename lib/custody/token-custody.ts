@@ -8,9 +8,9 @@ import type { UnsavedTokens } from './unsaved-tokens.js'
 
 /** Dependencies of {@link TokenCustody}. */
 export interface CustodyDeps {
-  stored: StoredTokens
-  unsaved: UnsavedTokens
-  refresh: TokenRefresh
+  stored: Pick<StoredTokens, 'load' | 'seal'>
+  unsaved: Pick<UnsavedTokens, 'tokensOf' | 'close'>
+  refresh: Pick<TokenRefresh, 'run'>
   refreshBeforeMs: number
   maxBytes: number
   log: MinuteLog
@@ -22,7 +22,7 @@ export type SealTokens = (session: Pick<TokenSession, 'id' | 'user'>) => string
 /** The upstream's tokens of all sessions: encrypted in the store, refreshed when due. */
 export class TokenCustody {
   readonly #deps: CustodyDeps
-  /** The refreshes of this process, by session id. */
+  /** The refreshes of this process, by session id; also by session id and rejected token. */
   readonly #refreshes = new Map<string, Promise<string>>()
 
   constructor(deps: CustodyDeps) {
@@ -55,9 +55,11 @@ export class TokenCustody {
     const known = unsaved.tokensOf(session.id) ?? (await stored.load(session)).tokens
     if (!isDue(known, refreshBeforeMs, rejected)) return known.accessToken
     try {
-      const refreshed = await this.#refreshOnce(session, rejected)
-      // The refresh may have begun for another call, before the upstream rejected its result.
-      return refreshed === rejected ? await this.#refreshOnce(session, rejected) : refreshed
+      const refreshed = await this.#refreshOnce(session.id, session, rejected)
+      if (refreshed !== rejected) return refreshed
+      // The refresh has begun for another call, before the upstream rejected its result. A refresh by the session id may
+      // again be that of a call for which the rejected token is good.
+      return await this.#refreshOnce(`${session.id} ${rejected}`, session, rejected)
     } catch (error) {
       const isFinal = error instanceof LoginNeededError || error instanceof SessionEndedError
       if (!isFinal && isGood(known, rejected)) return known.accessToken
@@ -80,13 +82,12 @@ export class TokenCustody {
     }
   }
 
-  /** All calls for a session share one refresh, which continues when the request that began it has gone. */
-  #refreshOnce(session: TokenSession, rejected: string | undefined): Promise<string> {
-    const { id } = session
-    const running = this.#refreshes.get(id)
+  /** All calls with a key share one refresh, which continues when the request that began it has gone. */
+  #refreshOnce(key: string, session: TokenSession, rejected: string | undefined): Promise<string> {
+    const running = this.#refreshes.get(key)
     if (running !== undefined) return running
-    const refresh = this.#deps.refresh.run(session, rejected).finally(() => this.#refreshes.delete(id))
-    this.#refreshes.set(id, refresh)
+    const refresh = this.#deps.refresh.run(session, rejected).finally(() => this.#refreshes.delete(key))
+    this.#refreshes.set(key, refresh)
     return refresh
   }
 }

@@ -56,8 +56,9 @@ export class TokenRefresh {
     const lock = createLock()
     const wait = new LockWait(timeoutMs + LOCK_SLACK_MS)
     let conflicts = 0
-    await unsaved.flush(session.id)
     for (;;) {
+      // Each time: another refresh of this process may have a result that is not stored yet.
+      await unsaved.flush(session.id)
       const loaded = await stored.load(session)
       const { tokens } = loaded
       const isGoodToken = isGood(tokens, rejected)
