@@ -1,51 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { createMemoryStore, type SessionStore } from '../../lib/index.js'
 import { logIn, logout, withToken } from '../fixtures/app.js'
 import { type CustodyAppOptions, createCustodyApp, numberOf, setClockAhead } from '../fixtures/custody-app.js'
+import { createSharedStore } from '../fixtures/shared-store.js'
 import { startTokenUpstream, type TokenUpstream } from '../fixtures/token-upstream.js'
 import { until } from '../fixtures/until.js'
-
-type WriteTokens = NonNullable<SessionStore['writeTokens']>
-
-/** One store for several instances, whose calls a test may delay, or fail before or after they have worked. */
-interface SharedStore {
-  store: SessionStore
-  /** Runs before `writeTokens()`; what it throws is the answer. */
-  beforeWrite: (tokens: string) => unknown
-  /** Runs after `writeTokens()`; what it throws is the answer. */
-  afterWrite: (tokens: string) => unknown
-  beforeRead: () => unknown
-  /** The stored text of each session, as written last. */
-  texts: Map<string, string>
-}
-
-function createSharedStore(t: Test): SharedStore {
-  const memory = createMemoryStore()
-  t.teardown(() => memory.close())
-  const shared: SharedStore = {
-    beforeWrite() {},
-    afterWrite() {},
-    beforeRead() {},
-    texts: new Map(),
-    store: {
-      ...memory,
-      async readTokens(id) {
-        await shared.beforeRead()
-        return memory.readTokens?.(id) ?? null
-      },
-      async writeTokens(...args: Parameters<WriteTokens>) {
-        await shared.beforeWrite(args[1])
-        const isWritten = (await memory.writeTokens?.(...args)) ?? false
-        if (isWritten) shared.texts.set(args[0], args[1])
-        await shared.afterWrite(args[1])
-        return isWritten
-      }
-    }
-  }
-  return shared
-}
 
 const isLock = (text: string) => text.includes('|')
 const TIMEOUT_MS = 200
