@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import fastifyWebsocket from '@fastify/websocket'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import { createMemoryStore, fastifyJwtSession, type JwtSessionOptions, type Session } from '../../lib/index.js'
 import { SECRET } from '../fixtures/planted-secrets.js'
@@ -19,12 +19,17 @@ export interface ServiceRequest {
   body: string
 }
 
+/** In place of a request that has not reached the service. */
+export const NO_REQUEST: ServiceRequest = { method: '', url: '', headers: {}, body: '' }
+
 /** An authenticator, a service that knows nothing of sessions, and a proxy with its example between them. */
 export interface Scene {
   authenticator: FastifyInstance
   gateway: Gateway
   /** Requests that have reached the service. */
   served: ServiceRequest[]
+  /** Method and protocol of each upgrade that the service was asked for. */
+  upgrades: string[]
   store: { isDown: boolean }
   open(userId?: string): Promise<{ token: string; session: Session }>
   /** A request by `fetch`, which keeps its connections open. */
@@ -42,6 +47,8 @@ export { publicKey }
 export interface SceneOptions {
   options?: Partial<JwtSessionOptions>
   changes?: Changes
+  /** Options of the authenticator's Fastify. */
+  server?: FastifyServerOptions
   /** Claims of the identity tokens. */
   claims?: () => Record<string, unknown>
   /** What the application of the authenticator adds before the plugin. */
@@ -52,13 +59,15 @@ export async function startScene(t: Test, proxy: ProxyName, given: SceneOptions 
   const store = { isDown: false }
   const authenticator = await startAuthenticator(t, store, given)
   const served: ServiceRequest[] = []
-  const service = await startService(t, served)
+  const upgrades: string[] = []
+  const service = await startService(t, served, upgrades)
   const ports = { authenticator: portOf(authenticator), service: portOf(service) }
   const gateway = await startGateway(t, proxy, ports, given.changes)
   return {
     authenticator,
     gateway,
     served,
+    upgrades,
     store,
     open: (id = 'ada') => authenticator.sessions.create({ id }),
     visit: (path, { token, headers, ...init } = {}) =>
@@ -71,7 +80,8 @@ export async function startScene(t: Test, proxy: ProxyName, given: SceneOptions 
   }
 }
 
-async function startAuthenticator(t: Test, state: { isDown: boolean }, { options, before, claims }: SceneOptions) {
+async function startAuthenticator(t: Test, state: { isDown: boolean }, given: SceneOptions) {
+  const { options, server, before, claims } = given
   const memory = createMemoryStore()
   t.teardown(() => memory.close())
   const store = {
@@ -79,7 +89,7 @@ async function startAuthenticator(t: Test, state: { isDown: boolean }, { options
     find: async (id: string) => (state.isDown ? Promise.reject(new Error('The store is down')) : memory.find(id))
   }
   const { baseUrl } = await startUpstream(t)
-  const app = createWatchedFastify(t)
+  const app = createWatchedFastify(t, server)
   await before?.(app)
   await app.register(fastifyJwtSession, {
     jwt: { secret: SECRET },
@@ -93,8 +103,9 @@ async function startAuthenticator(t: Test, state: { isDown: boolean }, { options
   return app
 }
 
-async function startService(t: Test, served: ServiceRequest[]): Promise<FastifyInstance> {
+async function startService(t: Test, served: ServiceRequest[], upgrades: string[]): Promise<FastifyInstance> {
   const app = Fastify({ exposeHeadRoutes: false, bodyLimit: 2 ** 24 })
+  app.server.on('upgrade', ({ method, headers }) => upgrades.push(`${method} ${headers.upgrade}`))
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string' }, async (_request: unknown, body: string) => body)
   await app.register(fastifyWebsocket)
