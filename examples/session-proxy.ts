@@ -15,6 +15,9 @@ const SESSION_ENDED = 4401
 const DROPPED =
   /^(?:session[^a-z\d](?:user|token)|authorization|cookie|proxy|proxy-.*|expect|keep-alive|te|trailer|upgrade)$/i
 
+/** Headers of a service that may come once: of several values the first counts. */
+const SINGLE = ['content-type', 'location']
+
 type ProxiedRequest = Pick<FastifyRequest, 'headers' | 'session'>
 
 /**
@@ -45,7 +48,7 @@ export function sessionProxy(cookieName = '__Host-Http-session') {
       { 'session-ended': _ended, 'clear-site-data': _clear, 'set-cookie': set = [], ...headers },
       request
     ) {
-      if (headers['content-type']?.startsWith('text/event-stream')) {
+      if (/^text\/event-stream/i.test(headers['content-type'] ?? '')) {
         request?.session?.signal.addEventListener('abort', () => request.raw.destroy())
       }
       const cookies = [set].flat().filter(isOther)
@@ -57,7 +60,14 @@ export function sessionProxy(cookieName = '__Host-Http-session') {
       reply.code(isTimeout ? 504 : 502).send(new Error('The service does not respond'))
     },
     // By default a GET that the service answers 503 is sent ten times more.
-    retryDelay: () => null
+    retryDelay({ res }) {
+      // http-proxy reads the headers of the service next: an exception there, for a list, would end the process.
+      const headers: object = res?.headers ?? {}
+      for (const [name, value] of Object.entries(headers)) {
+        if (SINGLE.includes(name) && Array.isArray(value)) Object.assign(headers, { [name]: value[0] })
+      }
+      return null
+    }
   }
 
   // By default http-proxy does not verify the certificate of an https: service.

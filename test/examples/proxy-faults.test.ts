@@ -82,6 +82,18 @@ t.test('while Redis does not respond the answer is 503, and the service gets not
   t.strictSame(service.requests, [])
 })
 
+t.test('a header that the service repeats ends neither the request nor the process', async (t) => {
+  const { service, send } = await createProxyScene(t)
+  const repeated = ['Content-Type', 'Location', 'Session-Ended', 'Clear-Site-Data', 'Cache-Control', 'Vary']
+  for (const name of repeated) {
+    service.answer = (_request, response) =>
+      response.writeHead(200, [name, 'a', name, 'b', 'Content-Length', '2']).end('ok')
+    const answer = await send('GET /orders/7')
+    t.strictSame([answer.status, answer.body], [200, 'ok'], name)
+    assertNoClearSignal(t, answer)
+  }
+})
+
 t.test('bodies stream in both directions', async (t) => {
   const { service, url, token } = await createProxyScene(t)
   service.answer = async (request, response) => {
@@ -107,7 +119,7 @@ t.test('an event stream of the service ends with the session, also when nothing 
   const { app, service, url, token, sessionId } = await createProxyScene(t)
   const closed: unknown[] = []
   service.answer = (request, response) => {
-    const type = request.url === '/events' ? 'text/event-stream; charset=utf-8' : 'application/octet-stream'
+    const type = request.url === '/events' ? 'Text/Event-Stream; charset=utf-8' : 'application/octet-stream'
     response.writeHead(200, { 'content-type': type }).write('data: 1\n\n')
     response.on('close', () => closed.push(request.url))
   }
