@@ -35,8 +35,8 @@ async function start(): Promise<void> {
     const ports = { authenticator: await listen(authenticator), service: await listen(service) }
     const port = Number(process.env.PORT) || (process.env.PORT === '0' ? await freePort() : 3000)
     const nginx = await startNginx(port, ports)
-    // Ctrl+C reaches nginx too.
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => nginx.kill())
+    // Ctrl+C reaches nginx too. A closed terminal does not end nginx: SIGHUP makes nginx load its configuration again.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => nginx.kill())
     once(nginx, 'exit').then(close)
 
     console.log(`Demo: http://127.0.0.1:${port}`)

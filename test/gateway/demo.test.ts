@@ -77,6 +77,18 @@ t.test('the demo shows a login, a private page of the main server and an end, be
   t.strictSame(await folders(), [])
 })
 
+t.test('a closed terminal ends the demo and nginx', async (t) => {
+  const { child, ended, url, output } = await run({ NGINX: await findProxy('nginx') })
+  t.teardown(async () => {
+    if (child.exitCode === null) child.kill('SIGKILL')
+  })
+  const origin = await url()
+  child.kill('SIGHUP')
+  t.strictSame(await ended, [0, null], output())
+  await t.rejects(fetch(origin), 'nginx has ended too')
+  t.strictSame(await folders(), [])
+})
+
 t.test('without nginx the demo says how to get nginx', async (t) => {
   const { ended, output } = await run({ NGINX: '/there/is/no/nginx' })
   t.strictSame(await ended, [1, null])
