@@ -7,7 +7,8 @@ import type { User } from '../model/session.js'
 export interface IdentityOptions {
   /**
    * An Ed25519 private key as PEM, which signs with `EdDSA`: services get the public key, and can sign nothing. Or a
-   * secret of at least 32 bytes, which signs with `HS256`: then each service can sign tokens too. No `jwt.secret`.
+   * secret of at least 32 bytes, which signs with `HS256`: then each service can sign tokens too. No secret of `jwt.secret`
+   * or `upstream.tokens.secrets`.
    * Undefined, such as an environment variable that is not set, compiles and fails `register()`.
    */
   key: string | Uint8Array | undefined

@@ -20,7 +20,7 @@ export interface ResolvedIdentity {
 const FIELDS: (keyof IdentityOptions)[] = ['key', 'keyId', 'issuer', 'audience', 'ttlSeconds', 'claims']
 
 /**
- * @param secrets the secrets of access tokens
+ * @param secrets the secrets of other options: services must not know a secret of the authenticator
  * @returns null: no identity tokens
  * @throws {InvalidOptionError} the message has no part of the key
  */
@@ -53,7 +53,10 @@ function resolveKey(key: unknown, secrets: readonly Buffer[]): KeyObject | Buffe
   }
   const secret = checkSecret('identity.key', key, RULES)
   if (secrets.some((other) => other.equals(secret))) {
-    throw new InvalidOptionError('identity.key', 'must not be a `jwt.secret`: services could sign access tokens')
+    throw new InvalidOptionError(
+      'identity.key',
+      'must not be a secret of `jwt` or `upstream.tokens`: services may have this key'
+    )
   }
   return secret
 }

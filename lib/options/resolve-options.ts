@@ -74,7 +74,8 @@ export function resolveOptions(input: JwtSessionOptions): ResolvedOptions {
   const upstream = resolveUpstream(options, secrets)
   checkTokenStore(store, upstream)
   const routes = resolveRoutes(options, upstream?.kind === 'http' || upstream?.client.register !== undefined)
-  const identity = resolveIdentity(options.identity, secrets)
+  const tokens = upstream === null ? undefined : tokensConfigOf(upstream)
+  const identity = resolveIdentity(options.identity, [...secrets, ...(tokens?.secrets ?? [])])
   if (identity !== null && !routes.verify) throw new InvalidOptionError('identity', 'needs `routes.verify`')
   return {
     jwt: {
