@@ -53,6 +53,8 @@ export interface SceneOptions {
   claims?: () => Record<string, unknown>
   /** What the application of the authenticator adds before the plugin. */
   before?: (app: FastifyInstance) => unknown
+  /** The port of another service. Default: the service of the scene. */
+  servicePort?: number
 }
 
 export async function startScene(t: Test, proxy: ProxyName, given: SceneOptions = {}): Promise<Scene> {
@@ -61,7 +63,7 @@ export async function startScene(t: Test, proxy: ProxyName, given: SceneOptions 
   const served: ServiceRequest[] = []
   const upgrades: string[] = []
   const service = await startService(t, served, upgrades)
-  const ports = { authenticator: portOf(authenticator), service: portOf(service) }
+  const ports = { authenticator: portOf(authenticator), service: given.servicePort ?? portOf(service) }
   const gateway = await startGateway(t, proxy, ports, given.changes)
   return {
     authenticator,
