@@ -60,6 +60,13 @@ for (const proxy of ['nginx', 'caddy'] satisfies ProxyName[]) {
     for (const value of ['websocket', 'WebSocket']) {
       faults.compare(value, (await send('GET /', [`Upgrade: ${value}`, ...lines])).status, 101)
     }
+    heads.length = 0
+    await send('GET /', lines.slice(0, 1))
+    faults.compare(
+      'no upgrade',
+      heads.map((head) => /^(?:upgrade|connection): /im.test(head)),
+      [false]
+    )
     faults.assertNone(t)
   })
 }
