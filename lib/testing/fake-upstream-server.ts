@@ -26,14 +26,9 @@ export class FakeUpstreamServer {
   }
 
   async close(): Promise<void> {
-    const server = this.#server
-    this.#server = undefined
     this.#baseUrl = undefined
-    if (server === undefined) return
-    const closed = once(server, 'close')
-    server.close()
-    server.closeAllConnections()
-    await closed
+    this.#server?.close()
+    this.#server?.closeAllConnections()
   }
 
   async #open(operations: Map<string, FakeUpstreamCall['operation']>): Promise<string> {

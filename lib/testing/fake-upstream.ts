@@ -58,7 +58,6 @@ export function createFakeUpstream(options?: FakeUpstreamOptions): FakeUpstream 
 
   async function run(call: FakeUpstreamCall, signal: AbortSignal): Promise<unknown> {
     const { statusCode, user } = await upstream.answer(call, signal)
-    signal.throwIfAborted()
     if (statusCode >= 300) throw errorForStatus(call.operation, { statusCode, headers: {} })
     return user
   }
@@ -109,9 +108,12 @@ class FakeUpstreamState {
   /** Resolves to any answer once the signal is aborted. */
   async answer(call: FakeUpstreamCall, signal: AbortSignal): Promise<FakeAnswer> {
     this.calls.push(call)
-    while (this.#fault === 'hang' && !signal.aborted) await this.#held.hold(Number.POSITIVE_INFINITY, signal)
-    if (signal.aborted || this.#fault === 'hang') return { statusCode: 504 }
-    return this.#fault ?? this.#users.answer(call)
+    while (!signal.aborted) {
+      const fault = this.#fault
+      if (fault !== 'hang') return fault ?? this.#users.answer(call)
+      await this.#held.hold(Number.POSITIVE_INFINITY, signal)
+    }
+    return { statusCode: 504 }
   }
 
   #start(fault: 'hang' | { statusCode: number } | null): void {

@@ -28,7 +28,7 @@ interface Scene {
 async function createScene(t: Test, isHttp: boolean, options: FakeUpstreamOptions = {}): Promise<Scene> {
   const upstream = createFakeUpstream({ users: USERS, ...options })
   t.teardown(() => upstream.close())
-  const paths = { loginPath: '/v1/signIn?key=1', registerPath: '/v1/signUp', logoutPath: '/v1/signOut' }
+  const paths = { loginPath: '/v1/signIn?key=1', registerPath: '/v1/signUp?key=1', logoutPath: '/v1/signOut?key=1' }
   const { timeoutMs } = options
   const http = async () => ({ baseUrl: await upstream.listen(paths), ...paths, ...(timeoutMs && { timeoutMs }) })
   const choice: JwtSessionOptions['upstream'] = isHttp ? await http() : upstream
@@ -77,7 +77,7 @@ for (const [name, isHttp] of [
     t.equal((await post('register', eve)).json().code, 'FST_JWT_SESSION_REGISTRATION_REJECTED')
     const sameEmail = { ...eve, username: 'bobby', email: 'bob@example.com' }
     t.equal((await post('register', sameEmail)).statusCode, 409, 'the address is taken too')
-    t.equal((await post('register', { ...eve, username: 'ada' })).statusCode, 409)
+    t.equal((await post('register', { ...eve, username: 'ada', email: 'other@example.com' })).statusCode, 409)
   })
 
   t.test(`a status of an upstream ${name} has its usual effect, until it heals`, async (t) => {
@@ -172,6 +172,7 @@ t.test('the server takes JSON and forms, and no other path or method', async (t)
   const send = (path: string, init: RequestInit) => fetch(url + path, { method: 'POST', ...init })
   const form = await send('/user/login', { body: new URLSearchParams(ada) })
   t.strictSame([form.status, await form.json()], [200, { user: { id: 1, username: 'ada', name: 'Ada' } }])
+  t.equal(form.headers.get('content-type'), 'application/json')
   t.equal((await send('/user/login', { body: 'not JSON' })).status, 401)
   t.equal((await send('/user/other', { body: '{}' })).status, 404)
   t.equal((await fetch(`${url}/user/login`)).status, 404)
