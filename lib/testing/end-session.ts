@@ -14,7 +14,7 @@ import { createUnstoredSession } from './unstored-session.js'
  */
 export function createEndSession(internals: Internals, { token, session }: CreatedSession) {
   const { store, openRecord } = internals
-  const { id, user, createdAt, expiresAt } = session
+  const { id, user } = session
   const isOver = () => expOf(session) * 1_000 <= Date.now()
 
   async function stateOf(): Promise<string> {
@@ -39,8 +39,7 @@ export function createEndSession(internals: Internals, { token, session }: Creat
 
   async function lose(): Promise<string> {
     await store.end(id, 'revoked')
-    const ttlSeconds = (expiresAt - createdAt) / 1_000
-    return (await createUnstoredSession(internals)(user, { createdAt, ttlSeconds })).token
+    return (await createUnstoredSession(internals)(user, {})).token
   }
 
   return async (reason: SessionEndReason): Promise<string> => {
@@ -56,13 +55,7 @@ export function createEndSession(internals: Internals, { token, session }: Creat
 /** The same session, at its absolute expiry. */
 function intoPast(session: Session): Session {
   const passedMs = session.expiresAt - Date.now()
-  const { createdAt, lastSeenAt, expiresAt } = session
-  return {
-    ...session,
-    createdAt: createdAt - passedMs,
-    lastSeenAt: lastSeenAt - passedMs,
-    expiresAt: expiresAt - passedMs
-  }
+  return { ...session, createdAt: session.createdAt - passedMs, expiresAt: session.expiresAt - passedMs }
 }
 
 /** The token with another signature. */

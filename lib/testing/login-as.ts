@@ -112,7 +112,7 @@ async function internalsOf(app: TestApp): Promise<Internals> {
   }
   const scope: { [INTERNALS]?: Internals } & object = app
   // `app.ready()` would load the plugins too, but no route could be added afterwards.
-  if (scope[INTERNALS] === undefined) await app.after()
+  await app.after()
   const internals = scope[INTERNALS]
   if (internals !== undefined) return internals
   throw new AssertionError({

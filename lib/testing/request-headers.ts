@@ -22,6 +22,6 @@ export function withHeaders(
   const merged = { ...headers, ...Object.fromEntries(own) }
   const { cookie } = headers
   const ownCookies = [merged.cookie].flat().join('; ')
-  const isOther = cookie !== undefined && ownCookies !== cookie && !ownCookies.includes(`${cookieName}=`)
+  const isOther = cookie !== undefined && !ownCookies.includes(`${cookieName}=`)
   return { ...request, headers: { ...merged, ...(isOther && { cookie: `${cookie}; ${ownCookies}` }) } }
 }

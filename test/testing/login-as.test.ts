@@ -87,6 +87,8 @@ t.test('a login in the past is neither fresh nor live for longer than its lifeti
   await longOver.end('expired')
   t.equal(await reasonOf(longOver), 'expired')
   await t.rejects(longOver.end('revoked'), { name: 'AssertionError', actual: 'expired', expected: 'revoked' })
+  await longOver.end('unknown')
+  t.equal(await reasonOf(longOver), 'unknown')
 })
 
 for (const [name, getOptions] of Object.entries<(t: Test) => Promise<Partial<JwtSessionOptions>>>({
