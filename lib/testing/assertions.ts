@@ -137,7 +137,7 @@ function compare(seen: SeenResponse, { title, stackStartFn, facts }: Expectation
 }
 
 function isRight({ got, wanted }: Fact): boolean {
-  return wanted instanceof RegExp ? got !== null && wanted.test(`${got}`) : got === wanted
+  return wanted instanceof RegExp ? wanted.test(`${got}`) : got === wanted
 }
 
 function textOf(wanted: Fact['wanted']): string {

@@ -58,12 +58,11 @@ function namesOf(store: object): string[] {
   for (let owner = store; owner !== Object.prototype && owner !== null; owner = Object.getPrototypeOf(owner)) {
     for (const name of Object.getOwnPropertyNames(owner)) names.add(name)
   }
-  names.delete('constructor')
   return [...names]
 }
 
 function fieldOf(inner: SessionStore, name: string): PropertyDescriptor {
-  return { get: () => Reflect.get(inner, name), enumerable: true, configurable: true }
+  return { get: () => Reflect.get(inner, name), enumerable: true }
 }
 
 type Method = (...args: unknown[]) => unknown

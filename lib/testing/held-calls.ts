@@ -15,7 +15,6 @@ export class HeldCalls {
       const end = () => {
         clearTimeout(timer)
         this.#held.delete(end)
-        signal?.removeEventListener('abort', end)
         resolve()
       }
       const timer = Number.isFinite(ms) ? setTimeout(end, ms) : signal && setInterval(() => {}, LONGEST_DELAY_MS)

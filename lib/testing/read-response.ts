@@ -69,7 +69,7 @@ function assertUnread({ bodyUsed }: { bodyUsed: boolean }): void {
 /** @param headers by name in lower case */
 function headerOf(headers: object, name: string): string | null {
   const value: unknown = Reflect.get(headers, name)
-  return value === undefined ? null : [value].flat().join(', ')
+  return value === undefined ? null : String(value)
 }
 
 function fieldsOf(body: string): { code: string | null; reason: string | null } {

@@ -61,7 +61,7 @@ export class CurrentFault implements StoreFaults {
   #fault = NO_FAULT
 
   fail(code: string): void {
-    if (typeof code !== 'string' || !CODE.test(code)) {
+    if (!CODE.test(code)) {
       throw new InvalidOptionError('code', 'must be an upper-case word, such as `ECONNREFUSED` or `OOM`')
     }
     this.#start({ waitMs: 0, error: () => createError(code) })
@@ -115,8 +115,8 @@ export class CurrentFault implements StoreFaults {
   #start(fault: Fault): void {
     const now = Date.now()
     const last = this.#periods.at(-1)
-    if (last?.to === Number.POSITIVE_INFINITY) last.to = now
-    if (fault !== NO_FAULT) this.#periods.push({ ...fault, from: now, to: Number.POSITIVE_INFINITY })
+    if (last !== undefined) last.to = now
+    this.#periods.push({ ...fault, from: now, to: Number.POSITIVE_INFINITY })
     this.#fault = fault
     this.#held.release()
   }

@@ -202,6 +202,8 @@ t.test('downtime of the store does not count as idle time', async (t) => {
   t.strictSame(watched?.of('tag', 1_700), periods)
   known.push({ from: 1_250, to: 1_450 })
   t.strictSame(watched?.of('tag', 1_700), [periods[0], { from: 1_100, to: 1_500 }, periods[3]], 'without overlaps')
+  known.push({ from: 1_550, to: 1_800 })
+  t.strictSame(watched?.of('tag', 1_700)?.at(-1), { from: 1_550, to: 1_800 }, 'a period within another')
   isKnown = false
   t.equal(watched?.of('tag', 1_700), null)
   watched?.close()
@@ -248,6 +250,7 @@ t.test('a store of a class is wrapped with all its methods, also with those of l
   store.close()
   t.equal(store.closed, 1, 'close() and fields are those of the inner store')
   t.equal(store.name, 'own')
+  t.equal({ ...store }.name, 'own', 'a spread copies fields')
   t.strictSame((await inner.list('tag')).length, 0, 'the inner store has no fault')
 })
 
