@@ -3,6 +3,7 @@ export const SERVERS = [
   'bare',
   'bare-copy',
   'plugin-cache',
+  'plugin-cache-observed',
   'plugin-memory',
   'plugin-strict-pipelining',
   'plugin-strict',
