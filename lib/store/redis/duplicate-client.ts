@@ -1,12 +1,12 @@
-import { type IoRedis, isCluster, type RedisCluster } from './client.js'
+import { type IoRedis, isCluster, type RedisCluster, type RedisServer } from './client.js'
 import { commandSettings } from './command-settings.js'
 import { keepConnecting } from './keep-connecting.js'
 import { pauseBefore } from './reconnect-pause.js'
 
 /**
  * Opens another connection to the servers of the client, with settings for requests: no command waits longer than
- * `timeoutMs` milliseconds, and ioredis neither queues a command nor sends a command again. The caller disconnects the
- * new client.
+ * `timeoutMs` milliseconds, and ioredis neither queues a command nor sends a command again. The connection is opened
+ * again and again until the caller disconnects the new client, whatever the retry strategy of the client.
  */
 export function duplicateClient(client: IoRedis, timeoutMs: number): IoRedis {
   const settings = { lazyConnect: false, enableOfflineQueue: false }
@@ -16,11 +16,16 @@ export function duplicateClient(client: IoRedis, timeoutMs: number): IoRedis {
     reconnectOnError: null
   }
   const connection = isCluster(client)
-    ? duplicateCluster(client, { ...settings, redisOptions })
-    : client.duplicate({ ...settings, ...redisOptions, retryStrategy: pauseBefore })
+    ? duplicateCluster(client, { ...settings, redisOptions, clusterRetryStrategy: pauseBefore })
+    : duplicateServer(client, { ...settings, ...redisOptions, retryStrategy: pauseBefore })
   // Commands reject with the errors. Without a listener ioredis would print the errors.
   connection.on('error', () => {})
-  if (!isCluster(client)) keepConnecting(connection)
+  return connection
+}
+
+function duplicateServer(client: RedisServer, options: object): RedisServer {
+  const connection = client.duplicate(options)
+  keepConnecting(connection)
   return connection
 }
 

@@ -1,4 +1,4 @@
-import type { IoRedis } from './client.js'
+import type { RedisServer } from './client.js'
 
 const PAUSE_MS = 250
 
@@ -8,7 +8,7 @@ const PAUSE_MS = 250
  * `failoverDetector` causes this during a reconnect, and so does each `disconnect(true)`. Only for clients that the
  * plugin opens: an application may end its client on purpose.
  */
-export function keepConnecting(client: IoRedis): void {
+export function keepConnecting(client: RedisServer): void {
   let isClosed = false
   const disconnect = client.disconnect.bind(client)
   client.disconnect = (reconnect = false) => {

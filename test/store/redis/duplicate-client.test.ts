@@ -32,3 +32,14 @@ t.test('a duplicate of a Cluster client refreshes the slots until disconnect()',
   t.equal(refreshes, 0)
   t.strictSame(connection.nodes('master'), [], 'the connection stays closed')
 })
+
+t.test('a duplicate of a Cluster client reconnects, even if the retry strategy of the client gives up', async (t) => {
+  const { connect } = await startCluster(t)
+  const connection = duplicateClient(connect({ clusterRetryStrategy: () => null }), 1_000)
+  t.teardown(() => connection.disconnect())
+  let readies = 0
+  connection.on('ready', () => readies++)
+  await until(() => readies === 1)
+  connection.disconnect(true)
+  await until(() => readies === 2)
+})
