@@ -8,6 +8,7 @@ export function commandSettings(timeoutMs: number) {
     disconnectTimeout: timeoutMs,
     sentinelCommandTimeout: timeoutMs,
     maxRetriesPerRequest: 0,
+    // For options with another `maxRetriesPerRequest`: the first attempt of a failed write may have had an effect.
     autoResendUnfulfilledCommands: false
   }
 }

@@ -66,6 +66,23 @@ t.test('any command without a reply is sent once more when the connection was cu
   t.strictSame(await Promise.all(pending), [['value'], 'OK', 'value'])
 })
 
+t.test('ioredis does not send a command again, even if the options allow retries', async (t) => {
+  const server = await startRedis(t)
+  const proxy = await startProxy(t, server)
+  const operator = server.client()
+  const { client, commands } = await openReadyClient(t, { path: proxy.socketPath, maxRetriesPerRequest: 3 })
+  proxy.connections[0]?.hold()
+  const timedOut = t.rejects(commands.eval("return redis.call('INCR', KEYS[1])", 1, 'key'), /Command timed out/)
+  await until(async () => (await operator.get('key')) === '1')
+  const ready = new Promise<void>((resolve) => void client.on('ready', resolve))
+  await cutConnections(operator)
+  await ready
+  // The reply comes after the replies to commands that ioredis has sent again.
+  await commands.mget('other')
+  t.equal(await operator.get('key'), '1')
+  await timedOut
+})
+
 t.test('a second cut connection makes a command fail', async (t) => {
   const server = await startRedis(t)
   const proxy = await startProxy(t, server)
