@@ -148,6 +148,29 @@ t.test('a request whose read was overtaken by a write of activity writes no acti
   t.equal(replaces, 1)
 })
 
+t.test('activity before the last activity is written once, with an idle timeout of years', async (t) => {
+  const store = createMemoryStore()
+  t.teardown(() => store.close())
+  const { watched, writes } = watchReplace(store)
+  const clock = freezeClock(t)
+  // A tenth is longer than the longest delay of a timer in Node.js.
+  const seconds = 300 * 86_400
+  const lifetimes = { ttlSeconds: seconds, idleTimeoutSeconds: seconds }
+  const app = await createApp(t, { store: watched, session: lifetimes, storeTimeoutMs: STORE_TIMEOUT_MS })
+  const { token } = await app.sessions.create({ id: 'ada' })
+  // An instance with a wrong clock.
+  clock.now = NOW + seconds * 0.6
+  await use(t, [app], token)
+  t.equal(await writes(), 1)
+  clock.now = NOW
+  for (let i = 0; i < 3; i++) {
+    await use(t, [app], token)
+    t.equal(await writes(), 2)
+    // Node.js fires a timer with too long a delay after 1 ms.
+    await delay(20)
+  }
+})
+
 t.test('two instances with Redis write activity with one SET in one script', async (t) => {
   const redis = await startRedis(t)
   const clock = freezeClock(t)
