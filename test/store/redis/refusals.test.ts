@@ -70,6 +70,7 @@ t.test('only error replies to commands without any effect are refusals', async (
   for (const error of [Object.assign(new Error('OOM'), { code: 'OOM' }), 'OOM', null, { message: 'OOM' }]) {
     t.notOk(isRefusal(error, client))
   }
+  for (const code of [undefined, 1]) t.ok(isRefusal(Object.assign(new Error('OOM'), { code }), client), `code ${code}`)
 })
 
 t.test('an error reply to a repeated command is no refusal: the first command may have had an effect', async (t) => {
