@@ -142,6 +142,7 @@ t.test(
   'a shared timer abandons each call at its deadline, and keeps the process alive only during calls',
   async (t) => {
     const timers = captureTimers(t)
+    const hasRef = () => timers.some((timer) => isSet(timer) && timer.hasRef())
     const inTime = createDeadline(100)
     const abandoned: string[] = []
     const abandon = async (name: string) => {
@@ -160,18 +161,14 @@ t.test(
 
     const [hanging, settling] = [abandon('other'), inTime(Promise.resolve('a result'))]
     t.equal(await settling, 'a result')
-    t.ok(
-      timers.some((timer) => isSet(timer) && timer.hasRef()),
-      'another call is still in progress'
-    )
+    t.ok(hasRef(), 'another call is still in progress')
     await hanging
     t.equal(await inTime(Promise.resolve('a result')), 'a result')
-    t.notOk(timers.some((timer) => isSet(timer) && timer.hasRef()))
+    t.notOk(hasRef(), 'no call is in progress after a result')
+    await t.rejects(inTime(Promise.reject(new Error('no'))), { message: 'no' })
+    t.notOk(hasRef(), 'no call is in progress after an error')
     const last = abandon('third')
-    t.ok(
-      timers.some((timer) => isSet(timer) && timer.hasRef()),
-      'a remaining timer is reused'
-    )
+    t.ok(hasRef(), 'a remaining timer is reused')
     await last
   }
 )
