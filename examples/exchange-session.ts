@@ -13,7 +13,7 @@ const DELETIONS = 600
 export async function openOldSessions(app: FastifyInstance, url: string): Promise<void> {
   await app.register(fastifyRedis, {
     ...{ url, commandTimeout: 500, connectTimeout: 1_000, socketTimeout: 1_000, maxRetriesPerRequest: 0 },
-    ...{ enableOfflineQueue: false, autoResendUnfulfilledCommands: false },
+    enableOfflineQueue: false,
     retryStrategy: (attempts) => Math.min(attempts * 50, 250)
   })
 }

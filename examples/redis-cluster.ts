@@ -25,8 +25,7 @@ const client = new Cluster(REDIS_NODES.split(' '), {
     commandTimeout: 500,
     connectTimeout: 1_000,
     socketTimeout: 1_000,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false
+    maxRetriesPerRequest: 0
   }
 })
 await app.register(fastifyRedis, { client, closeClient: true })

@@ -37,8 +37,7 @@ await app.register(fastifyRedis, {
   reconnectOnError,
   maxLoadingRetryTime: 250,
   enableOfflineQueue: false,
-  maxRetriesPerRequest: 0,
-  autoResendUnfulfilledCommands: false
+  maxRetriesPerRequest: 0
 })
 
 await app.register(fastifyJwtSession, {

@@ -52,8 +52,7 @@ const CLIENTS = {
   'a client that fails fast': {
     commandTimeout: 250,
     enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false
+    maxRetriesPerRequest: 0
   },
   'a client with default settings': {}
 }

@@ -1,14 +1,12 @@
 /**
  * Settings of ioredis for connections that the plugin opens: no command waits longer than `timeoutMs`, in milliseconds,
- * and ioredis never sends a command again.
+ * and ioredis never sends a command again, because `maxRetriesPerRequest: 0` rejects each command of a lost connection.
  */
 export function commandSettings(timeoutMs: number) {
   return {
     commandTimeout: timeoutMs,
     disconnectTimeout: timeoutMs,
     sentinelCommandTimeout: timeoutMs,
-    maxRetriesPerRequest: 0,
-    // For options with another `maxRetriesPerRequest`: the first attempt of a failed write may have had an effect.
-    autoResendUnfulfilledCommands: false
+    maxRetriesPerRequest: 0
   }
 }

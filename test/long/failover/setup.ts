@@ -104,8 +104,7 @@ export const SETUPS = {
             commandTimeout: 500,
             connectTimeout: 1_000,
             socketTimeout: 1_000,
-            maxRetriesPerRequest: 0,
-            autoResendUnfulfilledCommands: false
+            maxRetriesPerRequest: 0
           }
         }),
       users
