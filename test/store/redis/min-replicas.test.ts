@@ -210,7 +210,7 @@ t.test('a master that has forgotten the script gets the script again', async (t)
   t.strictSame(await onReplica(session.id), { ended: 'revoked' })
 
   await t.test('a master that forgets the script between the commands of one call gets the script again', async (t) => {
-    const breaker = createBreaker({ failures: 1, probeAfterMs: 1, maxInFlight: 1 }, () => {})
+    const breaker = createBreaker({ failures: 1, probeAfterMs: 60_000, maxInFlight: 1 }, () => {})
     const client = master.client()
     const replicated = openReplicaAcks(client as never, { minReplicas: 1, timeoutMs: 5_000, breaker })
     t.teardown(() => replicated.close())
@@ -223,6 +223,7 @@ t.test('a master that has forgotten the script gets the script again', async (t)
       'eval() waits like evalsha()'
     )
     await t.rejects(replicated.evalsha('0'.repeat(40), 1, 'key'), /^NOSCRIPT/, 'an error of the master is passed on')
+    t.notOk(breaker.isOpen, 'an error of the master is no failure of the replicas')
     t.strictSame(await onReplica(session.id), { ended: 'revoked' })
   })
 
