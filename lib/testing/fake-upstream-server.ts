@@ -26,9 +26,14 @@ export class FakeUpstreamServer {
   }
 
   async close(): Promise<void> {
+    const server = this.#server
+    this.#server = undefined
     this.#baseUrl = undefined
-    this.#server?.close()
-    this.#server?.closeAllConnections()
+    if (server === undefined) return
+    const closed = once(server, 'close')
+    server.close()
+    server.closeAllConnections()
+    await closed
   }
 
   async #open(operations: Map<string, FakeUpstreamCall['operation']>): Promise<string> {
