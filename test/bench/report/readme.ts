@@ -13,7 +13,7 @@ const LABELS: Record<string, string> = {
 }
 
 const LABEL_WIDTH = 33
-const COST_WIDTH = 7
+const COST_WIDTH = 5
 const BAR_WIDTH = 36
 
 /** Replaces the chart in README with a new chart. */
@@ -35,7 +35,9 @@ function drawBars(servers: readonly ServerResults[]): string {
   const best = Math.max(...measured.map(({ perSecond }) => perSecond))
   const bars = measured.map(({ label, perSecond, micros }) => {
     const bar = '█'.repeat(Math.max(1, Math.round((perSecond / best) * BAR_WIDTH)))
-    return `${label.padEnd(LABEL_WIDTH)}${`${micros.toFixed(0)} µs`.padStart(COST_WIDTH)} ${bar} ${grouped(perSecond)}`
+    // On a noisy machine less than a microsecond may come out negative.
+    const cost = micros < 1 ? '<1' : micros.toFixed(0)
+    return `${label.padEnd(LABEL_WIDTH)}${cost.padStart(COST_WIDTH)} ${bar} ${grouped(perSecond)}`
   })
   return ['```text', ...bars, '```'].join('\n')
 }
