@@ -154,6 +154,7 @@ t.test('a record and a reason are found until the absolute expiry', async (t) =>
 })
 
 t.test('the reason of an unknown session is stored for ten minutes', async (t) => {
+  t.equal(EARLY_END_MS, 10 * 60_000)
   const time = stopTime(t)
   const store = createMemoryStore()
   const id = createUser(store).newId()

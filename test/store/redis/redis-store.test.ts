@@ -93,8 +93,11 @@ t.test('a server that has lost the script gets the script again with each operat
 })
 
 t.test('a record and a reason live until the absolute expiry, the head as long as the longest session', async (t) => {
-  const { tag, open } = createUser(store)
+  const { tag, open, newId } = createUser(store)
   const nears = async (key: string, ms: number) => Math.abs((await client.pttl(key)) - ms) < 10_000
+  const unknown = newId()
+  await store.end(unknown, 'revoked')
+  t.ok(await nears(keyOf(unknown), 10 * 60_000), 'the reason of an unknown session')
   const long = await open({ lifeMs: 2 * HOUR_MS })
   t.ok(await nears(headOf(tag), 2 * HOUR_MS))
   await store.replace(long.id, long.record, recordOf('used'))
