@@ -240,6 +240,7 @@ t.test('an app without the plugin, a user that does not fit and a wrong option a
   const wrong: [string, object][] = [
     ['createdAt', { createdAt: Date.now() + MINUTE_MS }],
     ['createdAt', { createdAt: 1.5 }],
+    ['createdAt', { createdAt: -1 }],
     ['createdAt', { createdAt: new Date() }],
     ['lastSeenAt', { createdAt: Date.now() - MINUTE_MS, lastSeenAt: Date.now() - 2 * MINUTE_MS }],
     ['lastSeenAt', { lastSeenAt: Date.now() + MINUTE_MS }],

@@ -36,3 +36,11 @@ t.test('a store without a prototype is wrapped too', async (t) => {
   const inner: SessionStore = Object.assign(Object.create(null), createMemoryStore())
   t.equal(await createFaultyStore(inner).find('id'), null)
 })
+
+t.test('a call that waits meets the next fault', async (t) => {
+  const store = createFaultyStore(createMemoryStore())
+  store.hang()
+  const found = store.find('id')
+  store.fail('ECONNREFUSED')
+  await t.rejects(found, { code: 'ECONNREFUSED' })
+})
