@@ -70,7 +70,8 @@ t.test('the session is the session of a real login', async (t) => {
 
 t.test('a login in the past is neither fresh nor live for longer than its lifetimes', async (t) => {
   const app = createApp(t, { session: { ttlSeconds: 3_600, idleTimeoutSeconds: 600 } })
-  const ago = (minutes: number) => Date.now() - minutes * MINUTE_MS
+  const now = Date.now()
+  const ago = (minutes: number) => now - minutes * MINUTE_MS
   const fresh = async (login: TestLogin) => (await login.inject('/fresh')).json().code
   const tenMinutes = await loginAs(app, { id: 'ada' }, { createdAt: ago(9) })
   t.equal(await fresh(tenMinutes), 'FST_JWT_SESSION_NOT_FRESH')
