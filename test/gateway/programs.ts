@@ -108,8 +108,9 @@ export async function startGateway(
   const example = await readFile(join('examples', 'gateway', name === 'nginx' ? 'nginx.conf' : 'Caddyfile'), 'utf8')
   const all = {
     ...changes,
-    '127.0.0.1:3000': `127.0.0.1:${authenticator}`,
+    // In this order: the port of the authenticator may begin with 4000.
     '127.0.0.1:4000': `127.0.0.1:${service}`,
+    '127.0.0.1:3000': `127.0.0.1:${authenticator}`,
     ...(name === 'nginx' ? nginxChanges(folder, port) : { '\n:8080 {': `\n{\n\tadmin off\n}\n:${port} {` })
   }
   await writeFile(file, replaceAll(example, all))
