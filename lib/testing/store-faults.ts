@@ -61,7 +61,7 @@ export class CurrentFault implements StoreFaults {
   #fault = NO_FAULT
 
   fail(code: string): void {
-    if (!CODE.test(code)) {
+    if (typeof code !== 'string' || !CODE.test(code)) {
       throw new InvalidOptionError('code', 'must be an upper-case word, such as `ECONNREFUSED` or `OOM`')
     }
     this.#start({ waitMs: 0, error: () => createError(code) })

@@ -274,7 +274,7 @@ t.test('what is no store and no fault is named', async (t) => {
     })
   }
   const store = createFaultyStore()
-  for (const code of ['', 'econnrefused', 'TWO WORDS', undefined, 500]) {
+  for (const code of ['', 'econnrefused', 'TWO WORDS', undefined, 500, ['OOM']]) {
     const given: unknown = code
     t.throws(() => store.fail(given as string), { code: INVALID, option: 'code' }, `${code}`)
   }
