@@ -101,12 +101,10 @@ export function createOpenSession(deps: OpenSessionDeps) {
     const record = encodeRecord(session)
     // `exp` is a whole second: stored until then, the session is reported as expired, and not as unknown.
     const expiresAt = expOf(session) * 1_000
-    const reports = ends.hasSubscribers ? reportsOf(session.user.id, limit) : { limit, onReplaced: undefined }
-    const { limit: reportedLimit, onReplaced } = reports
+    const reports = ends.hasSubscribers ? reportsOf(session.user.id, limit) : { limit }
     const create = () => {
       const startedMsAgo = performance.now() - startedAt
-      const options = { expiresAt, startedMsAgo, replaces, limit: reportedLimit, onReplaced, tokens }
-      return store.create(session.id, record, options, budget)
+      return store.create(session.id, record, { expiresAt, startedMsAgo, replaces, tokens, ...reports }, budget)
     }
     let result = await create()
     if (result === 'full' && (await makeRoom(session.id, budget))) result = await create()

@@ -88,7 +88,7 @@ export interface CreateOptions {
   /** The id of a session of the same user that ends with `'logged_in_again'` and does not count. Null: no session. */
   replaces: string | null
   /** Called when the session that it `replaces` was open until now. For diagnostics only. */
-  onReplaced?: (() => void) | undefined
+  onReplaced?(): void
   /**
    * The encrypted tokens of the upstream, for {@link SessionStore.readTokens}: stored beside the record in the same step,
    * 1 character or more. Only for a store with `readTokens()` and `writeTokens()`. A `create()` may ignore the tokens: the
