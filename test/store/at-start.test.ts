@@ -37,6 +37,8 @@ t.test(
     const client = redis.client({ retryStrategy: () => 20 })
     const listenersAfterStart = async () => {
       await assertRefused(t, start(t, { redis: client, requireStoreAtStart: true }), where, 'ECONNREFUSED')
+      // While the client connects, ioredis has listeners of its own.
+      await until(() => client.status === 'reconnecting')
       return client.eventNames().map((name) => [name, client.listenerCount(name)])
     }
     t.strictSame(await listenersAfterStart(), await listenersAfterStart(), 'a start leaves no listeners on the client')
