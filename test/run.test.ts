@@ -1,4 +1,4 @@
-// Runs every folder that has a run.test.ts in a process of its own, from compiled code.
+// Runs every folder that has a run.test.ts, from compiled code.
 import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import t from 'tap'
@@ -6,33 +6,31 @@ import { COMPILED, compile } from './fixtures/compile.js'
 import { findRedisServer } from './fixtures/redis/server-binary.js'
 import { unwatched } from './fixtures/unwatched.js'
 
-/** The folders that take longest start first. */
-const LONGEST = ['store', 'store/redis', 'upstream', 'cache', 'sessions', 'live']
+/** The folders that take longest: each has a process of its own, which starts first. */
+const LONGEST = ['store', 'store/redis', 'upstream', 'sessions', 'cache']
+/** The processes of all other folders: the start of a process takes more than most files do. */
+const SHARED = 3
 /** Run by `npm run test:long`. */
 const LATER = ['examples']
-/** Tests wait more than they compute: four processes on two cores. */
-const PROCESSES = 4
+/** Tests wait more than they compute: five processes on two cores. */
+const PROCESSES = 5
 
 const isCovered = process.env._TAPJS_PROCESSINFO_COVERAGE_ === '1'
 const NODE_ARGS = [
-  '--enable-source-maps',
+  // V8 would compile most functions a second time shortly before the process ends: a fifth of the processor time.
+  '--interrupt-budget=500000',
   // Most clients of the tests have the default settings of ioredis, which the plugin warns of.
   '--disable-warning=FST_JWT_SESSION_REDIS_SETTINGS',
   '--import=./test/fixtures/without-domains.js',
   ...(isCovered ? ['--import=./test/fixtures/coverage.js'] : [])
 ]
 
-async function foldersWithTests(): Promise<string[]> {
+/** The folders of each process. */
+async function folderGroups(): Promise<string[][]> {
   const paths = (await readdir('test', { recursive: true })).filter((path) => path.endsWith('/run.test.ts'))
-  return paths
-    .map(dirname)
-    .filter((folder) => !LATER.includes(folder))
-    .toSorted((a, b) => rank(a) - rank(b))
-}
-
-function rank(folder: string): number {
-  const rank = LONGEST.indexOf(folder)
-  return rank === -1 ? LONGEST.length : rank
+  const folders = paths.map(dirname).filter((folder) => ![...LONGEST, ...LATER].includes(folder))
+  const shared = Array.from({ length: SHARED }, (_, i) => folders.toSorted().filter((_, j) => j % SHARED === i))
+  return [...LONGEST.map((folder) => [folder]), ...shared]
 }
 
 // Once: else every process that finds an empty cache would download the server for itself.
@@ -41,7 +39,8 @@ await findRedisServer({
 })
 await compile()
 t.jobs = PROCESSES
-for (const folder of await foldersWithTests()) {
-  const file = join(COMPILED, 'test', folder, 'run.test.js')
-  void t.spawn(...unwatched(process.execPath, ...NODE_ARGS, file), { name: folder, buffered: true })
+for (const folders of await folderGroups()) {
+  const program = join(COMPILED, 'test', 'fixtures', 'run-folders.js')
+  const command = unwatched(process.execPath, ...NODE_ARGS, program, ...folders)
+  void t.spawn(...command, { name: folders.join(', '), buffered: true })
 }

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { fastifyJwtSession, type JwtSessionOptions, verifySession } from '../../lib/index.js'
 import { createApp, logIn, SECRET, withToken } from '../fixtures/app.js'
+import { setEnv } from '../fixtures/set-env.js'
 import { startUpstream } from '../fixtures/upstream.js'
 import { createWatchedFastify } from '../fixtures/watched-fastify.js'
 
@@ -120,15 +121,10 @@ t.test('session details that are not strings are dropped', async (t) => {
 })
 
 t.test('with NODE_ENV=production the memory store causes one warning', async (t) => {
-  const { NODE_ENV } = process.env
-  t.teardown(() => {
-    if (NODE_ENV === undefined) delete process.env.NODE_ENV
-    else process.env.NODE_ENV = NODE_ENV
-  })
   const emitWarning = t.capture(process, 'emitWarning')
   await createApp(t)
   t.equal(emitWarning().length, 0)
-  process.env.NODE_ENV = 'production'
+  setEnv(t, { NODE_ENV: 'production' })
   await createApp(t)
   await createApp(t)
   const warnings = emitWarning()

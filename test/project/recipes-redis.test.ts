@@ -2,20 +2,7 @@ import t from 'tap'
 import { logIn } from '../fixtures/app.js'
 import { runRecipe, sendWith } from '../fixtures/recipes.js'
 import { startRedis } from '../fixtures/redis/start-redis.js'
-import { testStoreContract } from '../fixtures/store-contract.js'
 import { until } from '../fixtures/until.js'
-
-t.test('the store over a node-redis client fulfills the contract', async (t) => {
-  const redis = await startRedis(t, { tcp: true })
-  const env = { REDIS_URL: redis.url ?? '' }
-  // Separate clients, as in separate processes.
-  const [first, second] = [
-    await runRecipe(t, 'A node-redis client', { env }),
-    await runRecipe(t, 'A node-redis client', { env })
-  ]
-  let opened = 0
-  testStoreContract(t, async () => () => [first, second][opened++ % 2]?.store ?? first.store)
-})
 
 t.test('with a node-redis client an outage of Redis ends no session', async (t) => {
   const redis = await startRedis(t, { tcp: true })

@@ -1,0 +1,32 @@
+import t from 'tap'
+import { createRedisStore } from '../../lib/index.js'
+import { runRecipe } from '../fixtures/recipes.js'
+import { startCluster } from '../fixtures/redis/start-cluster.js'
+import { startRedis } from '../fixtures/redis/start-redis.js'
+import { testStoreContract } from '../fixtures/store-contract.js'
+
+const cluster = await startCluster(t)
+
+const CLIENTS = {
+  'a plain client': {},
+  'a client with RESP2 and a keyPrefix with a hash tag': { keyPrefix: '{app}:', redisOptions: { protocol: 2 as const } }
+}
+
+for (const [name, options] of Object.entries(CLIENTS)) {
+  t.test(`the store in a Redis Cluster, through ${name}, fulfills the contract:`, async (t) => {
+    const store = createRedisStore(cluster.connect(options))
+    testStoreContract(t, async () => () => store)
+  })
+}
+
+t.test('the store over a node-redis client fulfills the contract', async (t) => {
+  const redis = await startRedis(t, { tcp: true })
+  const env = { REDIS_URL: redis.url ?? '' }
+  // Separate clients, as in separate processes.
+  const [first, second] = [
+    await runRecipe(t, 'A node-redis client', { env }),
+    await runRecipe(t, 'A node-redis client', { env })
+  ]
+  let opened = 0
+  testStoreContract(t, async () => () => [first, second][opened++ % 2]?.store ?? first.store)
+})
