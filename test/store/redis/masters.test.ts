@@ -27,7 +27,8 @@ t.test('a read-only server serves reads, although the client reconnects once a s
   const seconds = (performance.now() - startedAt) / 1_000
   t.strictSame(reads, [])
   t.ok(writes.length > 100)
-  for (const error of writes) t.match(error, { message: /READONLY/ })
+  const others = writes.filter((error) => !(error instanceof Error && error.message.includes('READONLY')))
+  t.strictSame(others, [])
   t.ok(seconds >= 2, `3 reconnects took ${seconds} s`)
 })
 
