@@ -40,7 +40,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   checkDecorators(fastify)
 
   const users = createUserParser(options.userSchema)
-  const accessTokens = await createAccessTokens(fastify, options.jwt)
+  const accessTokens = await createAccessTokens(fastify, { ...options.jwt, areSessionsCached: options.cache !== null })
   const identityTokens = options.identity && (await createIdentityTokens(fastify, options.identity))
   const upstream = choice && openUpstream(fastify, { upstream: choice, breaker })
   const { store, cache, feed } = await openStore<DecodedRecord>(fastify, toStoreConfig(options))

@@ -19,7 +19,8 @@ export interface CachedReader<Value> {
 /** The entries of one user between two changes. */
 interface UserEntries {
   readonly tag: string
-  readonly tokens: Set<string>
+  /** The tokens of the entries. An array: most users have one token, and a set takes 200 bytes. */
+  tokens: readonly string[]
   /** Reads that have not settled. */
   pendingReads: number
   hasChanged: boolean
@@ -45,7 +46,7 @@ export class SessionCache<Value> implements CachedReader<Value> {
   constructor(maxEntries: number, isCurrent: (tag: string) => boolean) {
     this.#isCurrent = isCurrent
     this.#entries = new TokenMap(maxEntries, (token, { user }) => {
-      user.tokens.delete(token)
+      user.tokens = user.tokens.filter((other) => other !== token)
       this.#removeIfEmpty(user)
     })
   }
@@ -68,7 +69,7 @@ export class SessionCache<Value> implements CachedReader<Value> {
       const value = await read()
       if (!user.hasChanged) {
         this.#entries.set(token, { value, user })
-        user.tokens.add(token)
+        user.tokens = [...user.tokens, token]
       }
       return value
     } finally {
@@ -90,21 +91,21 @@ export class SessionCache<Value> implements CachedReader<Value> {
   /** The number of users and of tokens, for tests: neither may grow without bound. */
   get size(): { users: number; tokens: number } {
     let tokens = 0
-    for (const user of this.#users.values()) tokens += user.tokens.size
+    for (const user of this.#users.values()) tokens += user.tokens.length
     return { users: this.#users.size, tokens }
   }
 
   #userWith(tag: string): UserEntries {
     const known = this.#users.get(tag)
     if (known !== undefined) return known
-    const user = { tag, tokens: new Set<string>(), pendingReads: 0, hasChanged: false }
+    const user: UserEntries = { tag, tokens: [], pendingReads: 0, hasChanged: false }
     this.#users.set(tag, user)
     return user
   }
 
   /** A changed user has left the map, which may hold newer entries under the same tag. */
   #removeIfEmpty(user: UserEntries): void {
-    if (user.tokens.size === 0 && user.pendingReads === 0 && !user.hasChanged) this.#users.delete(user.tag)
+    if (user.tokens.length === 0 && user.pendingReads === 0 && !user.hasChanged) this.#users.delete(user.tag)
   }
 
   /** Pending reads see that the user has changed, and store no value. */

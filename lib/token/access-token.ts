@@ -49,7 +49,10 @@ export function expOf({ expiresAt }: Pick<Session, 'expiresAt'>): number {
   return Math.ceil(expiresAt / 1_000)
 }
 
+/** The most tokens whose signature is not verified again. */
 const MAX_VERIFIED_TOKENS = 10_000
+/** With a cache of sessions: a cached session does not need the token's claims, which take 350 bytes. */
+const MAX_VERIFIED_BESIDE_CACHE = 1_000
 
 /** How tokens are signed, and the expected claims. */
 export interface AccessTokenConfig {
@@ -59,6 +62,8 @@ export interface AccessTokenConfig {
   audience: string | undefined
   /** Returns the application's own claims. Undefined: none. */
   claims: ((user: User) => Record<string, unknown>) | undefined
+  /** Whether a cache finds the session of a token. */
+  areSessionsCached: boolean
 }
 
 /** Creates access tokens. Several secrets allow a rotation without a logout. */
@@ -70,11 +75,12 @@ class JwtAccessTokens implements AccessTokens {
   readonly #keys: readonly [JWT, ...JWT[]]
   readonly #config: AccessTokenConfig
   /** Claims by token, after a valid signature. The secrets do not change while the app runs. */
-  readonly #verified = new TokenMap<RegisteredClaims>(MAX_VERIFIED_TOKENS)
+  readonly #verified: TokenMap<RegisteredClaims>
 
   constructor(keys: readonly [JWT, ...JWT[]], config: AccessTokenConfig) {
     this.#keys = keys
     this.#config = config
+    this.#verified = new TokenMap(config.areSessionsCached ? MAX_VERIFIED_BESIDE_CACHE : MAX_VERIFIED_TOKENS)
   }
 
   sign(session: Session): string {
