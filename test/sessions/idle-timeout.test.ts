@@ -175,8 +175,8 @@ t.test('two instances with Redis write activity with one SET in one script', asy
   const redis = await startRedis(t)
   const clock = freezeClock(t)
   const apps = [
-    await createApp(t, { redis: redis.client(), session }),
-    await createApp(t, { redis: redis.client({ enableAutoPipelining: true }), session })
+    await createApp(t, { redis: redis.client(), session, storeTimeoutMs: 30_000 }),
+    await createApp(t, { redis: redis.client({ enableAutoPipelining: true }), session, storeTimeoutMs: 30_000 })
   ]
   const { token, session: opened } = await (apps[0] as FastifyInstance).sessions.create({ id: 'ada' })
   await use(t, apps, token)

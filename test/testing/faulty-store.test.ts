@@ -13,7 +13,6 @@ import {
 import { assertUnavailable, createFaultyStore, loginAs } from '../../lib/testing/index.js'
 import { SECRET } from '../fixtures/app.js'
 import { connectRedis } from '../fixtures/redis/start-redis.js'
-import { testStoreContract } from '../fixtures/store-contract.js'
 import { upstream } from '../fixtures/tokens.js'
 import { until } from '../fixtures/until.js'
 import { createWatchedFastify } from '../fixtures/watched-fastify.js'
@@ -33,17 +32,6 @@ async function createApp(t: Test, store: SessionStore, options: Partial<JwtSessi
 function logIn(app: FastifyInstance) {
   return app.inject({ method: 'POST', url: '/user/login', payload: { username: 'ada', password: 'lovelace' } })
 }
-
-t.test('without a fault a faulty store keeps the contract of a store', async (t) => {
-  testStoreContract(
-    t,
-    async () => {
-      const store = createFaultyStore()
-      return () => store
-    },
-    600
-  )
-})
 
 const FAULTS = {
   'a store out of reach': (store) => store.fail('ECONNREFUSED'),

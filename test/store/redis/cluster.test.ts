@@ -15,11 +15,6 @@ const store = createRedisStore(cluster.connect())
 const hasty = createRedisStore(cluster.connect({ maxRedirections: 2, retryDelayOnTryAgain: 5 }))
 const everyone = [...masters, ...cluster.replicas.map((replica) => replica.client())]
 
-t.test('the store in a Redis Cluster, with a keyPrefix and automatic pipelines, fulfills the contract:', async (t) => {
-  const store = createRedisStore(cluster.connect({ keyPrefix: 'app:', enableAutoPipelining: true }))
-  testStoreContract(t, async () => () => store)
-})
-
 t.test(
   'many users at once are spread over all masters, the keys of each user are in one slot, and all keys have a TTL',
   async (t) => {

@@ -3,22 +3,12 @@ import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
 import { createRedisStore } from '../../../lib/index.js'
 import { createApp, withToken } from '../../fixtures/app.js'
-import { keysWithoutTtl } from '../../fixtures/redis/start-redis.js'
 import { startSentinel } from '../../fixtures/redis/start-sentinel.js'
-import { testStoreContract } from '../../fixtures/store-contract.js'
 import { allEnded, createUser, findAll, idsOf } from '../../fixtures/store-user.js'
 import { until } from '../../fixtures/until.js'
 
 const { master, connect } = await startSentinel(t)
 const store = createRedisStore(connect({ commandTimeout: 500 }))
-
-t.test('the store in Redis, through Sentinel, fulfills the contract:', async (t) => {
-  testStoreContract(t, async () => () => store)
-})
-
-t.test('the store leaves no key without a TTL', async (t) => {
-  t.strictSame(await keysWithoutTtl(master.client()), [])
-})
 
 t.test('a Sentinel that does not respond is skipped', async (t) => {
   const hanging = createServer(() => {})

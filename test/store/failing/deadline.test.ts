@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
-import { createMemoryStore, type SessionStore } from '../../lib/index.js'
-import { createApp, logIn, withToken } from '../fixtures/app.js'
-import { createHost } from '../fixtures/host.js'
-import { freezeClock, upstream } from '../fixtures/tokens.js'
-import { until } from '../fixtures/until.js'
+import { createMemoryStore, type SessionStore } from '../../../lib/index.js'
+import { createApp, logIn, withToken } from '../../fixtures/app.js'
+import { createHost } from '../../fixtures/host.js'
+import { freezeClock, upstream } from '../../fixtures/tokens.js'
+import { until } from '../../fixtures/until.js'
 
 /**
  * Enough for one operation, too short for two. A reply that has arrived at the deadline counts, so the difference is
@@ -41,10 +41,13 @@ t.test('a request with several store calls waits at most storeTimeoutMs in total
     'ending one session': { method: 'DELETE', url: `/user/sessions/${other.session.id}` }
   }
   t.equal((await app.inject(withToken(token))).statusCode, 200, 'one operation is in time')
-  for (const [name, request] of Object.entries(requests)) {
-    t.equal((await app.inject(withToken(token, request))).statusCode, 503, name)
-  }
-  await t.rejects(app.sessions.update(session.id, { a: 1 }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+  const updating = t.rejects(app.sessions.update(session.id, { a: 1 }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
+  const sent = Object.entries(requests).map(async ([name, request]) => ({
+    name,
+    answer: await app.inject(withToken(token, request))
+  }))
+  for (const { name, answer } of await Promise.all(sent)) t.equal(answer.statusCode, 503, name)
+  await updating
 })
 
 t.test('queued updates of one session wait for the store at most storeTimeoutMs in total', async (t) => {
@@ -98,6 +101,39 @@ t.test('the guard and an update in the handler share the time budget of the requ
   t.equal(answer.statusCode, 503)
   t.equal(answer.headers['retry-after'], '1', 'the same header as in a 503 of the guard')
 })
+
+t.test(
+  'an update that waits for another update of the session waits only for the time left of the request',
+  async (t) => {
+    const memory = createMemoryStore()
+    let isStalled = false
+    const find: SessionStore['find'] = async (id) => {
+      if (isStalled) return new Promise<never>(() => {})
+      await delay(OPERATION_MS)
+      return memory.find(id)
+    }
+    const results: { error: unknown; isFirst: boolean }[] = []
+    const { app } = await createHost(t, {
+      options: { store: { ...memory, find }, upstream, storeTimeoutMs: STORE_TIMEOUT_MS },
+      after(app) {
+        app.get('/me', { preHandler: app.verifySession }, async ({ session }) => {
+          isStalled = true
+          const note = (isFirst: boolean) => (error: unknown) => results.push({ error, isFirst })
+          const first = app.sessions.update(session.id, {}).catch(note(true))
+          await session.update({}).catch(note(false))
+          await first
+        })
+      }
+    })
+    const { token } = await app.sessions.create({ id: 'ada' })
+    t.equal((await app.inject(withToken(token))).statusCode, 200)
+    const error = { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'ETIMEDOUT' } }
+    t.match(results, [
+      { error, isFirst: false },
+      { error, isFirst: true }
+    ])
+  }
+)
 
 t.test('a store that had too little time does not count as down', async (t) => {
   const { state, store } = createSlowStore()

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { createMemoryStore } from '../../lib/index.js'
-import { createApp, logIn, withToken } from '../fixtures/app.js'
-import { createLog } from '../fixtures/log.js'
-import { startRedis } from '../fixtures/redis/start-redis.js'
-import { until } from '../fixtures/until.js'
+import { createMemoryStore } from '../../../lib/index.js'
+import { createApp, logIn, withToken } from '../../fixtures/app.js'
+import { createLog } from '../../fixtures/log.js'
+import { startRedis } from '../../fixtures/redis/start-redis.js'
+import { until } from '../../fixtures/until.js'
 
 const STORE_TIMEOUT_MS = 500
 

@@ -1,9 +1,9 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { createApp, logIn, logout, withToken } from '../fixtures/app.js'
-import { type StartedRedis, startRedis } from '../fixtures/redis/start-redis.js'
-import { until } from '../fixtures/until.js'
-import { PASSWORD } from '../fixtures/upstream.js'
+import { createApp, logIn, logout, withToken } from '../../fixtures/app.js'
+import { type StartedRedis, startRedis } from '../../fixtures/redis/start-redis.js'
+import { until } from '../../fixtures/until.js'
+import { PASSWORD } from '../../fixtures/upstream.js'
 
 const STORE_TIMEOUT_MS = 300
 

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { createSessionId } from '../../lib/model/session-id.js'
-import { type AbandonedConfig, AbandonedSessions } from '../../lib/store/end-abandoned.js'
-import type { EndReason, SessionStore } from '../../lib/store/session-store.js'
-import { until } from '../fixtures/until.js'
+import { createSessionId } from '../../../lib/model/session-id.js'
+import { type AbandonedConfig, AbandonedSessions } from '../../../lib/store/end-abandoned.js'
+import type { EndReason, SessionStore } from '../../../lib/store/session-store.js'
+import { until } from '../../fixtures/until.js'
 
 const FOR_EVER = Date.now() + 3_600_000
 const PAUSE_MS = 20

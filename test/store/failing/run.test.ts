@@ -1,0 +1,3 @@
+import { runFolder } from '../../fixtures/run-folder.js'
+
+runFolder(import.meta.dirname)
