@@ -83,7 +83,7 @@ t.test('a session is read again after every change in Redis, by any client and a
       isReadAgain ||= (await countReads()) > 0
       return isReadAgain && answered === (await refusal(other, token))
     })
-    t.ok(performance.now() - changedAt < 500, name)
+    t.ok(performance.now() - changedAt < 10_000, name)
     await app.close()
   }
 })

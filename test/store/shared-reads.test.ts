@@ -11,7 +11,7 @@ import { until } from '../fixtures/until.js'
 
 t.test('simultaneous requests share commands to Redis, and each request gets its own session', async (t) => {
   const redis = await startRedis(t)
-  const app = await createApp(t, { upstream, redis: redis.client(), cache: false })
+  const app = await createApp(t, { upstream, redis: redis.client(), cache: false, storeTimeoutMs: 30_000 })
   const users = Array.from({ length: 250 }, (_, index) => `user-${index}`)
   const tokens = await Promise.all(users.map(async (id) => (await app.sessions.create({ id })).token))
   await app.sessions.revokeAll('user-7')

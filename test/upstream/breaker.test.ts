@@ -193,7 +193,7 @@ t.test('a logout endpoint that responds again is notified again', async (t) => {
 t.test('logins over maxInFlight are answered 503 at once, and sessions are still verified', async (t) => {
   const upstream = await startRawUpstream(t)
   const options = {
-    upstream: { baseUrl: upstream.baseUrl, timeoutMs: 2_000 },
+    upstream: { baseUrl: upstream.baseUrl, timeoutMs: 60_000 },
     breaker: { upstream: { maxInFlight: 20 } }
   }
   const app = await createApp(t, options)
@@ -202,9 +202,8 @@ t.test('logins over maxInFlight are answered 503 at once, and sessions are still
   const hanging = logInAll(app, 20)
   await until(() => upstream.requests.length === 20)
   t.match(await logIn(app), { status: 503, body: UNAVAILABLE })
-  const startedAt = performance.now()
   for (let i = 0; i < 100; i++) t.equal((await app.inject(withToken(token))).statusCode, 200)
-  t.ok(performance.now() - startedAt < 2_000)
+  t.equal(await Promise.race([hanging, 'pending']), 'pending', 'no request has waited for the logins')
   await upstream.stop()
   t.ok((await hanging).every(({ status }) => status === 502))
 })

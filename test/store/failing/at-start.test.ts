@@ -68,7 +68,7 @@ t.test('a start that needs the store fails in time when the store does not respo
   redis.stall()
   const startedAt = performance.now()
   await t.rejects(async () => await start(t, { redis: { url: redis.socketPath } }), { message: /is unavailable: / })
-  t.ok(performance.now() - startedAt < 2_000)
+  t.ok(performance.now() - startedAt < 10_000)
 })
 
 t.test('a start that needs the store waits until the store is reachable', async (t) => {

@@ -185,7 +185,7 @@ t.test('a client of the plugin answers 503 in time, reconnects, and closes in ti
   server.stall()
   const startedAt = Date.now()
   await app.close()
-  t.ok(Date.now() - startedAt < 1_000)
+  t.ok(Date.now() - startedAt < 10_000)
 })
 
 t.test('a client of the plugin reconnects without long pauses while Redis is down', async (t) => {
