@@ -29,7 +29,7 @@ async function use(t: Test, app: FastifyInstance, token: string, times = 1): Pro
 }
 
 t.test('many requests of a session read the session once', async (t) => {
-  const app = await createCachedApp(t)
+  const app = await createCachedApp(t, { cache: { maxStaleMs: 60_000 } })
   const { token } = await app.sessions.create({ id: 'ada' })
   await countReads()
   await use(t, app, token, 50)

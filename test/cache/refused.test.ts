@@ -28,7 +28,9 @@ async function createCachedApp(t: Test, redis: StartedRedis, credentials: object
       t.equal((await app.inject(logout(token))).statusCode, 204)
       t.equal((await app.inject(withToken(token))).json().reason, 'logged_out')
     },
-    warnings
+    warnings,
+    /** An open app tries again to track, with the rights of a later test. */
+    close: () => app.close()
   }
 }
 
@@ -42,10 +44,11 @@ t.test('a Redis user with the rights of README has the cache, and needs each rig
   const redis = await startRedis(t)
   const { always, forCache } = await readRights()
   await allow(redis, [...always, ...forCache])
-  const { countThreeUses, warnings } = await createCachedApp(t, redis, user)
+  const { countThreeUses, warnings, close } = await createCachedApp(t, redis, user)
   await until(async () => (await countThreeUses()) === 0)
   t.strictSame(warnings(), [])
   t.notMatch(JSON.stringify(await redis.client().call('ACL', 'LOG')), /tracking|subscribe|invalidate/)
+  await close()
   for (const missing of forCache) {
     await allow(redis, [...always, ...forCache.filter((right) => right !== missing)])
     await testRefused(t, redis, user, 'NOPERM')
@@ -58,13 +61,14 @@ t.test('an app on a Redis without tracking verifies sessions without a cache', a
 })
 
 async function testRefused(t: Test, redis: StartedRedis, credentials: object, code: string): Promise<void> {
-  const { countThreeUses, logOut, warnings } = await createCachedApp(t, redis, credentials)
+  const { countThreeUses, logOut, warnings, close } = await createCachedApp(t, redis, credentials)
   t.equal(await countThreeUses(), 3)
   await logOut()
   const [[text, options] = [], ...more] = warnings()
   t.equal(text, `Sessions are verified without a cache: Redis does not allow tracking of its keys (${code}).`)
   t.strictSame(options, { type: 'JwtSessionWarning', code: CODE })
   t.strictSame(more, [])
+  await close()
 }
 
 t.test('the warning about refused tracking appears once, for any number of refusals', async (t) => {

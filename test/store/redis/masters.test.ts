@@ -26,7 +26,7 @@ t.test('a read-only server serves reads, although the client reconnects once a s
   ])
   const seconds = (performance.now() - startedAt) / 1_000
   t.strictSame(reads, [])
-  t.ok(writes.length > 100)
+  t.ok(writes.length > 10)
   const others = writes.filter((error) => !(error instanceof Error && error.message.includes('READONLY')))
   t.strictSame(others, [])
   t.ok(seconds >= 2, `3 reconnects took ${seconds} s`)
