@@ -19,7 +19,7 @@ export interface CachedReader<Value> {
 /** The entries of one user between two changes. */
 interface UserEntries {
   readonly tag: string
-  /** The tokens of the entries. An array: most users have one token, and a set takes 200 bytes. */
+  /** The tokens of the entries, 1,000 at most. An array: most users have one token, and a set takes 200 bytes. */
   tokens: readonly string[]
   /** Reads that have not settled. */
   pendingReads: number
