@@ -22,6 +22,12 @@ for (const [name, options] of Object.entries(CLIENTS)) {
   })
 }
 
+t.test('the store in Redis, through a client with RESP2 and automatic pipelines, fulfills the contract:', async (t) => {
+  const redis = await startRedis(t)
+  const store = createRedisStore(redis.client({ protocol: 2, enableAutoPipelining: true }))
+  testStoreContract(t, async () => () => store)
+})
+
 t.test('the store in Redis, through Sentinel, fulfills the contract, and leaves no key without a TTL:', async (t) => {
   const { master, connect } = await startSentinel(t)
   const store = createRedisStore(connect({ commandTimeout: 500 }))

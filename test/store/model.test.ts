@@ -9,7 +9,7 @@ import { type Picture, Scene } from '../fixtures/store-scene.js'
 import { createRandom } from '../long/fuzz/random.js'
 
 /** A long run: `STORE_MODEL_SCENES=2000 STORE_MODEL_SEED=$RANDOM npx tap test/store/model.test.ts`. */
-const { STORE_MODEL_SCENES = '4', STORE_MODEL_SEED = '1' } = process.env
+const { STORE_MODEL_SCENES = '2', STORE_MODEL_SEED = '1' } = process.env
 const SCENES = Number(STORE_MODEL_SCENES)
 const FIRST_SEED = Number(STORE_MODEL_SEED)
 const STEPS = 60

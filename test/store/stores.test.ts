@@ -23,8 +23,7 @@ const STORES: Record<string, (t: Test) => Promise<OpenStore>> = {
     t.teardown(() => store.close())
     return () => store
   },
-  'Redis with RESP3': prepareRedis({ protocol: 3 }),
-  'Redis with RESP2 and auto-pipelining': prepareRedis({ protocol: 2, enableAutoPipelining: true })
+  Redis: prepareRedis({ protocol: 3 })
 }
 
 for (const [name, prepare] of Object.entries(STORES)) {
