@@ -2,6 +2,7 @@ import t from 'tap'
 import { createRedisStore } from '../../lib/index.js'
 import { createFaultyStore } from '../../lib/testing/index.js'
 import { runRecipe } from '../fixtures/recipes.js'
+import { prepareStores } from '../fixtures/redis/prepare-stores.js'
 import { startCluster } from '../fixtures/redis/start-cluster.js'
 import { keysWithoutTtl, startRedis } from '../fixtures/redis/start-redis.js'
 import { startSentinel } from '../fixtures/redis/start-sentinel.js'
@@ -23,9 +24,7 @@ for (const [name, options] of Object.entries(CLIENTS)) {
 }
 
 t.test('the store in Redis, through a client with RESP2 and automatic pipelines, fulfills the contract:', async (t) => {
-  const redis = await startRedis(t)
-  const store = createRedisStore(redis.client({ protocol: 2, enableAutoPipelining: true }))
-  testStoreContract(t, async () => () => store)
+  testStoreContract(t, prepareStores(await startRedis(t), { protocol: 2, enableAutoPipelining: true }))
 })
 
 t.test('the store in Redis, through Sentinel, fulfills the contract, and leaves no key without a TTL:', async (t) => {

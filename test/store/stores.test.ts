@@ -1,21 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { createMemoryStore } from '../../lib/store/memory-store.js'
-import { createRedisStore } from '../../lib/store/redis/redis-store.js'
-import { type ClientOptions, keysWithoutTtl, startRedis } from '../fixtures/redis/start-redis.js'
+import { prepareStores } from '../fixtures/redis/prepare-stores.js'
+import { keysWithoutTtl, startRedis } from '../fixtures/redis/start-redis.js'
 import { type OpenStore, testStoreContract } from '../fixtures/store-contract.js'
 
 const server = await startRedis(t)
-
-/** Opens stores over five clients, like five processes. */
-function prepareRedis(options: ClientOptions): () => Promise<OpenStore> {
-  return async () => {
-    const keyPrefix = `${randomUUID()}:`
-    const stores = Array.from({ length: 5 }, () => createRedisStore(server.client({ keyPrefix, ...options })))
-    let opened = 0
-    return () => stores[opened++ % stores.length] ?? createRedisStore(server.client({ keyPrefix, ...options }))
-  }
-}
 
 const STORES: Record<string, (t: Test) => Promise<OpenStore>> = {
   memory: async (t) => {
@@ -23,7 +12,7 @@ const STORES: Record<string, (t: Test) => Promise<OpenStore>> = {
     t.teardown(() => store.close())
     return () => store
   },
-  Redis: prepareRedis({ protocol: 3 })
+  Redis: prepareStores(server, { protocol: 3 })
 }
 
 for (const [name, prepare] of Object.entries(STORES)) {
