@@ -30,8 +30,11 @@ const NODE_ARGS = [
 /** The folders of each process; the processes that take longest start first. */
 async function folderGroups(): Promise<string[][]> {
   const paths = (await readdir('test', { recursive: true })).filter((path) => path.endsWith('/run.test.ts'))
-  const folders = paths.map(dirname).filter((folder) => ![...LONGEST, ...LATER].includes(folder))
-  const shared = Array.from({ length: SHARED }, (_, i) => folders.toSorted().filter((_, j) => j % SHARED === i))
+  const others = paths
+    .map(dirname)
+    .filter((folder) => ![...LONGEST, ...LATER].includes(folder))
+    .toSorted()
+  const shared = Array.from({ length: SHARED }, (_, i) => others.filter((_, j) => j % SHARED === i))
   return [...shared, ...LONGEST.map((folder) => [folder])]
 }
 
