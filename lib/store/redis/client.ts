@@ -1,6 +1,5 @@
 // All types of ioredis clients in this project. The types are structural, so that ioredis 5, ioredis 6 and wrapped
-// clients
-// fit.
+// clients fit.
 
 /** The commands of the session store, all that {@link createRedisStore} needs. */
 export interface RedisClient {

@@ -196,8 +196,7 @@ const CONNECTION_LOST = [
 function isConnectionLost(error: unknown, client: IoRedis): boolean {
   if (!(error instanceof Error)) return false
   // After a lost connection a Cluster client sends commands to any node. The client follows MOVED, except in an
-  // automatic
-  // pipeline with several slots.
+  // automatic pipeline with several slots.
   if (isCluster(client) && error.message.startsWith('MOVED ')) return true
   return CONNECTION_LOST.some((text) => error.message.startsWith(text))
 }

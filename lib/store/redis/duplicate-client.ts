@@ -1,5 +1,6 @@
 import { type IoRedis, isCluster, type RedisCluster, type RedisServer } from './client.js'
 import { commandSettings } from './command-settings.js'
+import { confirmMaster } from './confirm-master.js'
 import { keepConnecting } from './keep-connecting.js'
 import { pauseBefore } from './reconnect-pause.js'
 
@@ -26,6 +27,7 @@ export function duplicateClient(client: IoRedis, timeoutMs: number): IoRedis {
 function duplicateServer(client: RedisServer, options: object): RedisServer {
   const connection = client.duplicate(options)
   keepConnecting(connection)
+  confirmMaster(connection)
   return connection
 }
 

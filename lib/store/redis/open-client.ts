@@ -4,6 +4,7 @@ import { InvalidOptionError, StoreUnavailableError } from '../../errors.js'
 import { withDeadline } from '../../internal/deadline.js'
 import type { RedisServer } from './client.js'
 import { commandSettings } from './command-settings.js'
+import { confirmMaster } from './confirm-master.js'
 import { keepConnecting } from './keep-connecting.js'
 import { LONGEST_PAUSE_MS, pauseBefore } from './reconnect-pause.js'
 
@@ -83,6 +84,7 @@ export async function openRedis(
       // Commands reject with the errors. Without a listener ioredis would print the errors.
       client.on('error', () => {})
       keepConnecting(client)
+      confirmMaster(client)
       const quit = client.quit.bind(client)
       fastify.addHook('onClose', async () => {
         await withDeadline(quit(), timeoutMs).catch(() => {})

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createApp } from '../../fixtures/app.js'
 import { CREDENTIALS, postJson } from '../../fixtures/post-json.js'
-import { failuresUntil, openReadyClient, WRITE } from '../../fixtures/redis/own-client.js'
+import { cutConnections, failuresUntil, openReadyClient, WRITE } from '../../fixtures/redis/own-client.js'
 import { startSocketProxy } from '../../fixtures/redis/socket-proxy.js'
 import { type StartedRedis, startRedis } from '../../fixtures/redis/start-redis.js'
 import { startSentinel } from '../../fixtures/redis/start-sentinel.js'
@@ -88,6 +89,26 @@ t.test('a client leaves a master that is down for the sentinels, although the ma
     return (await newMaster.get('key')) === 'value'
   })
   t.equal((await oldMaster.role())[0], 'master', 'the old master still has the role of a master')
+})
+
+t.test('a client asks the sentinels again seconds after a reconnect, in case a sentinel was late', async (t) => {
+  const { sentinels, name, master, watched } = await startSentinel(t)
+  const late = await startRedis(t)
+  const [old, successor] = [await startName(t, master), await startName(t, late)]
+  let known = old.port
+  const natMap = (address: string) => (address === `127.0.0.1:${watched}` ? { host: '127.0.0.1', port: known } : null)
+  const { client, commands } = await openReadyClient(t, { sentinels, name, natMap })
+  let readies = 0
+  client.on('ready', () => readies++)
+  await cutConnections(master.client())
+  await until(() => readies === 1)
+  // No sentinel reports this failover to the client.
+  known = successor.port
+  await until(async () => Boolean(await commands.eval(WRITE, 1, 'key', 'value')) && readies === 2)
+  await commands.eval(WRITE, 1, 'key', 'new')
+  t.equal(await late.client().get('key'), 'new')
+  await delay(3_500)
+  t.equal(readies, 2, 'the second connection is not confirmed again')
 })
 
 /** A name of a server that can be moved to another server; open connections stay with the first server. */
