@@ -6,14 +6,20 @@ import { COMPILED, compile } from './fixtures/compile.js'
 import { findRedisServer } from './fixtures/redis/server-binary.js'
 import { unwatched } from './fixtures/unwatched.js'
 
-/** The folders that take longest: each has a process of its own. */
-const LONGEST = ['store/redis', 'store/failing', 'store', 'upstream', 'sessions', 'cache']
-/** The processes of all other folders: the start of a process takes more than most files do. */
-const SHARED = 4
+/**
+ * The folders by process, so that all processes take about the same time; a last process runs all other folders. Tests
+ * wait more than they compute, so two cores have work for six processes. Each more would load and compile the same code
+ * once more, which takes longer than most files do.
+ */
+const PROCESSES = [
+  ['store/failing'],
+  ['store/redis', 'project', 'testing'],
+  ['store', 'upstream', 'client'],
+  ['cache', 'sessions'],
+  ['guard', 'login', 'options', 'routes']
+]
 /** Run by `npm run test:long`. */
 const LATER = ['examples']
-/** Tests wait more than they compute: six processes on two cores. */
-const PROCESSES = 6
 
 const isCovered = process.env._TAPJS_PROCESSINFO_COVERAGE_ === '1'
 const NODE_ARGS = [
@@ -27,15 +33,13 @@ const NODE_ARGS = [
   ...(isCovered ? ['--import=./test/fixtures/coverage.js'] : [])
 ]
 
-/** The folders of each process; the processes that take longest start first. */
-async function folderGroups(): Promise<string[][]> {
+async function otherFolders(): Promise<string[]> {
   const paths = (await readdir('test', { recursive: true })).filter((path) => path.endsWith('/run.test.ts'))
-  const others = paths
+  const known = [...PROCESSES.flat(), ...LATER]
+  return paths
     .map(dirname)
-    .filter((folder) => ![...LONGEST, ...LATER].includes(folder))
+    .filter((folder) => !known.includes(folder))
     .toSorted()
-  const shared = Array.from({ length: SHARED }, (_, i) => others.filter((_, j) => j % SHARED === i))
-  return [...shared, ...LONGEST.map((folder) => [folder])]
 }
 
 // Once: else every process that finds an empty cache would download the server for itself.
@@ -43,8 +47,9 @@ await findRedisServer({
   onDownload: (folder) => t.comment(`Downloading a Redis server for the tests to ${folder}`)
 })
 await compile()
-t.jobs = PROCESSES
-for (const folders of await folderGroups()) {
+const groups = [...PROCESSES, await otherFolders()]
+t.jobs = groups.length
+for (const folders of groups) {
   const program = join(COMPILED, 'test', 'fixtures', 'run-folders.js')
   const command = unwatched(process.execPath, ...NODE_ARGS, program, ...folders)
   void t.spawn(...command, { name: folders.join(', '), buffered: true })
