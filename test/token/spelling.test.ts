@@ -98,16 +98,15 @@ t.test('a segment that is not strict base64url is refused also with a correct HM
     // No text is put in front of the header: a leading space belongs to the scheme.
     spoilt[`${JSON.stringify(text)} in front`] = text + payload
   }
+  const tokens: Record<string, string> = {}
   for (const [name, wrong] of Object.entries(spoilt)) {
-    await assertInvalid(t, opened, {
-      [`a payload with ${name}`]: signed(`${header}.${wrong}`),
-      [`a payload with ${name}, signed before it was spoilt`]: `${header}.${wrong}.${mac(`${header}.${payload}`)}`
-    })
+    tokens[`a payload with ${name}`] = signed(`${header}.${wrong}`)
+    tokens[`a payload with ${name}, signed before`] = `${header}.${wrong}.${mac(`${header}.${payload}`)}`
   }
   for (const text of [...inserted, ...others]) {
     const name = JSON.stringify(text)
     const input = `${header}.${payload}`
-    await assertInvalid(t, opened, {
+    Object.assign(tokens, {
       [`a header with ${name} at its end`]: signed(`${header}${text}.${payload}`),
       [`a header with ${name} inside`]: signed(`${header.slice(0, 8)}${text}${header.slice(8)}.${payload}`),
       [`a signature with ${name} at its end`]: `${input}.${mac(input)}${text}`,
@@ -117,6 +116,7 @@ t.test('a segment that is not strict base64url is refused also with a correct HM
     })
   }
   await assertInvalid(t, opened, {
+    ...tokens,
     'a signature in capitals': token.replace(signature, signature.toUpperCase()),
     'a whole token in capitals': token.toUpperCase(),
     'a whole token backwards': [...token].reverse().join('')
