@@ -105,7 +105,7 @@ t.test('a connection that loses all data is noticed within maxStaleMs', async (t
     let lastAcceptedAt = endedAt
     while (performance.now() - endedAt < maxStaleMs + 300) {
       if ((await statusOf(cached, token)) === 200) lastAcceptedAt = performance.now()
-      await delay(2)
+      await delay(5)
     }
     t.ok(lastAcceptedAt > endedAt, 'the cache has missed the revocation')
     t.ok(lastAcceptedAt - endedAt < maxStaleMs, `accepted for ${lastAcceptedAt - endedAt} ms`)
@@ -121,7 +121,10 @@ t.test('while Redis is stalled or down a stale cache answers 503, and never 401'
   redis.stall()
   const stalledAt = performance.now()
   const seen = new Set<number>()
-  while (performance.now() - stalledAt < 500) seen.add(await statusOf(cached, token))
+  while (performance.now() - stalledAt < 500) {
+    seen.add(await statusOf(cached, token))
+    await delay(5)
+  }
   t.strictSame([...seen], [200, 503])
   redis.resume()
   await untilCached(cached, token, countReads)

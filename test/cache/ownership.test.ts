@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
 import { SessionCache } from '../../lib/cache/session-cache.js'
@@ -73,7 +74,7 @@ t.test('a master that is cut off from its peers keeps ended sessions alive for m
     while (isWatching) {
       const startedAt = performance.now()
       if (isCached(tag)) lastAcceptedAt = startedAt
-      await new Promise(setImmediate)
+      await delay(1)
     }
   }
   const watching = watch()

@@ -9,6 +9,7 @@ import {
   verifySession
 } from '../../lib/index.js'
 import { createApp, logIn, SECRET, withToken } from '../fixtures/app.js'
+import { createFaults } from '../fixtures/faults.js'
 import { connectRedis } from '../fixtures/redis/start-redis.js'
 import { createRecordingStore, freezeClock, upstream } from '../fixtures/tokens.js'
 import { createWatchedFastify } from '../fixtures/watched-fastify.js'
@@ -191,15 +192,19 @@ t.test('invalid settings of a route before the plugin fail the requests of the r
     t,
     CASES.map(([, session]) => session)
   )
+  const faults = createFaults()
   for (const [index, [option]] of CASES.entries()) {
     const url = `/before/${index}`
     for (const request of [{ url }, withToken(token, { url }), withToken('garbage', { url }), { url }]) {
-      const answer = await app.inject(request)
-      t.equal(answer.statusCode, 500)
-      t.match(answer.json(), { code: 'FST_JWT_SESSION_INVALID_OPTION', message: `The \`${option}\` option ` })
-      t.notOk(answer.headers['clear-site-data'] ?? answer.headers['session-ended'])
+      const { statusCode, headers, json } = await app.inject(request)
+      const { code, message } = json()
+      const isNamed = message.startsWith(`The \`${option}\` option `)
+      const signal = headers['clear-site-data'] ?? headers['session-ended']
+      const expected = [500, 'FST_JWT_SESSION_INVALID_OPTION', true, undefined]
+      faults.compare(`${option}: ${message}`, [statusCode, code, isNamed, signal], expected)
     }
   }
+  faults.assertNone(t)
   t.strictSame(ran, [])
   t.strictSame(store.calls, [], 'no store call was made')
 })

@@ -50,6 +50,8 @@ t.test('a request with several store calls waits at most storeTimeoutMs in total
   await updating
 })
 
+const codesOf = ({ code, cause }: { code: string; cause: { code: string } }) => `${code} because of ${cause.code}`
+
 t.test('queued updates of one session wait for the store at most storeTimeoutMs in total', async (t) => {
   const memory = createMemoryStore()
   let isStalled = false
@@ -75,10 +77,9 @@ t.test('queued updates of one session wait for the store at most storeTimeoutMs 
   const { token } = await app.sessions.create({ id: 'ada' })
   t.equal((await app.inject(withToken(token))).statusCode, 200)
   t.ok(calls < 10, `${calls} calls of find()`)
-  const reasons = new Set(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason))
-  for (const reason of reasons) {
-    t.match(reason, { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', cause: { code: 'ETIMEDOUT' } })
-  }
+  const codes = outcomes.map((outcome) => outcome.status === 'rejected' && codesOf(outcome.reason))
+  t.equal(codes.length, 1_000)
+  t.strictSame([...new Set(codes)], ['FST_JWT_SESSION_STORE_UNAVAILABLE because of ETIMEDOUT'])
 })
 
 t.test('the guard and an update in the handler share the time budget of the request', async (t) => {
@@ -212,7 +213,8 @@ t.test('abandoned logins are ended together, with one pause between two rounds',
   const { store, tries } = createForgetfulStore(100)
   const app = await createApp(t, { store, session: { maxPerUser: 1_000 }, breaker: { store: { failures: 1_000 } } })
   const opening = Array.from({ length: 200 }, () => app.sessions.create({ id: 'ada' }))
-  for (const { status } of await Promise.allSettled(opening)) t.equal(status, 'rejected')
+  const outcomes = await Promise.allSettled(opening)
+  t.strictSame([...new Set(outcomes.map(({ status }) => status))], ['rejected'])
   // A pause for each session would take a hundred seconds.
   await until(async () => (await app.sessions.list('ada')).length === 0, 30)
   t.ok(tries.count >= 300, `${tries.count}`)

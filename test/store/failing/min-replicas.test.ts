@@ -117,7 +117,8 @@ t.test('abandoned logins are undone within seconds while the replica is down', a
   await t.rejects(app.sessions.revoke(session.id), NO_REPLICAS)
   master.stall()
   const opening = Array.from({ length: 200 }, () => app.sessions.create({ id: 'ada' }))
-  for (const { status } of await Promise.allSettled(opening)) t.equal(status, 'rejected')
+  const outcomes = await Promise.allSettled(opening)
+  t.strictSame([...new Set(outcomes.map(({ status }) => status))], ['rejected'])
   master.resume()
   const admin = master.client()
   const countEnded = async () => {

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { createRedisStore, type FoundRecord } from '../../../lib/index.js'
 import { splitSessionId } from '../../../lib/model/session-id.js'
+import { createFaults } from '../../fixtures/faults.js'
 import { readRights } from '../../fixtures/readme-rights.js'
 import { startCluster } from '../../fixtures/redis/start-cluster.js'
 import { testStoreContract } from '../../fixtures/store-contract.js'
@@ -177,13 +178,15 @@ t.test('no session is missing while a master is down, and the replica has all se
   const sessions = (await Promise.all(users.map(({ openMany }) => openMany(2)))).flat()
   await Promise.all(masters.map((master) => master.wait(1, 5_000)))
   await cluster.masters[0].kill()
+  const faults = createFaults()
   await until(async () => {
     const found = await Promise.all(sessions.map(({ id }) => store.find(id).catch(() => 'unavailable')))
     for (const [i, each] of found.entries()) {
-      if (each !== 'unavailable') t.strictSame(each, { record: sessions[i]?.record })
+      if (each !== 'unavailable') faults.compare(`session ${i}`, each, { record: sessions[i]?.record })
     }
     return !found.includes('unavailable')
   })
+  faults.assertNone(t)
   for (const { tag } of users) {
     t.equal((await store.list(tag)).length, 2)
     await store.endAll(tag, 'revoked', null)
