@@ -115,7 +115,10 @@ t.test('a connection that loses all data is noticed within maxStaleMs', async (t
 })
 
 t.test('while Redis is stalled or down a stale cache answers 503, and never 401', async (t) => {
-  const { redis, cached, other, countReads } = await createPair(t, { cache: { maxStaleMs: 200 }, storeTimeoutMs: 100 })
+  const { redis, cached, other, countReads } = await createPair(t, {
+    cache: { maxStaleMs: 200 },
+    storeTimeoutMs: 1_000
+  })
   const { token } = await other.sessions.create({ id: 'ada' })
   await untilCached(cached, token, countReads)
   redis.stall()

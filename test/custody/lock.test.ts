@@ -8,7 +8,7 @@ import { startTokenUpstream, type TokenUpstream } from '../fixtures/token-upstre
 import { until } from '../fixtures/until.js'
 
 const isLock = (text: string) => text.includes('|')
-const TIMEOUT_MS = 200
+const TIMEOUT_MS = 1_000
 
 async function createInstances(t: Test, count: number, options: CustodyAppOptions = {}) {
   const upstream = await startTokenUpstream(t)

@@ -71,7 +71,12 @@ for (const [name, { status, code, onRefresh }] of Object.entries(FAILURES)) {
   t.test(`${name} at a refresh: ${status}, unless the token is still good, and nothing is lost`, async (t) => {
     const upstream = await startTokenUpstream(t)
     const { lines, logger } = createLog()
-    const app = await createCustodyApp(t, upstream, { upstream: { timeoutMs: 300 } }, { logger })
+    const app = await createCustodyApp(
+      t,
+      upstream,
+      { upstream: { timeoutMs: name === 'silence' ? 1_000 : 10_000 } },
+      { logger }
+    )
     const [token, due] = [await logIn(app), await logIn(app, 'bob')]
     upstream.onRefresh = onRefresh
     t.equal(await numberOf(app, token, 1), `${status} ${code}`)
@@ -89,7 +94,7 @@ for (const [name, { status, code, onRefresh }] of Object.entries(FAILURES)) {
 t.test('while the upstream does not respond to refreshes, they are rejected at once, and logins are not', async (t) => {
   const upstream = await startTokenUpstream(t)
   const { lines, logger } = createLog()
-  const options = { upstream: { timeoutMs: 100 }, breaker: { upstream: { failures: 2, probeAfterMs: 300 } } }
+  const options = { upstream: { timeoutMs: 1_000 }, breaker: { upstream: { failures: 2, probeAfterMs: 300 } } }
   const app = await createCustodyApp(t, upstream, options, { logger })
   const token = await logIn(app)
   upstream.onRefresh = () => true
@@ -186,7 +191,7 @@ t.test(
       secrets: [TOKENS_SECRET],
       refresh: async (...args: Parameters<typeof refresh>) => (await refresh(...args)) as UpstreamTokens
     }
-    const client = { login: async () => ({ user: { id: 'ada' }, tokens: tokens() }), tokens: custody, timeoutMs: 200 }
+    const client = { login: async () => ({ user: { id: 'ada' }, tokens: tokens() }), tokens: custody, timeoutMs: 1_000 }
     const addRoute = (app: FastifyInstance) =>
       app.get('/token', { preHandler: app.verifySession }, async ({ session, query }) => {
         const { rejected } = query as { rejected?: string }
@@ -198,7 +203,7 @@ t.test(
       await createApp(t, { upstream: client }, {}, addRoute),
       await createCustodyApp(t, upstream, {
         tokens: { refreshPath: undefined, ...custody },
-        upstream: { timeoutMs: 200 }
+        upstream: { timeoutMs: 1_000 }
       })
     ]) {
       number = 1

@@ -35,7 +35,7 @@ async function createScene(t: Test, options: Partial<JwtSessionOptions> = {}) {
     const { id, ttlSeconds } = request.body
     return app.sessions.login(request, reply, { id }, { ttlSeconds })
   })
-  const own = { jwt: { secret: SECRET }, upstream: { baseUrl: upstream.baseUrl, timeoutMs: 500 } }
+  const own = { jwt: { secret: SECRET }, upstream: { baseUrl: upstream.baseUrl, timeoutMs: 1_000 } }
   await app.register(fastifyJwtSession, { ...own, store: kept, ...options })
   return { app, kept, login, register }
 }

@@ -37,7 +37,7 @@ t.test('verify() rejects a token without a live session with the reason', async 
 
 t.test('verify() rejects with a 503 during an outage', async (t) => {
   const redis = await startRedis(t)
-  const app = await createApp(t, { upstream, redis: redis.client(), storeTimeoutMs: 100 })
+  const app = await createApp(t, { upstream, redis: redis.client(), storeTimeoutMs: 1_000 })
   const { token } = await app.sessions.create({ id: 'ada' })
   redis.stall()
   await t.rejects(app.sessions.verify(token), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE', statusCode: 503 })

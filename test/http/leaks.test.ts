@@ -14,7 +14,7 @@ t.test('no reply and no log line at trace level has a secret or an internal deta
   const redis = await startRedis(t)
   const upstream = await startUpstream(t)
   const broken = await startUpstream(t, (_request, response) => response.writeHead(500).end('upstream stack trace'))
-  const options = { redis: redis.client({ commandTimeout: 100 }), storeTimeoutMs: 150 }
+  const options = { redis: redis.client({ commandTimeout: 900 }), storeTimeoutMs: 1_000 }
   const app = await createApp(t, { ...options, upstream: { baseUrl: upstream.baseUrl } }, { logger })
   const unlucky = await createApp(t, { ...options, upstream: { baseUrl: broken.baseUrl } }, { logger })
   const closed = await createApp(t, { ...options, upstream: { baseUrl: 'http://127.0.0.1:1/base-path' } }, { logger })

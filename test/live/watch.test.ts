@@ -164,7 +164,7 @@ t.test('watched sessions are not read while nothing changes', async (t) => {
 })
 
 t.test('an outage ends no session, and an end during the outage is reported after the outage', async (t) => {
-  const app = await createInstance(t, { storeTimeoutMs: 100 })
+  const app = await createInstance(t, { storeTimeoutMs: 1_000 })
   const [kept, ended] = [await app.sessions.create({ id: 'kept' }), await app.sessions.create({ id: 'ended' })]
   const watches = [kept, ended].map(({ session }) => collect(app, session))
   const other = createRedisStore(redis.client())
@@ -199,7 +199,7 @@ t.test('an end while the tracking connection is down is reported after the recon
 t.test('during an outage the absolute expiry ends a session, and the idle expiry does not', async (t) => {
   const own = await startRedis(t)
   const session = { idleTimeoutSeconds: 1, ttlSeconds: 60 }
-  const app = await createApp(t, { upstream, redis: own.client(), session, storeTimeoutMs: 100 })
+  const app = await createApp(t, { upstream, redis: own.client(), session, storeTimeoutMs: 1_000 })
   const [short, long] = [
     await app.sessions.create({ id: 'short' }, { ttlSeconds: 2 }),
     await app.sessions.create({ id: 'long' })

@@ -161,7 +161,7 @@ t.test("a login is answered 200 when the end of another user's session fails, an
 
 t.test("a login waits at most storeTimeoutMs for the end of another user's session", async (t) => {
   const { store, faults } = createStore(t)
-  const app = await createApp(t, { store, upstream, storeTimeoutMs: 200 })
+  const app = await createApp(t, { store, upstream, storeTimeoutMs: 1_000 })
   const token = await logIn(app, 'bob')
   faults.end = () => new Promise(() => {})
   t.equal((await login(app, 'ada', token)).statusCode, 200)

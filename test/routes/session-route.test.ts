@@ -128,7 +128,7 @@ t.test('GET /user/session has the error replies of the guard, and is never cache
 
 t.test('while the store is unavailable GET /user/session is 503, without the clear signal', async (t) => {
   const redis = await startRedis(t)
-  const app = await createApp(t, { redis: redis.client({ maxRetriesPerRequest: 0 }), storeTimeoutMs: 100 })
+  const app = await createApp(t, { redis: redis.client({ maxRetriesPerRequest: 0 }), storeTimeoutMs: 1_000 })
   const token = await logIn(app)
   redis.stall()
   assertRefused(t, await app.inject(withToken(token, { url })), {

@@ -111,7 +111,7 @@ for (const [name, isHttp] of [
   })
 
   t.test(`an upstream ${name} that hangs is a timeout, or answers when it heals`, async (t) => {
-    const { app, upstream, post } = await createScene(t, isHttp, { timeoutMs: 300 })
+    const { app, upstream, post } = await createScene(t, isHttp, { timeoutMs: 1_000 })
     upstream.hang()
     t.equal((await post('login', ada)).json().code, 'FST_JWT_SESSION_UPSTREAM_TIMEOUT')
     t.equal(upstream.calls.length, 1)

@@ -26,10 +26,10 @@ for (const [name, isHttp] of [
   ['over HTTP', true]
 ] as const) {
   t.test(`a registration that was abandoned ${name} registers no user when the upstream heals`, async (t) => {
-    const upstream = createFakeUpstream({ timeoutMs: 100 })
+    const upstream = createFakeUpstream({ timeoutMs: 1_000 })
     t.teardown(() => upstream.close())
     const url = isHttp ? await upstream.listen() : undefined
-    const choice = url === undefined ? upstream : { baseUrl: url, timeoutMs: 100 }
+    const choice = url === undefined ? upstream : { baseUrl: url, timeoutMs: 1_000 }
     const app = createWatchedFastify(t)
     await app.register(fastifyJwtSession, { jwt: { secret: SECRET }, upstream: choice })
     const payload = { username: 'eve', password: PASSWORD }

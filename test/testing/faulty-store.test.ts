@@ -43,7 +43,7 @@ const FAULTS = {
 for (const [name, start] of Object.entries(FAULTS)) {
   t.test(`${name} is a 503 for every request, and all is well afterwards`, async (t) => {
     const store = createFaultyStore()
-    const app = await createApp(t, store, { storeTimeoutMs: 50 })
+    const app = await createApp(t, store, { storeTimeoutMs: 500 })
     const { inject } = await loginAs(app, { id: 'ada' })
     start(store)
     assertUnavailable(await inject('/me'))
@@ -58,7 +58,7 @@ for (const [name, start] of Object.entries(FAULTS)) {
 
 t.test('a login that hung opens no session when the store heals', async (t) => {
   const store = createFaultyStore()
-  const app = await createApp(t, store, { storeTimeoutMs: 50 })
+  const app = await createApp(t, store, { storeTimeoutMs: 500 })
   store.hang()
   assertUnavailable(await logIn(app))
   store.heal()
@@ -69,7 +69,7 @@ t.test('a login that hung opens no session when the store heals', async (t) => {
 
 t.test('a logout that hung reaches the store when the store heals', async (t) => {
   const store = createFaultyStore()
-  const app = await createApp(t, store, { storeTimeoutMs: 50 })
+  const app = await createApp(t, store, { storeTimeoutMs: 500 })
   const { inject } = await loginAs(app, { id: 'ada' })
   store.hang()
   assertUnavailable(await inject({ method: 'POST', url: '/user/logout' }))

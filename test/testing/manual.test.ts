@@ -36,7 +36,7 @@ t.test('a test that waits for a hanging upstream or store ends', async (t) => {
   )
   const { passed, failed } = await runTests(
     'hang',
-    program.replace("password: 'lovelace' }]", "password: 'lovelace' }], timeoutMs: 200")
+    program.replace("password: 'lovelace' }]", "password: 'lovelace' }], timeoutMs: 1_000")
   )
   t.ok(passed.includes('a hanging upstream') && passed.includes('a hanging store'), `${passed}`)
   t.strictSame(failed, [])

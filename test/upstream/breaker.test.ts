@@ -45,7 +45,7 @@ t.test('refused connections open the circuit, and one probe at a time is let thr
 t.test('timeouts open the circuit, and logins are answered 503 at once', async (t) => {
   const upstream = await startRawUpstream(t)
   const breaker = { upstream: { probeAfterMs: 1_000 } }
-  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 300 }, breaker })
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 1_000 }, breaker })
   upstream.answers.push(...Array.from({ length: 5 }, () => nothing))
   t.ok((await logInAll(app, 5)).every(({ status }) => status === 504))
   t.ok((await logInAll(app, 20)).every(({ body }) => body.code === UNAVAILABLE.code))
@@ -92,7 +92,7 @@ t.test('after a probe whose client hangs up the next login is a probe at once', 
   const upstream = await startRawUpstream(t)
   // Only an abandoned probe lets the next login through.
   const breaker = { upstream: { failures: 1, probeAfterMs: 2_000 } }
-  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 300 }, breaker })
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 1_000 }, breaker })
   const { dial } = await listen(t, app)
   const body = JSON.stringify(CREDENTIALS)
   const head = ['Content-Type: application/json', `Content-Length: ${body.length}`]

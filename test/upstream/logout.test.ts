@@ -17,7 +17,7 @@ t.test('the upstream is notified of a logout after the session has ended, and ca
     }
   }
   const { lines, logger } = createLog()
-  const options = { baseUrl: upstream.baseUrl, logoutPath: '/user/logout', timeoutMs: 200 }
+  const options = { baseUrl: upstream.baseUrl, logoutPath: '/user/logout', timeoutMs: 1_000 }
   const app = await createApp(t, { upstream: options, store }, { logger })
   const answers: Record<string, RawAnswer> = {
     good: response(204),

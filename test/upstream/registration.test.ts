@@ -161,7 +161,7 @@ t.test(
   async (t) => {
     const upstream = await startRawUpstream(t)
     const start = (mapError: () => undefined) =>
-      createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 100, mapError } })
+      createApp(t, { upstream: { baseUrl: upstream.baseUrl, timeoutMs: 1_000, mapError } })
 
     const hanging = await start(() => new Promise(() => {}) as never)
     upstream.answers.push(response(409, '{}'))

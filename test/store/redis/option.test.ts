@@ -160,7 +160,7 @@ t.test('options that ioredis refuses fail the start', async (t) => {
 
 t.test('a client of the plugin answers 503 in time, reconnects, and closes in time', async (t) => {
   const server = await startRedis(t)
-  const app = await createApp(t, { redis: { url: server.socketPath }, storeTimeoutMs: 200 })
+  const app = await createApp(t, { redis: { url: server.socketPath }, storeTimeoutMs: 1_000 })
   const token = await logIn(app)
 
   await t.test('requests are answered 503 while the server is stalled, and 200 afterwards', async (t) => {
