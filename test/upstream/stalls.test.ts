@@ -9,7 +9,7 @@ import { type RawAnswer, type RawRequest, response, startRawUpstream } from '../
 import { drip, endlessly } from '../fixtures/tcp-answers.js'
 import { until } from '../fixtures/until.js'
 
-const TIMEOUT_MS = 300
+const TIMEOUT_MS = 1_000
 const TIMEOUT = { statusCode: 504, code: 'FST_JWT_SESSION_UPSTREAM_TIMEOUT' }
 const REJECTED = { statusCode: 401, code: 'FST_JWT_SESSION_CREDENTIALS_REJECTED' }
 const LOGIN = postJson('/user/login', CREDENTIALS)
@@ -57,9 +57,9 @@ async function assertTimeout(t: Test, stall: RawAnswer): Promise<void> {
 }
 
 t.test('an upstream that stalls is 504 at the deadline', async (t) => {
-  t.jobs = 3
+  t.jobs = 6
   for (const [name, stall] of Object.entries(STALLS)) {
-    t.test(name, { buffered: true, timeout: 5_000 }, (t) => assertTimeout(t, stall))
+    t.test(name, { buffered: true, timeout: 120_000 }, (t) => assertTimeout(t, stall))
   }
 })
 
@@ -115,10 +115,11 @@ const tooLittle: Record<string, RawAnswer> = {
 }
 
 t.test('a rejection is answered before the body is complete, and the connection is closed', async (t) => {
-  const timeoutMs = 1_500
-  const { upstream, logIn } = await startOverTcp(t, timeoutMs)
   for (const [name, rejection] of Object.entries({ ...tooMuch, ...tooLittle })) {
     await t.test(`the body of the rejection ${name}`, async (t) => {
+      // A body that is too large is cut off at once, a late body at the deadline.
+      const timeoutMs = name in tooMuch ? 60_000 : 3_000
+      const { upstream, logIn } = await startOverTcp(t, timeoutMs)
       upstream.answers.push(rejection)
       const start = performance.now()
       t.match(await logIn(), { status: 401, body: REJECTED })
@@ -127,7 +128,7 @@ t.test('a rejection is answered before the body is complete, and the connection 
       t.equal((await logIn()).status, 200)
       await until(() => !upstream.sockets.has(socket))
       const closedMs = performance.now() - start
-      t.ok(closedMs < (name in tooMuch ? timeoutMs : 2 * timeoutMs), `closed after ${Math.round(closedMs)} ms`)
+      t.equal(closedMs < timeoutMs, name in tooMuch, `closed after ${Math.round(closedMs)} ms`)
     })
   }
 })
