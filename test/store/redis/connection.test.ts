@@ -26,6 +26,8 @@ t.test('no command fails when connections are cut', async (t) => {
   const operator = server.client()
   const { client, commands } = await openReadyClient(t, { path: server.socketPath })
   await operator.set('key', 'value')
+  // Redis knows the script from now on.
+  await commands.eval(READ, 1, 'key')
   let readies = 0
   client.on('ready', () => readies++)
   const calls = [
