@@ -13,10 +13,10 @@ import { unwatched } from './fixtures/unwatched.js'
  */
 const PROCESSES = [
   ['store/failing'],
-  ['store/redis', 'project', 'testing'],
+  ['store/redis', 'testing'],
   ['store', 'upstream', 'client'],
   ['cache', 'sessions'],
-  ['guard', 'login', 'options', 'routes']
+  ['guard', 'login', 'options', 'project', 'routes']
 ]
 /** Run by `npm run test:long`. */
 const LATER = ['examples']
