@@ -70,7 +70,7 @@ t.test('no further member of a header is accepted, chooses a key or causes a con
   const payload = payloadOf(opened.session)
   const secret = 'the own key of an attacker, 32 bytes'
   const jwk = { kty: 'oct', alg: 'HS256', kid: 'own', k: encode(secret) }
-  const { publicKey } = rsaKeys()
+  const { publicKey } = rsaKeys
   let requests = 0
   const { baseUrl } = await startUpstream(t, (_request, response) => {
     requests++

@@ -106,7 +106,7 @@ t.test('a secret that is short, empty or one byte repeated is refused', async (t
 })
 
 t.test('the text of a public key, a private key or a certificate is refused, also after other text', async (t) => {
-  const rsa = rsaKeys()
+  const rsa = rsaKeys
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const ed25519 = generateKeyPairSync('ed25519')
   const base64 = randomBytes(96).toString('base64')
@@ -172,7 +172,7 @@ t.test('the text of a public key, a private key or a certificate is refused, als
 })
 
 t.test('a public key in bytes is refused', async (t) => {
-  const { publicKey } = rsaKeys()
+  const { publicKey } = rsaKeys
   for (const type of ['spki', 'pkcs1'] as const) {
     await assertRefused(t, ...inEveryPlace(publicKey.export({ format: 'der', type })))
   }

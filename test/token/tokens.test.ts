@@ -60,7 +60,7 @@ t.test('`alg` none is refused in any spelling, with and without a signature', as
 t.test('an algorithm other than HS256 is refused also with a correct signature', async (t) => {
   const opened = await openSession(t)
   const payload = payloadOf(opened.session)
-  const rsa = rsaKeys()
+  const rsa = rsaKeys
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const ed25519 = generateKeyPairSync('ed25519')
   const signers: Record<string, (input: Buffer) => Buffer> = {
