@@ -23,9 +23,16 @@ async function rejection(options: object): Promise<unknown> {
   return undefined
 }
 
+const shared = Fastify()
+
+/** The error with which the plugin function rejects and register() fails, without an application for each call. */
+async function rejectionOfPlugin(options: object): Promise<unknown> {
+  return fastifyJwtSession(shared, options as never).catch((error) => error)
+}
+
 /** The faults in the error for invalid options. */
-async function faultsOf(option: string, options: object): Promise<string[]> {
-  const error = await rejection(options)
+async function faultsOf(option: string, options: object, reject = rejection): Promise<string[]> {
+  const error = await reject(options)
   if (!(error instanceof InvalidOptionError)) return [`rejected with ${inspect(error)}`]
   const { name, code, statusCode, message } = error
   const expected = `InvalidOptionError FST_JWT_SESSION_INVALID_OPTION 500 ${option}`
@@ -49,9 +56,11 @@ t.test('an invalid option fails register(), and the error has the name of the op
   t.equal(await rejection(GOOD), undefined, 'the base options are valid')
   const faults = createFaults()
   for (const [option, values, put] of WRONG) {
-    for (const value of values) {
+    const isSettingOfRoute = option.startsWith('config.')
+    for (const [index, value] of values.entries()) {
       const name = `${option}: ${inspect(value, { breakLength: Number.POSITIVE_INFINITY }).slice(0, 60)}`
-      faults.note(name, await faultsOf(option, { ...GOOD, ...put(value as never) }))
+      const reject = index === 0 || isSettingOfRoute ? rejection : rejectionOfPlugin
+      faults.note(name, await faultsOf(option, { ...GOOD, ...put(value as never) }, reject))
     }
   }
   faults.assertNone(t)
