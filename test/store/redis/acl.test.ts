@@ -3,8 +3,8 @@ import t from 'tap'
 import { createRedisStore, type StoredSession } from '../../../lib/index.js'
 import { createApp, logIn, logout, withToken } from '../../fixtures/app.js'
 import { readRights } from '../../fixtures/readme-rights.js'
+import { createRestrictedUser } from '../../fixtures/redis/restricted-user.js'
 import { startRedis } from '../../fixtures/redis/start-redis.js'
-import { testStoreContract } from '../../fixtures/store-contract.js'
 import { createUser, optionsOf, recordOf } from '../../fixtures/store-user.js'
 import { until } from '../../fixtures/until.js'
 import { createWatchedFastify } from '../../fixtures/watched-fastify.js'
@@ -16,19 +16,7 @@ const ofStore = rights.filter((right) => !OF_CLIENTS.includes(right))
 
 const server = await startRedis(t)
 const admin = server.client()
-const user = { username: 'sessions', password: 'a password' }
-
-async function allow(granted: string[]): Promise<void> {
-  await admin.call('ACL', 'SETUSER', user.username, 'reset', 'on', `>${user.password}`, ...granted)
-  await admin.call('ACL', 'LOG', 'RESET')
-}
-
-/** The denied commands and keys, without CLIENT, with which ioredis names the connection. */
-async function denied(): Promise<string[]> {
-  const log = JSON.stringify(await admin.call('ACL', 'LOG'))
-  const objects = [...log.matchAll(/"object","([^"]+)"/g)].map(([, object = '']) => object)
-  return objects.filter((object) => !object.startsWith('client'))
-}
+const { credentials: user, allow, denied } = createRestrictedUser(server)
 
 t.test('README lists rights on keys of the plugin alone, and no command category', async (t) => {
   t.strictSame(
@@ -36,17 +24,6 @@ t.test('README lists rights on keys of the plugin alone, and no command category
     ['~fjs:*']
   )
   for (const right of rights) t.match(right, /^(?:\+[a-z]+|~fjs:\*)$/)
-})
-
-t.test('the list of rights in README is enough for the contract, and no other right is used', async (t) => {
-  await allow(rights)
-  await t.test('the store with these rights fulfills the contract:', async (t) =>
-    testStoreContract(t, async () => {
-      const store = createRedisStore(server.client(user))
-      return () => store
-    })
-  )
-  t.strictSame(await denied(), [])
 })
 
 t.test('the rights of README with a key prefix are enough for a client with this prefix', async (t) => {
