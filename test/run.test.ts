@@ -9,13 +9,14 @@ import { unwatched } from './fixtures/unwatched.js'
 /**
  * The folders by process, so that all processes take about the same time; a last process runs all other folders. Tests
  * wait more than they compute, so two cores have work for six processes. Each more would load and compile the same code
- * once more, which takes longer than most files do.
+ * once more, which takes longer than most files do. `client` comes first: it mocks the timers of the process, which must
+ * not have a client of Redis from another folder.
  */
 const PROCESSES = [
   ['store/failing'],
   ['store/redis', 'testing'],
-  ['store', 'upstream', 'client'],
-  ['cache', 'sessions'],
+  ['client', 'store', 'upstream'],
+  ['cache', 'sessions', 'diagnostics', 'model'],
   ['guard', 'login', 'options', 'project', 'routes']
 ]
 /** Run by `npm run test:long`. */
