@@ -14,7 +14,8 @@ t.test('the access token of the login is there until it is due, then a refreshed
     t.equal(await numberOf(app, token, 1), 2, 'rejected before the refresh')
     t.equal(await numberOf(app, token), 2)
     t.strictSame(upstream.refreshes, ['ada:1'])
-    upstream.expiresIn = 0.001
+    // Expires within the millisecond.
+    upstream.expiresIn = Number.MIN_VALUE
     t.equal(await numberOf(app, token, 2), 3)
     upstream.expiresIn = 600
     t.equal(await numberOf(app, token), 4, 'expired')
