@@ -43,13 +43,19 @@ local function setKeepingTtl(key, value)
   redis.call('SET', key, value, 'PX', ttlOf(key))
 end
 
-local function readUser()
-  local text = get(head)
-  if not text and redis.call('EXISTS', head) == 1 then error('the key of a user is not a string') end
-  local generation, rest = string.match(text or '', '^(%w%w%w%w%w%w%w%w)(.*)$')
+local function parseHead(text)
+  if not text then
+    if redis.call('EXISTS', head) == 1 then error('the key of a user is not a string') end
+    return {}
+  end
+  local generation, rest = string.match(text, '^(%w%w%w%w%w%w%w%w)(.*)$')
   local lag, session = string.match(rest or '', '^!(%w*)(.*)$')
   local member, record = string.match(session or rest or '', '^ (%S+) (.+)$')
-  return { generation = generation, lag = lag, member = member, record = record, isCorrupt = text and not generation }
+  return { generation = generation, lag = lag, member = member, record = record, isCorrupt = not generation }
+end
+
+local function readUser()
+  return parseHead(get(head))
 end
 
 -- The time of the last revokeAll(): never ahead of the clock. The generation may be ahead.
@@ -72,9 +78,13 @@ local function parseOwn(value)
   return string.match(value or '', '^(%w%w%w%w%w%w%w%w) (.+)$')
 end
 
-local function recordOf(user, member)
-  local generation, record = parseOwn(get(head .. member))
+local function recordIn(user, own)
+  local generation, record = parseOwn(own)
   return generation == user.generation and record or nil
+end
+
+local function recordOf(user, member)
+  return recordIn(user, get(head .. member))
 end
 
 local function addToSet(set, member, score, ttl)

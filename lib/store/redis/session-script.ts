@@ -63,9 +63,7 @@ local now = microseconds / 1000
 local time = string.format('%.3f', now)
 
 if notAfter ~= '${NO_DEADLINE}' and now > tonumber(notAfter) then return { time, 'too_late' } end
-${HELPERS}${OPERATIONS}
-return operations[operation](unpack(ARGV, 3))
-`
+${HELPERS}${OPERATIONS}`
 
 /** The SHA-1 digest of the script, for EVALSHA. */
 export const SCRIPT_SHA = createHash('sha1').update(SCRIPT).digest('hex')
