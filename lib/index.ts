@@ -18,9 +18,8 @@ import { createLogIn } from './login/log-in.js'
 import { logEvictions } from './login/open-session.js'
 import { createLifetimes } from './model/lifetime.js'
 import { createOpenRecord } from './model/open-record.js'
-import type { SessionDeclaration } from './model/session.js'
+import type { Session, SessionDeclaration } from './model/session.js'
 import { createSessionDataRules } from './model/session-data.js'
-import type { DecodedRecord } from './model/session-record.js'
 import { createUserParser } from './model/user.js'
 import type { JwtSessionOptions } from './options/options.js'
 import { resolveOptions } from './options/resolve-options.js'
@@ -43,7 +42,7 @@ const plugin: FastifyPluginAsync<JwtSessionOptions> = async (fastify, rawOptions
   const accessTokens = await createAccessTokens(fastify, { ...options.jwt, areSessionsCached: options.cache !== null })
   const identityTokens = options.identity && (await createIdentityTokens(fastify, options.identity))
   const upstream = choice && openUpstream(fastify, { upstream: choice, breaker })
-  const { store, cache, feed } = await openStore<DecodedRecord>(fastify, toStoreConfig(options))
+  const { store, cache, feed } = await openStore<Session>(fastify, toStoreConfig(options))
   const lifetimes = createLifetimes({ ...session, downtimeOf: (tag, now) => store.downtimeOf(tag, now) })
   const openRecord = createOpenRecord(users, lifetimes)
   const custody = choice && upstream && openCustody(fastify, { choice, upstream, store, openRecord })

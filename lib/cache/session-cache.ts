@@ -19,7 +19,10 @@ export interface CachedReader<Value> {
 /** The entries of one user between two changes. */
 interface UserEntries {
   readonly tag: string
-  /** The tokens of the entries, 1,000 at most. An array: most users have one token, and a set takes 200 bytes. */
+  /**
+   * The tokens of the entries, 1,000 at most. Never pushed to: most users have one token, and a set or an array with
+   * room for more takes 130 bytes more.
+   */
   tokens: readonly string[]
   /** Reads that have not settled. */
   pendingReads: number
@@ -69,7 +72,7 @@ export class SessionCache<Value> implements CachedReader<Value> {
       const value = await read()
       if (!user.hasChanged) {
         this.#entries.set(token, { value, user })
-        user.tokens = [...user.tokens, token]
+        user.tokens = user.tokens.concat(token)
       }
       return value
     } finally {

@@ -4,6 +4,7 @@ import { LONGEST_DELAY_MS } from '../internal/deadline.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Lifetimes } from '../model/lifetime.js'
 import { type OpenRecord, unusableError } from '../model/open-record.js'
+import type { Session } from '../model/session.js'
 import { sessionTag } from '../model/session-id.js'
 import { type DecodedRecord, encodeActivity } from '../model/session-record.js'
 import type { GuardedStore } from '../store/guarded-store.js'
@@ -16,7 +17,7 @@ export interface Authentication {
    * The cached session of the token; the object is shared with other requests and must not be changed.
    * @throws {SessionNotFreshError} the login is older than the route allows
    */
-  findCached(token: string, settings: AuthenticationSettings): DecodedRecord | undefined
+  findCached(token: string, settings: AuthenticationSettings): Session | undefined
   /**
    * Loads the session of the token from the store into the cache.
    * @throws {SessionEndedError} the token is invalid or the session has ended
@@ -24,7 +25,7 @@ export interface Authentication {
    * @throws {SessionNotFreshError} the login is older than the route allows
    * @throws {StoreUnavailableError}
    */
-  load(token: string, settings: AuthenticationSettings, budget: TimeBudget): Promise<DecodedRecord>
+  load(token: string, settings: AuthenticationSettings, budget: TimeBudget): Promise<Session>
 }
 
 type AuthenticationSettings = Pick<ResolvedRouteSettings, 'freshSeconds' | 'slide'>
@@ -32,7 +33,8 @@ type AuthenticationSettings = Pick<ResolvedRouteSettings, 'freshSeconds' | 'slid
 /** Dependencies of {@link createAuthentication}. */
 export interface AuthenticationDeps {
   store: Pick<GuardedStore, 'find' | 'replace'>
-  cache: CachedReader<DecodedRecord>
+  /** Of sessions without their records, which would take 400 bytes each: a write reads the record again. */
+  cache: CachedReader<Session>
   accessTokens: Pick<AccessTokens, 'verify'>
   lifetimes: Lifetimes
   openRecord: OpenRecord
@@ -41,7 +43,7 @@ export interface AuthenticationDeps {
 /** Creates the authentication, which also records the activity of sessions. */
 export function createAuthentication(deps: AuthenticationDeps): Authentication {
   const { store, cache, accessTokens, lifetimes, openRecord } = deps
-  const recordActivity = createActivityRecorder(store, lifetimes)
+  const recordActivity = createActivityRecorder(deps)
 
   async function loadRecord({ sessionId, userId, exp }: AccessTokenClaims, budget: TimeBudget): Promise<DecodedRecord> {
     const opened = openRecord(sessionId, await store.find(sessionId, budget))
@@ -52,11 +54,10 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
     return opened
   }
 
-  function admit(record: DecodedRecord, settings: AuthenticationSettings, now: number): DecodedRecord {
-    const { freshSeconds, slide } = settings
-    if (now - record.session.createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
-    if (slide) recordActivity(record, now)
-    return record
+  function admit(session: Session, { freshSeconds, slide }: AuthenticationSettings, activity: Activity): Session {
+    if (activity.at - session.createdAt > freshSeconds * 1_000) throw new SessionNotFreshError(freshSeconds)
+    if (slide) recordActivity(session, activity)
+    return session
   }
 
   return {
@@ -65,13 +66,18 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
       if (cached === undefined) return undefined
       const now = Date.now()
       // The session may still be live: the notification of another instance's activity may be on the way.
-      return lifetimes.stateOf(cached.session, now) === 'live' ? admit(cached, settings, now) : undefined
+      return lifetimes.stateOf(cached, now) === 'live' ? admit(cached, settings, { at: now }) : undefined
     },
 
     async load(token, settings, budget) {
       const claims = accessTokens.verify(token)
       const tag = sessionTag(claims.sessionId)
-      return admit(await cache.load(token, tag, () => loadRecord(claims, budget)), settings, Date.now())
+      let record: DecodedRecord | undefined
+      const session = await cache.load(token, tag, async () => {
+        record = await loadRecord(claims, budget)
+        return record.session
+      })
+      return admit(session, settings, { at: Date.now(), record })
     }
   }
 }
@@ -85,27 +91,45 @@ const RETRY_PAUSE_MS = 1_000
  */
 const LONGEST_READ_MS = 100
 
+/** A request of a session, in epoch milliseconds, with the record that the request has read. */
+interface Activity {
+  at: number
+  /** Undefined for a cached session: then a write reads the record first. */
+  record?: DecodedRecord | undefined
+}
+
 /** Records activity at most once per tenth of the idle timeout, in the background. */
-function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes: Lifetimes) {
+function createActivityRecorder({ store, lifetimes, openRecord }: AuthenticationDeps) {
   /** Ids of sessions with a write in progress or a pause after a write. */
   const paused = new Set<string>()
   /** The `lastSeenAt` of recent writes, by session id. */
   const written = new Map<string, number>()
 
-  /** Whether the record was read before a write that has recorded the activity. */
-  function isOutdated({ session }: DecodedRecord, now: number): boolean {
+  /** Whether the session was read before a write that has recorded the activity. */
+  function isOutdated(session: Session, now: number): boolean {
     const lastSeenAt = written.get(session.id)
     return lastSeenAt !== undefined && lifetimes.activityOf({ ...session, lastSeenAt }, now) === null
   }
 
-  return (record: DecodedRecord, now: number): void => {
-    const { id, lastSeenAt: writtenAt } = record.session
-    const lastSeenAt = lifetimes.activityOf(record.session, now)
-    if (lastSeenAt === null || paused.has(id) || isOutdated(record, now)) return
+  /** Resolves to the `lastSeenAt` in the store. */
+  async function write(id: string, { at, record }: Activity): Promise<number> {
+    const current = record ?? openRecord(id, await store.find(id))
+    if (typeof current === 'string') throw unusableError(current)
+    const lastSeenAt = lifetimes.activityOf(current.session, at)
+    // Another write was faster.
+    if (lastSeenAt === null) return current.session.lastSeenAt
+    await store.replace(id, current.text, encodeActivity(current, lastSeenAt))
+    return lastSeenAt
+  }
+
+  return (session: Session, activity: Activity): void => {
+    const { id, lastSeenAt: writtenAt } = session
+    const isDue = lifetimes.activityOf(session, activity.at) !== null
+    if (!isDue || paused.has(id) || isOutdated(session, activity.at)) return
     paused.add(id)
     const resume = () => void paused.delete(id)
     const resumeAfter = (ms: number) => void setTimeout(resume, Math.min(ms, LONGEST_DELAY_MS)).unref()
-    const onWritten = () => {
+    const onWritten = (lastSeenAt: number) => {
       // With the clock of another instance ahead, the write did not change the record: only a timer limits the next
       // write.
       if (lastSeenAt === writtenAt) return resumeAfter(lifetimes.activityIntervalMs)
@@ -115,6 +139,6 @@ function createActivityRecorder(store: Pick<GuardedStore, 'replace'>, lifetimes:
     }
     // No retry: the next request records activity.
     const onFailed = () => resumeAfter(Math.min(lifetimes.activityIntervalMs, RETRY_PAUSE_MS))
-    void store.replace(id, record.text, encodeActivity(record, lastSeenAt)).then(onWritten, onFailed)
+    void write(id, activity).then(onWritten, onFailed)
   }
 }

@@ -38,13 +38,13 @@ export function createVerify(guardDeps: GuardDeps): Verify {
     }
     const cached = authentication.findCached(token, settings)
     if (cached === undefined) return load(token, settings, reply)
-    request.session = createRequestSession(deps, cached.session, { reply, budget: null })
+    request.session = createRequestSession(deps, cached, { reply, budget: null })
     return 'cached'
   }
 
   async function load(token: string, settings: ResolvedRouteSettings, reply: AnyReply): Promise<void> {
     const budget = sessions.newBudget()
-    const { session } = await authentication.load(token, settings, budget)
+    const session = await authentication.load(token, settings, budget)
     reply.request.session = createRequestSession(deps, session, { reply, budget })
   }
 

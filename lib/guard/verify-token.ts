@@ -3,14 +3,13 @@ import { SessionEndedError } from '../errors.js'
 import { copyParsed } from '../internal/json.js'
 import type { TimeBudget } from '../internal/time-budget.js'
 import type { Session } from '../model/session.js'
-import type { DecodedRecord } from '../model/session-record.js'
 import { checkBoolean, checkFields, orDefaultEmpty } from '../options/checks.js'
 import type { VerifyOptions } from '../sessions.js'
 import type { Authentication } from './authenticate.js'
 
 /** Creates `app.sessions.verify()`. */
 export function createVerifyToken(authentication: Authentication, newBudget: () => TimeBudget) {
-  async function load(token: string, slide: boolean): Promise<DecodedRecord> {
+  async function load(token: string, slide: boolean): Promise<Session> {
     if (typeof token !== 'string') throw new SessionEndedError('invalid_token')
     return authentication.load(token, { ...ANY_AGE, slide }, newBudget())
   }
@@ -21,7 +20,7 @@ export function createVerifyToken(authentication: Authentication, newBudget: () 
     const verification = startVerification(null)
     const cached = typeof token === 'string' ? authentication.findCached(token, { ...ANY_AGE, slide }) : undefined
     if (cached !== undefined) verification?.succeed({ cached: true })
-    const { session } = cached ?? (await observeLoading(verification, load(token, slide)))
+    const session = cached ?? (await observeLoading(verification, load(token, slide)))
     // A cached session is shared with requests.
     return { ...session, user: copyParsed(session.user), data: copyParsed(session.data) }
   }
