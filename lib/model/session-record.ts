@@ -1,6 +1,7 @@
 import { isPlainObject, parseJson } from '../internal/json.js'
 import type { Session, SessionData } from './session.js'
 import type { UserParser } from './user.js'
+import { restoreUserAgent, shortenUserAgent } from './user-agent.js'
 
 // Incremented when the elements change. A release reads the records of the previous and the next version.
 const VERSION = 4
@@ -18,8 +19,8 @@ export interface DecodedRecord {
 
 /**
  * Encodes a session as a record: absolute expiry, lifetime in seconds, and milliseconds from the login to the last
- * activity, each in base 36; then the elements of a JSON array without brackets, empty `data` omitted. Relative times
- * and unnamed fields save memory in every session.
+ * activity, each in base 36; then the elements of a JSON array without brackets, empty `data` omitted. Relative times,
+ * unnamed fields and a shortened user agent save memory in every session.
  */
 export function encodeRecord(session: Session): string {
   return encode({ session, version: VERSION, unknownElements: [] })
@@ -40,7 +41,8 @@ function encode({ session, version, unknownElements }: Omit<DecodedRecord, 'text
   const { user, data, createdAt, expiresAt, lastSeenAt, ip, userAgent } = session
   const times = [expiresAt, (expiresAt - createdAt) / 1_000, lastSeenAt - createdAt].map((time) => time.toString(36))
   const isDataNeeded = unknownElements.length > 0 || Object.keys(data).length > 0
-  const elements = [version, user, ip, userAgent, ...(isDataNeeded ? [data, ...unknownElements] : [])]
+  const agent = userAgent === null ? null : shortenUserAgent(userAgent)
+  const elements = [version, user, ip, agent, ...(isDataNeeded ? [data, ...unknownElements] : [])]
   return `${times.join(' ')} ${JSON.stringify(elements).slice(1, -1)}`
 }
 
@@ -58,9 +60,10 @@ export function decodeRecord(id: string, text: string, users: UserParser): Decod
 
   const elements: unknown = parseJson(`[${text.slice(position)}]`)
   if (!Array.isArray(elements)) return null
-  const [version, user, ip, userAgent, data = {}, ...unknownElements]: unknown[] = elements
+  const [version, user, ip, agent, data = {}, ...unknownElements]: unknown[] = elements
   if (!isSupportedVersion(version) || !users.accepts(user) || !isPlainObject(data)) return null
-  if (!isTextOrNull(ip) || !isTextOrNull(userAgent)) return null
+  if (!isTextOrNull(ip) || !isTextOrNull(agent)) return null
+  const userAgent = agent === null ? null : restoreUserAgent(agent)
   const createdAt = expiresAt - ttlSeconds * 1_000
   const lastSeenAt = createdAt + activeMs
   const session = { id, user, data: data as SessionData, createdAt, expiresAt, lastSeenAt, ip, userAgent }

@@ -1,0 +1,40 @@
+import t from 'tap'
+import { restoreUserAgent, shortenUserAgent } from '../../lib/model/user-agent.js'
+
+/** The user agents of browsers, and the length of each in a record. */
+const BROWSERS: Record<string, number> = {
+  'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36': 11,
+  'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36': 11,
+  'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36 Edg/131.0.0.0': 25,
+  'Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36': 11,
+  'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15': 26,
+  'Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0': 21
+}
+
+t.test('a user agent in a record is short, and is restored', async (t) => {
+  for (const [userAgent, length] of Object.entries(BROWSERS)) {
+    const stored = shortenUserAgent(userAgent)
+    t.equal(stored.length, length, userAgent)
+    t.equal(restoreUserAgent(stored), userAgent)
+  }
+})
+
+t.test('any text is restored, also a text that looks like a short one', async (t) => {
+  const pieces = ['\x7f', '0', '9', '10', ...Object.keys(BROWSERS), '.0.0.0 Safari/537.36', 'Mozilla/5.0 (', '日', ' ']
+  for (const first of pieces) {
+    for (const second of pieces) {
+      for (const third of pieces) {
+        const text = first + second + third
+        if (restoreUserAgent(shortenUserAgent(text)) !== text) t.fail(JSON.stringify(text))
+      }
+    }
+  }
+  t.equal(restoreUserAgent(shortenUserAgent('')), '')
+  // No release writes the code.
+  t.equal(restoreUserAgent('\x7fx'), '\x7fx')
+})
+
+t.test('many different user agents do not fill the memory', async (t) => {
+  const texts = Array.from({ length: 1_500 }, (_, i) => `agent ${i}`)
+  for (const text of [...texts, ...texts]) t.equal(restoreUserAgent(shortenUserAgent(text)), text)
+})
