@@ -16,29 +16,29 @@ export interface CachedReader<Value> {
   readonly stats: CacheStats | null
 }
 
-/** The entries of one user between two changes. */
-interface UserEntries {
-  readonly tag: string
-  /**
-   * The tokens of the entries, 1,000 at most. Never pushed to: most users have one token, and a set or an array with
-   * room for more takes 130 bytes more.
-   */
-  tokens: readonly string[]
-  /** Reads that have not settled. */
-  pendingReads: number
-  hasChanged: boolean
-}
-
 interface Entry<Value> {
   value: Value
-  user: UserEntries
+  /** The user's tag. */
+  tag: string
+}
+
+/** The reads of one user that have not settled, between two changes. */
+interface Reads {
+  pending: number
+  hasChanged: boolean
 }
 
 /** A cache that is notified of changes by the user's tag. A change removes all entries of the user. */
 export class SessionCache<Value> implements CachedReader<Value> {
   readonly #isCurrent: (tag: string) => boolean
-  readonly #users = new Map<string, UserEntries>()
   readonly #entries: TokenMap<Entry<Value>>
+  /**
+   * The tokens of a user's entries, 1,000 at most, by tag. No array for a single token: most users have one, and an
+   * array takes 56 bytes.
+   */
+  readonly #tokens = new Map<string, string | readonly string[]>()
+  /** By tag. */
+  readonly #reads = new Map<string, Reads>()
   #hits = 0
   #misses = 0
 
@@ -48,15 +48,12 @@ export class SessionCache<Value> implements CachedReader<Value> {
    */
   constructor(maxEntries: number, isCurrent: (tag: string) => boolean) {
     this.#isCurrent = isCurrent
-    this.#entries = new TokenMap(maxEntries, (token, { user }) => {
-      user.tokens = user.tokens.filter((other) => other !== token)
-      this.#removeIfEmpty(user)
-    })
+    this.#entries = new TokenMap(maxEntries, (token, { tag }) => this.#removeToken(tag, token))
   }
 
   get(token: string): Value | undefined {
     const entry = this.#entries.get(token)
-    if (entry !== undefined && this.#isCurrent(entry.user.tag)) {
+    if (entry !== undefined && this.#isCurrent(entry.tag)) {
       this.#hits++
       return entry.value
     }
@@ -66,25 +63,25 @@ export class SessionCache<Value> implements CachedReader<Value> {
 
   async load(token: string, tag: string, read: () => Promise<Value>): Promise<Value> {
     if (!this.#isCurrent(tag)) return read()
-    const user = this.#userWith(tag)
-    user.pendingReads++
+    const reads = this.#readsOf(tag)
+    reads.pending++
     try {
       const value = await read()
-      if (!user.hasChanged) {
-        this.#entries.set(token, { value, user })
-        user.tokens = user.tokens.concat(token)
+      if (!reads.hasChanged) {
+        this.#entries.set(token, { value, tag })
+        this.#addToken(tag, token)
       }
       return value
     } finally {
-      user.pendingReads--
-      this.#removeIfEmpty(user)
+      reads.pending--
+      if (reads.pending === 0 && !reads.hasChanged) this.#reads.delete(tag)
     }
   }
 
   /** Removes the entries of the user with this tag. Null: of all users. */
   forget(tag: string | null): void {
-    const changed = tag === null ? this.#users.values() : [this.#users.get(tag)]
-    for (const user of changed) if (user !== undefined) this.#forgetUser(user)
+    const changed = tag === null ? [...this.#tokens.keys(), ...this.#reads.keys()] : [tag]
+    for (const tag of changed) this.#forgetUser(tag)
   }
 
   get stats(): CacheStats {
@@ -93,29 +90,40 @@ export class SessionCache<Value> implements CachedReader<Value> {
 
   /** The number of users and of tokens, for tests: neither may grow without bound. */
   get size(): { users: number; tokens: number } {
-    let tokens = 0
-    for (const user of this.#users.values()) tokens += user.tokens.length
-    return { users: this.#users.size, tokens }
+    const users = new Set([...this.#tokens.keys(), ...this.#reads.keys()]).size
+    return { users, tokens: [...this.#tokens.values()].flat().length }
   }
 
-  #userWith(tag: string): UserEntries {
-    const known = this.#users.get(tag)
+  #readsOf(tag: string): Reads {
+    const known = this.#reads.get(tag)
     if (known !== undefined) return known
-    const user: UserEntries = { tag, tokens: [], pendingReads: 0, hasChanged: false }
-    this.#users.set(tag, user)
-    return user
+    const reads: Reads = { pending: 0, hasChanged: false }
+    this.#reads.set(tag, reads)
+    return reads
   }
 
-  /** A changed user has left the map, which may hold newer entries under the same tag. */
-  #removeIfEmpty(user: UserEntries): void {
-    if (user.tokens.length === 0 && user.pendingReads === 0 && !user.hasChanged) this.#users.delete(user.tag)
+  #addToken(tag: string, token: string): void {
+    const tokens = this.#tokens.get(tag)
+    this.#tokens.set(tag, tokens === undefined ? token : [tokens, token].flat())
   }
 
-  /** Pending reads see that the user has changed, and store no value. */
-  #forgetUser(user: UserEntries): void {
-    user.hasChanged = true
-    for (const token of user.tokens) this.#entries.delete(token)
-    this.#users.delete(user.tag)
+  #removeToken(tag: string, token: string): void {
+    const others = this.#tokensOf(tag).filter((other) => other !== token)
+    if (others.length === 0) this.#tokens.delete(tag)
+    else this.#tokens.set(tag, others)
+  }
+
+  #tokensOf(tag: string): readonly string[] {
+    return [this.#tokens.get(tag) ?? []].flat()
+  }
+
+  /** Pending reads see that the user has changed, and store no value. Later reads have a count of their own. */
+  #forgetUser(tag: string): void {
+    const reads = this.#reads.get(tag)
+    if (reads !== undefined) reads.hasChanged = true
+    this.#reads.delete(tag)
+    for (const token of this.#tokensOf(tag)) this.#entries.delete(token)
+    this.#tokens.delete(tag)
   }
 }
 
