@@ -6,7 +6,7 @@ import type { Lifetimes } from '../model/lifetime.js'
 import { type OpenRecord, unusableError } from '../model/open-record.js'
 import type { Session } from '../model/session.js'
 import { sessionTag } from '../model/session-id.js'
-import { type DecodedRecord, encodeActivity } from '../model/session-record.js'
+import { type DecodedRecord, encodeActivity, toRecord } from '../model/session-record.js'
 import type { GuardedStore } from '../store/guarded-store.js'
 import { type AccessTokenClaims, type AccessTokens, expOf } from '../token/access-token.js'
 import type { ResolvedRouteSettings } from './route-settings.js'
@@ -33,7 +33,7 @@ type AuthenticationSettings = Pick<ResolvedRouteSettings, 'freshSeconds' | 'slid
 /** Dependencies of {@link createAuthentication}. */
 export interface AuthenticationDeps {
   store: Pick<GuardedStore, 'find' | 'replace'>
-  /** Of sessions without their records, which would take 400 bytes each: a write reads the record again. */
+  /** Of sessions without their records, which would take 400 bytes each. */
   cache: CachedReader<Session>
   accessTokens: Pick<AccessTokens, 'verify'>
   lifetimes: Lifetimes
@@ -94,7 +94,7 @@ const LONGEST_READ_MS = 100
 /** A request of a session, in epoch milliseconds, with the record that the request has read. */
 interface Activity {
   at: number
-  /** Undefined for a cached session: then a write reads the record first. */
+  /** Undefined for a cached session. */
   record?: DecodedRecord | undefined
 }
 
@@ -111,21 +111,25 @@ function createActivityRecorder({ store, lifetimes, openRecord }: Authentication
     return lastSeenAt !== undefined && lifetimes.activityOf({ ...session, lastSeenAt }, now) === null
   }
 
+  const write = (record: DecodedRecord, lastSeenAt: number) =>
+    store.replace(record.session.id, record.text, encodeActivity(record, lastSeenAt))
+
   /** Resolves to the `lastSeenAt` in the store. */
-  async function write(id: string, { at, record }: Activity): Promise<number> {
-    const current = record ?? openRecord(id, await store.find(id))
-    if (typeof current === 'string') throw unusableError(current)
-    const lastSeenAt = lifetimes.activityOf(current.session, at)
-    // Another write was faster.
-    if (lastSeenAt === null) return current.session.lastSeenAt
-    await store.replace(id, current.text, encodeActivity(current, lastSeenAt))
-    return lastSeenAt
+  async function writeCached(session: Session, at: number, lastSeenAt: number): Promise<number> {
+    if (await write(toRecord(session), lastSeenAt)) return lastSeenAt
+    // Another instance or another release has written the record.
+    const record = openRecord(session.id, await store.find(session.id))
+    if (typeof record === 'string') throw unusableError(record)
+    const next = lifetimes.activityOf(record.session, at)
+    if (next === null) return record.session.lastSeenAt
+    await write(record, next)
+    return next
   }
 
-  return (session: Session, activity: Activity): void => {
+  return (session: Session, { at, record }: Activity): void => {
     const { id, lastSeenAt: writtenAt } = session
-    const isDue = lifetimes.activityOf(session, activity.at) !== null
-    if (!isDue || paused.has(id) || isOutdated(session, activity.at)) return
+    const due = lifetimes.activityOf(session, at)
+    if (due === null || paused.has(id) || isOutdated(session, at)) return
     paused.add(id)
     const resume = () => void paused.delete(id)
     const resumeAfter = (ms: number) => void setTimeout(resume, Math.min(ms, LONGEST_DELAY_MS)).unref()
@@ -139,6 +143,7 @@ function createActivityRecorder({ store, lifetimes, openRecord }: Authentication
     }
     // No retry: the next request records activity.
     const onFailed = () => resumeAfter(Math.min(lifetimes.activityIntervalMs, RETRY_PAUSE_MS))
-    void write(id, activity).then(onWritten, onFailed)
+    const writing = record === undefined ? writeCached(session, at, due) : write(record, due).then(() => due)
+    void writing.then(onWritten, onFailed)
   }
 }

@@ -26,6 +26,11 @@ export function encodeRecord(session: Session): string {
   return encode({ session, version: VERSION, unknownElements: [] })
 }
 
+/** The record of the session, as this release writes it; another release may have written the session otherwise. */
+export function toRecord(session: Session): DecodedRecord {
+  return { text: encodeRecord(session), session, version: VERSION, unknownElements: [] }
+}
+
 /** The record with the user and the `data` of the changed session. */
 export function encodeUpdate(record: DecodedRecord, session: Session): string {
   return encode({ ...record, session })

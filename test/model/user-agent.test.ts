@@ -19,6 +19,22 @@ t.test('a user agent in a record is short, and is restored', async (t) => {
   }
 })
 
+t.test('the codes in stored records stay the same', async (t) => {
+  const codes = Array.from({ length: 10 }, (_, code) => `\x7f${code}`)
+  t.strictSame(codes.map(restoreUserAgent), [
+    'Mozilla/5.0 (',
+    'Windows NT 10.0; Win64; x64',
+    'Macintosh; Intel Mac OS X 10_15_7',
+    'X11; Linux x86_64',
+    'Linux; Android 10; K',
+    ') AppleWebKit/537.36 (KHTML, like Gecko) Chrome/',
+    '.0.0.0 Safari/537.36',
+    '.0.0.0 Mobile Safari/537.36',
+    ') AppleWebKit/605.1.15 (KHTML, like Gecko) Version/',
+    ') Gecko/20100101 Firefox/'
+  ])
+})
+
 t.test('any text is restored, also a text that looks like a short one', async (t) => {
   const pieces = ['\x7f', '0', '9', '10', ...Object.keys(BROWSERS), '.0.0.0 Safari/537.36', 'Mozilla/5.0 (', '日', ' ']
   const pairs = pieces.flatMap((first) => pieces.map((second) => first + second))
