@@ -80,8 +80,8 @@ export class SessionCache<Value> implements CachedReader<Value> {
 
   /** Removes the entries of the user with this tag. Null: of all users. */
   forget(tag: string | null): void {
-    const changed = tag === null ? [...this.#tokens.keys(), ...this.#reads.keys()] : [tag]
-    for (const tag of changed) this.#forgetUser(tag)
+    const changed = tag === null ? this.#tags : [tag]
+    for (const changedTag of changed) this.#forgetUser(changedTag)
   }
 
   get stats(): CacheStats {
@@ -90,8 +90,12 @@ export class SessionCache<Value> implements CachedReader<Value> {
 
   /** The number of users and of tokens, for tests: neither may grow without bound. */
   get size(): { users: number; tokens: number } {
-    const users = new Set([...this.#tokens.keys(), ...this.#reads.keys()]).size
-    return { users, tokens: [...this.#tokens.values()].flat().length }
+    return { users: this.#tags.size, tokens: [...this.#tokens.values()].flat().length }
+  }
+
+  /** The tags of all users with entries or pending reads. */
+  get #tags(): Set<string> {
+    return new Set([...this.#tokens.keys(), ...this.#reads.keys()])
   }
 
   #readsOf(tag: string): Reads {

@@ -23,12 +23,13 @@ export interface DecodedRecord {
  * unnamed fields and a shortened user agent save memory in every session.
  */
 export function encodeRecord(session: Session): string {
-  return encode({ session, version: VERSION, unknownElements: [] })
+  return toRecord(session).text
 }
 
 /** The record of the session, as this release writes it; another release may have written the session otherwise. */
 export function toRecord(session: Session): DecodedRecord {
-  return { text: encodeRecord(session), session, version: VERSION, unknownElements: [] }
+  const record = { session, version: VERSION, unknownElements: [] }
+  return { ...record, text: encode(record) }
 }
 
 /** The record with the user and the `data` of the changed session. */
