@@ -1,26 +1,19 @@
-import { Pool } from 'undici'
 import { isUpstreamError } from '../errors.js'
 import { isPlainObject } from '../internal/json.js'
 import { PlainCause, redactError } from '../internal/redact-error.js'
 import type { Session } from '../model/session.js'
 import { callApplication } from './call-application.js'
+import { openTransport } from './open-transport.js'
 import { EMPTY } from './read-json.js'
-import { createReadResponse, drainBody, isSuccess, type ReadResponse } from './read-response.js'
+import { createReadResponse, drainBody, type ReadResponse } from './read-response.js'
 import { createRefresh, type Refresh } from './refresh.js'
 import type { BodyMapping } from './request-body.js'
-import { createSendRequest, type Dispatch, type SendRequest } from './send-request.js'
+import { createSendRequest, type SendRequest } from './send-request.js'
 import { errorForStatus, type UpstreamLog } from './status-error.js'
 import type { UpstreamCall, UpstreamClient, UpstreamLogin } from './upstream-client.js'
 import type { HttpUpstreamConfig } from './upstream-config.js'
-import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
+import { isSuccess, type UpstreamResponse } from './upstream-response.js'
 import { whenAborted } from './when-aborted.js'
-
-/**
- * Milliseconds before an idle connection is closed, unless a `Keep-Alive` header of the upstream says otherwise. An
- * upstream may close idle connections at any time. A request sent at the same moment fails and is never retried, hence
- * the short time.
- */
-const KEEP_ALIVE_MS = 100
 
 /**
  * The upstream over HTTP. Each call is a single POST, never retried or redirected, with JSON or a form as the request
@@ -39,12 +32,12 @@ export class HttpUpstream implements UpstreamClient {
   readonly refresh?: Refresh
 
   constructor(config: HttpUpstreamConfig, log: UpstreamLog) {
-    const { dispatch, close } = openDispatcher(config)
+    const transport = openTransport(config)
     this.#config = config
     this.#log = log
-    this.#send = createSendRequest(config, dispatch)
+    this.#send = createSendRequest(config, transport)
     this.#read = createReadResponse(config, log)
-    this.close = close
+    this.close = () => transport.close()
     const { logout: logoutPath } = config.paths
     if (logoutPath !== undefined) this.logout = (session, call) => this.#logout(logoutPath, session, call)
     const refresh = createRefresh(config, this.#send)
@@ -87,7 +80,7 @@ export class HttpUpstream implements UpstreamClient {
     }
   }
 
-  async #readRegisteredUser(response: UpstreamHttpResponse, call: UpstreamCall): Promise<unknown> {
+  async #readRegisteredUser(response: UpstreamResponse, call: UpstreamCall): Promise<unknown> {
     const operation = 'register'
     const json = await this.#read(operation, response, call)
     return callApplication({ operation, option: 'selectUser' }, () => this.#config.selectUser(json))
@@ -96,19 +89,7 @@ export class HttpUpstream implements UpstreamClient {
   /** Reads only the status of the response. */
   async #logout(path: string, { user }: Session, call: UpstreamCall): Promise<void> {
     const response = await this.#send({ operation: 'logout', path, body: { user } }, call)
-    drainBody(response, this.#config.maxResponseBytes, call)
+    drainBody(response, call)
     if (!isSuccess(response)) throw errorForStatus('logout', response)
-  }
-}
-
-function openDispatcher(config: HttpUpstreamConfig): { dispatch: Dispatch; close(): Promise<void> } {
-  const { dispatcher, origin, timeoutMs } = config
-  if (dispatcher !== undefined) {
-    return { dispatch: (request, { signal }) => dispatcher.request({ ...request, signal }), async close() {} }
-  }
-  const pool = new Pool(origin, { connect: { timeout: timeoutMs }, keepAliveTimeout: KEEP_ALIVE_MS })
-  return {
-    dispatch: (request, { emitter }) => pool.request({ ...request, signal: emitter }),
-    close: () => pool.close()
   }
 }

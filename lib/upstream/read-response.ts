@@ -5,7 +5,7 @@ import { errorForStatus, type UpstreamLog, warnOfRejection } from './status-erro
 import { toUpstreamError } from './to-upstream-error.js'
 import type { UpstreamCall } from './upstream-client.js'
 import type { HttpUpstreamConfig, UpstreamAnswer } from './upstream-config.js'
-import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
+import { isSuccess, type UpstreamResponse } from './upstream-response.js'
 
 /**
  * Reads a response to a login or a registration, and resolves to the JSON of a 2xx response.
@@ -15,7 +15,7 @@ import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
  */
 export type ReadResponse = (
   operation: UpstreamAnswer['operation'],
-  response: UpstreamHttpResponse,
+  response: UpstreamResponse,
   call: UpstreamCall
 ) => Promise<unknown>
 
@@ -24,10 +24,7 @@ export type ReadResponse = (
  *
  * @param log gets the statuses of rejected logins that may be due to a wrong configuration
  */
-export function createReadResponse(
-  { mapError, maxResponseBytes }: Pick<HttpUpstreamConfig, 'mapError' | 'maxResponseBytes'>,
-  log: UpstreamLog
-): ReadResponse {
+export function createReadResponse({ mapError }: Pick<HttpUpstreamConfig, 'mapError'>, log: UpstreamLog): ReadResponse {
   /** @throws {UpstreamError} of `mapError`; also when a `mapError` with a body failed: acceptance is uncertain */
   async function callMapError(map: NonNullable<typeof mapError>, answer: UpstreamAnswer): Promise<void> {
     const { operation } = answer
@@ -44,25 +41,20 @@ export function createReadResponse(
   return async (operation, response, call) => {
     const { statusCode: status } = response
     if (isSuccess(response) || mapError !== undefined) {
-      const read = await readJson(response, maxResponseBytes)
+      const read = await readJson(response)
       const isJson = 'json' in read
       if (mapError) await callMapError(mapError, { operation, status, body: isJson ? read.json : undefined })
       if (isSuccess(response)) {
         if (isJson) return read.json
         throw new PlainCause(`${operation}: the response ${read.problem}`, read.code, status)
       }
-    } else drainBody(response, maxResponseBytes, call)
+    } else drainBody(response, call)
     if (operation === 'login') warnOfRejection(log, status)
     throw errorForStatus(operation, response)
   }
 }
 
-/** Whether the status is 2xx. */
-export function isSuccess({ statusCode }: UpstreamHttpResponse): boolean {
-  return statusCode >= 200 && statusCode <= 299
-}
-
-/** Discards a body, up to the limit and the timeout of the call, and frees the connection for the next request. */
-export function drainBody({ body }: UpstreamHttpResponse, limit: number, { signal, waitUntil }: UpstreamCall): void {
-  waitUntil(body.dump({ limit, signal }))
+/** Discards a body, within the timeout of the call. */
+export function drainBody(response: UpstreamResponse, call: UpstreamCall): void {
+  call.waitUntil(response.discardBody())
 }

@@ -1,11 +1,12 @@
 import { PlainCause } from '../internal/redact-error.js'
 import { callApplication } from './call-application.js'
 import { readJson } from './read-json.js'
-import { drainBody, isSuccess } from './read-response.js'
+import { drainBody } from './read-response.js'
 import type { SendRequest } from './send-request.js'
 import { errorForStatus } from './status-error.js'
 import type { UpstreamCall } from './upstream-client.js'
 import type { HttpUpstreamConfig, TokensConfig } from './upstream-config.js'
+import { isSuccess } from './upstream-response.js'
 
 /**
  * Exchanges a refresh token for new tokens, which the caller checks.
@@ -22,17 +23,17 @@ const operation = 'refresh'
  * login. Undefined when tokens are not refreshed.
  */
 export function createRefresh(config: HttpUpstreamConfig, send: SendRequest): Refresh | undefined {
-  const { tokens, maxResponseBytes } = config
+  const { tokens } = config
   const path = tokens?.refreshPath
   if (path === undefined) return refreshByApplication(tokens?.refresh)
 
   return async (refreshToken, call) => {
     const response = await send({ operation, path, body: { refresh_token: refreshToken } }, call)
     if (!isSuccess(response)) {
-      drainBody(response, maxResponseBytes, call)
+      drainBody(response, call)
       throw errorForStatus(operation, response)
     }
-    const read = await readJson(response, maxResponseBytes)
+    const read = await readJson(response)
     if (!('json' in read)) throw new PlainCause(`${operation}: the response ${read.problem}`, read.code)
     return callApplication({ operation, option: 'tokens.select' }, () => tokens?.select(read.json))
   }

@@ -1,9 +1,10 @@
 import { PlainCause, redactError } from '../internal/redact-error.js'
+import type { Transport } from './open-transport.js'
 import { type BodyMapping, createRequestBody } from './request-body.js'
 import { createRequestHeaders } from './request-headers.js'
 import type { UpstreamCall, UpstreamOperation } from './upstream-client.js'
 import type { HttpUpstreamConfig } from './upstream-config.js'
-import type { UpstreamHttpRequest, UpstreamHttpResponse } from './upstream-dispatcher.js'
+import type { UpstreamResponse } from './upstream-response.js'
 
 /** A POST request to the upstream. */
 export interface UpstreamPost {
@@ -21,24 +22,22 @@ export interface UpstreamPost {
  * @throws {NotSentError} the mapping of the body failed
  * @throws {PlainCause} the request failed before the response headers
  */
-export type SendRequest = (request: UpstreamPost, call: UpstreamCall) => Promise<UpstreamHttpResponse>
-
-/** Sends a request that the call aborts. */
-export type Dispatch = (
-  request: Omit<UpstreamHttpRequest, 'signal'>,
-  call: UpstreamCall
-) => Promise<UpstreamHttpResponse>
+export type SendRequest = (request: UpstreamPost, call: UpstreamCall) => Promise<UpstreamResponse>
 
 /** Creates the function that sends requests to the upstream. */
-export function createSendRequest(config: HttpUpstreamConfig, dispatch: Dispatch): SendRequest {
+export function createSendRequest(config: HttpUpstreamConfig, transport: Transport): SendRequest {
   const requestHeaders = createRequestHeaders(config)
 
   return async ({ operation, path, body, mapping }, call) => {
-    const { contentType, text } = await createRequestBody(operation, body, mapping)
+    const created = createRequestBody(operation, body, mapping)
+    const { contentType, text } = created instanceof Promise ? await created : created
     try {
       const headers = requestHeaders(call, contentType)
       const timeouts = { headersTimeout: 0, bodyTimeout: 0 } as const
-      return await dispatch({ origin: config.origin, path, method: 'POST', headers, body: text, ...timeouts }, call)
+      return await transport.send(
+        { origin: config.origin, path, method: 'POST', headers, body: text, ...timeouts },
+        call
+      )
     } catch (error) {
       const { message, code } = redactError(error)
       throw new PlainCause(`${operation}: the request to the upstream failed: ${message}`, code)

@@ -9,7 +9,7 @@ import {
 } from '../errors.js'
 import { PlainCause } from '../internal/redact-error.js'
 import type { UpstreamOperation } from './upstream-client.js'
-import type { UpstreamHttpResponse } from './upstream-dispatcher.js'
+import type { UpstreamResponse } from './upstream-response.js'
 
 /**
  * Statuses that reject a login, with the same error reply for each status: a client cannot distinguish a locked account
@@ -25,7 +25,7 @@ export function isRefreshRefusal(error: unknown): error is UpstreamError {
 /** The error for a response with a status other than 2xx. */
 export function errorForStatus(
   operation: UpstreamOperation,
-  { statusCode, headers }: Pick<UpstreamHttpResponse, 'statusCode' | 'headers'>
+  { statusCode, headers }: Pick<UpstreamResponse, 'statusCode' | 'headers'>
 ): UpstreamError {
   const isRedirect = statusCode >= 300 && statusCode <= 399
   const cause = new PlainCause(

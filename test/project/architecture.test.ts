@@ -103,7 +103,7 @@ t.test('each library is imported by one file or folder only', async (t) => {
   t.strictSame(importersOf(/^fastify-plugin$/), ['index.ts'])
   t.strictSame(importersOf(/^node:diagnostics_channel$/), ['diagnostics/channels.ts'])
   const undici = files.filter(({ text }) => /^import (?!type ).* from 'undici'/m.test(text)).map(({ path }) => path)
-  t.strictSame(undici, ['upstream/http-upstream.ts'])
+  t.strictSame(undici, ['upstream/open-transport.ts'])
 })
 
 t.test('every file has at most 250 lines, and every export a doc comment', async (t) => {

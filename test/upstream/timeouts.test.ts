@@ -103,6 +103,21 @@ t.test('a client that hangs up aborts the call of the upstream, and a late error
   }
 })
 
+t.test('credentials that are mapped after the deadline are not sent', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const late: (() => void)[] = []
+  let isLate = true
+  const mapCredentials = (body: object) =>
+    isLate ? new Promise<object>((resolve) => late.push(() => resolve(body))) : body
+  const app = await createApp(t, { upstream: { baseUrl: upstream.baseUrl, mapCredentials, timeoutMs: 1_000 } })
+  assertRefused(t, await app.inject(postJson('/user/login', CREDENTIALS)), TIMEOUT)
+  isLate = false
+  late[0]?.()
+  t.equal((await app.inject(postJson('/user/login', { ...CREDENTIALS, username: 'next' }))).statusCode, 200)
+  t.equal(upstream.requests.length, 1)
+  t.match(upstream.requests[0], { body: /next/ })
+})
+
 t.test('timeoutMs of an UpstreamClient must be an integer that a timer accepts', async (t) => {
   for (const timeoutMs of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, '300', null, true, {}]) {
     const upstream = { login: never, timeoutMs } as unknown as UpstreamClient
