@@ -52,14 +52,12 @@ export function watchReply(reply: AnyReply): ReplyWatch {
  * Runs the handler of a slow route. An error of the handler is dropped when the host has replied meanwhile: of two
  * replies the client might get the status of the first and the body of the second.
  */
-export async function replyOnce<T>(reply: AnyReply, handle: (watch: ReplyWatch) => Promise<T>): Promise<T | AnyReply> {
+export function replyOnce<T>(reply: AnyReply, handle: (watch: ReplyWatch) => Promise<T>): Promise<T | AnyReply> {
   const watch = watchReply(reply)
-  try {
-    return await handle(watch)
-  } catch (error) {
+  return handle(watch).catch((error: unknown) => {
     if (watch.isAnswered) return reply
     throw error
-  }
+  })
 }
 
 class SendCounter implements ReplyWatch {

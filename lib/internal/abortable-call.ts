@@ -1,4 +1,4 @@
-import { createTimeoutError } from './deadline.js'
+import { createTimeoutError, startWork } from './deadline.js'
 
 /**
  * A call with an `AbortSignal` and a timeout. The timer does not keep the process alive.
@@ -51,9 +51,7 @@ export class AbortableCall {
         this.#reject = undefined
         this.#settle()
       }
-      // Work written in JavaScript may throw at once, or return a plain value instead of a promise.
-      const result = (async () => work())()
-      result.then(
+      startWork(work).then(
         (value) => {
           settle()
           resolve(value)

@@ -12,10 +12,13 @@ export interface BreakerLimits {
 }
 
 /**
- * The outcome of a rejected call. `response`: the dependency responded, for example with an error. `failure`: no
+ * The outcome of a call. `response`: the dependency responded, also with an error. `failure`: no
  * response. `abandoned`: the caller gave up first, and the state of the dependency is unknown.
  */
 export type Outcome = 'response' | 'failure' | 'abandoned'
+
+/** Reports the outcome of an admitted call, once. */
+export type SettleCall = (outcome: Outcome) => void
 
 /** What is visible of a circuit breaker, or of several breakers together. */
 export interface Circuit {
@@ -31,7 +34,13 @@ export interface Circuit {
  */
 export interface Breaker extends Circuit {
   /**
-   * Runs a call while the circuit is closed, or as the probe.
+   * Admits a call while the circuit is closed, or as the probe. The caller makes the call and reports the outcome.
+   *
+   * @throws {BreakerError} the call must not start
+   */
+  admit(): SettleCall
+  /**
+   * Runs a call that is admitted, and reports the outcome.
    *
    * @param outcomeOf classifies the error of a rejected call
    * @throws {BreakerError} the call was not started
@@ -96,23 +105,28 @@ export class CircuitBreaker implements Breaker {
     this.#clock = clock
   }
 
-  async run<T>(call: () => Promise<T>, outcomeOf: (error: unknown) => Outcome): Promise<T> {
+  admit(): SettleCall {
     const probe = this.#admit()
     const responsesBefore = this.#responses
     this.#inFlight++
+    return (outcome) => {
+      this.#inFlight--
+      if (outcome === 'response') this.#onResponse()
+      // Otherwise another call has got a response since: the dependency is up.
+      else if (this.#responses === responsesBefore) this.#onNoResponse(outcome, probe)
+    }
+  }
+
+  async run<T>(call: () => Promise<T>, outcomeOf: (error: unknown) => Outcome): Promise<T> {
+    const settle = this.admit()
     let result: Awaited<T>
     try {
       result = await call()
     } catch (error) {
-      this.#inFlight--
-      const outcome = outcomeOf(error)
-      if (outcome === 'response') this.#onResponse()
-      // Otherwise another call has got a response since: the dependency is up.
-      else if (this.#responses === responsesBefore) this.#onNoResponse(outcome, probe)
+      settle(outcomeOf(error))
       throw error
     }
-    this.#inFlight--
-    this.#onResponse()
+    settle('response')
     return result
   }
 

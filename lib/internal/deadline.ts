@@ -30,6 +30,15 @@ export function withDeadline<T>(work: Promise<T>, timeoutMs: number, { ref = tru
   })
 }
 
+/** Starts work that may be synchronous: that throws at once, or returns a plain value instead of a promise. */
+export function startWork<T>(work: () => T): Promise<Awaited<T>> {
+  try {
+    return Promise.resolve(work())
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
+
 /** The error of work that timed out, with the code `ETIMEDOUT`. */
 export function createTimeoutError(): Error {
   return Object.assign(new Error('Timed out'), { code: 'ETIMEDOUT' })

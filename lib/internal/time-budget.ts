@@ -1,4 +1,4 @@
-import { createDeadline, createTimeoutError, type Deadline, withDeadline } from './deadline.js'
+import { createDeadline, createTimeoutError, type Deadline, startWork, withDeadline } from './deadline.js'
 
 /**
  * A time limit for a series of calls. Only the time while a call is pending is spent: not the time between two calls,
@@ -35,21 +35,20 @@ export class TimeBudget {
    * Runs the work, and rejects with the code `ETIMEDOUT` when no time is left before the work has settled. The
    * abandoned work continues, and the late result is ignored. With no time left at the start, the work is not started.
    */
-  async spend<T>(work: () => Promise<T>): Promise<T> {
+  spend<T>(work: () => Promise<T>): Promise<T> {
     const { leftMs } = this
-    if (leftMs === 0) throw createTimeoutError()
+    if (leftMs === 0) return Promise.reject(createTimeoutError())
     if (this.#pending === 0) this.#pendingSince = performance.now()
     this.#pending++
-    try {
-      // Work written in JavaScript may return a plain value instead of a promise.
-      const result = Promise.resolve(work())
-      return await (leftMs === this.totalMs
-        ? deadlineOf(this.totalMs)(result)
-        : withDeadline(result, Math.ceil(leftMs)))
-    } finally {
+    const started = startWork(work)
+    const result =
+      leftMs === this.totalMs ? deadlineOf(this.totalMs)(started) : withDeadline(started, Math.ceil(leftMs))
+    const finish = () => {
       this.#pending--
       if (this.#pending === 0) this.#spentMs += performance.now() - this.#pendingSince
     }
+    result.then(finish, finish)
+    return result
   }
 }
 

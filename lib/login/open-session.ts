@@ -17,7 +17,7 @@ import type { SessionDataRules } from '../model/session-data.js'
 import { createSessionId, sessionTag } from '../model/session-id.js'
 import { encodeRecord } from '../model/session-record.js'
 import type { GuardedStore } from '../store/guarded-store.js'
-import type { CreateOptions, SessionLimit } from '../store/session-store.js'
+import type { CreateOptions, CreateResult, SessionLimit } from '../store/session-store.js'
 import { type AccessTokens, expOf } from '../token/access-token.js'
 
 /** Options of `app.sessions.create()`. */
@@ -94,23 +94,18 @@ export function createOpenSession(deps: OpenSessionDeps) {
     }
   }
 
-  /** @throws the error for each result other than `'created'` */
-  async function open(session: Session, details: LoginDetails, budget: TimeBudget): Promise<void> {
+  /** Returns the call of the store, which may be made twice. */
+  function prepareCreate(session: Session, details: LoginDetails, budget: TimeBudget): () => Promise<CreateResult> {
     const { replaces = null, startedAt = performance.now(), sealTokens } = details
     const tokens = sealTokens?.(session)
     const record = encodeRecord(session)
     // `exp` is a whole second: stored until then, the session is reported as expired, and not as unknown.
     const expiresAt = expOf(session) * 1_000
     const reports = ends.hasSubscribers ? reportsOf(session.user.id, limit) : { limit }
-    const create = () => {
+    return () => {
       const startedMsAgo = performance.now() - startedAt
       return store.create(session.id, record, { expiresAt, startedMsAgo, replaces, tokens, ...reports }, budget)
     }
-    let result = await create()
-    if (result === 'full' && (await makeRoom(session.id, budget))) result = await create()
-    if (result === 'full') throw new SessionLimitReachedError()
-    if (result === 'revoked') throw new CredentialsRejectedError()
-    if (result === 'too_late') throw new StoreUnavailableError()
   }
 
   /**
@@ -133,9 +128,18 @@ export function createOpenSession(deps: OpenSessionDeps) {
     const session = newSession(user, details)
     const token = accessTokens.sign(session)
     checkLength(token, details.maxTokenLength)
-    await open(session, details, details.budget ?? store.newBudget())
+    const budget = details.budget ?? store.newBudget()
+    const create = prepareCreate(session, details, budget)
+    let result = await create()
+    if (result === 'full' && (await makeRoom(session.id, budget))) result = await create()
+    if (result !== 'created') throw errorOf(result)
     return { token, session }
   }
+}
+
+function errorOf(result: Exclude<CreateResult, 'created'>): Error {
+  if (result === 'full') return new SessionLimitReachedError()
+  return result === 'revoked' ? new CredentialsRejectedError() : new StoreUnavailableError()
 }
 
 /** The options of `create()` that publish which sessions of the user have ended. */

@@ -1,7 +1,14 @@
 import { publishBreaker } from '../diagnostics/breaker.js'
 import { StoreUnavailableError } from '../errors.js'
 import { Breakers } from '../internal/breakers.js'
-import { type BreakerLimits, type Circuit, logBreaker, type Outcome } from '../internal/circuit-breaker.js'
+import {
+  type Breaker,
+  type BreakerLimits,
+  type Circuit,
+  logBreaker,
+  type Outcome,
+  type SettleCall
+} from '../internal/circuit-breaker.js'
 import { createTimeoutError, isTimeout } from '../internal/deadline.js'
 import { isRedisReply } from '../internal/redact-error.js'
 import { TimeBudget } from '../internal/time-budget.js'
@@ -69,22 +76,29 @@ export class CallGuard {
    * @throws {StoreUnavailableError} any failure: late, rejected by the circuit breaker, or a reply outside the contract
    */
   async call<Reply>({ kind, id, budget, run, check }: StoreCall<Reply>): Promise<Reply> {
-    const { timeoutMs, partitionOf } = this.#config
+    const { timeoutMs } = this.#config
     const spent = budget ?? new TimeBudget(timeoutMs)
     const startedAt = Date.now()
     const { leftMs } = spent
+    let settle: SettleCall | undefined
     try {
       // Before the circuit breaker: a call that does not start must not be its probe.
       if (leftMs === 0) throw createTimeoutError()
-      const partition = partitionOf === undefined ? '' : partitionOf(sessionTag(id))
-      const outcomeOf = leftMs < timeoutMs ? outcomeOfShortened : outcomeOfFull
-      const reply = check(await this.#breakers.of(partition).run(() => spent.spend(run), outcomeOf))
+      settle = this.#breakerOf(id).admit()
+      const reply = check(await spent.spend(run))
+      settle('response')
       this.#downtime.onSuccess(kind, kind === 'write' && (reply === 'created' || reply === true))
       return reply
     } catch (error) {
+      settle?.(outcomeOf(error, leftMs < timeoutMs))
       this.#downtime.onFailure(kind, startedAt)
       throw new StoreUnavailableError(error)
     }
+  }
+
+  #breakerOf(id: string): Breaker {
+    const { partitionOf } = this.#config
+    return this.#breakers.of(partitionOf === undefined ? '' : partitionOf(sessionTag(id)))
   }
 }
 
@@ -92,12 +106,12 @@ function titleOf(partition: string): string {
   return partition === '' ? 'session store' : `session store at ${partition}`
 }
 
-/** An error reply of Redis is a response: other calls may succeed. A reply outside the contract is a response too. */
-function outcomeOfFull(error: unknown): Outcome {
+/**
+ * An error reply of Redis is a response: other calls may succeed. A reply outside the contract is a response too.
+ *
+ * @param isShortened the call had less than a full budget: a timeout does not show that the store is down
+ */
+function outcomeOf(error: unknown, isShortened: boolean): Outcome {
+  if (isShortened && isTimeout(error)) return 'abandoned'
   return isRedisReply(error) || isUnexpectedReply(error) ? 'response' : 'failure'
-}
-
-/** A timeout of less than a full budget does not show that the store is down. */
-function outcomeOfShortened(error: unknown): Outcome {
-  return isTimeout(error) ? 'abandoned' : outcomeOfFull(error)
 }

@@ -1,5 +1,5 @@
 import type { Circuit } from '../internal/circuit-breaker.js'
-import { withDeadline } from '../internal/deadline.js'
+import { startWork, withDeadline } from '../internal/deadline.js'
 import { TimeBudget } from '../internal/time-budget.js'
 import * as check from './check-reply.js'
 import { AbandonedSessions } from './end-abandoned.js'
@@ -107,7 +107,7 @@ class GuardedSessions implements OpenedGuardedStore {
     return new TimeBudget(this.#config.timeoutMs)
   }
 
-  async create(
+  create(
     id: string,
     record: string,
     options: Omit<CreateOptions, 'notAfter'>,
@@ -115,32 +115,28 @@ class GuardedSessions implements OpenedGuardedStore {
   ): Promise<CreateResult> {
     let mayHappen = false
     let creation: Promise<unknown> | undefined
-    const run = async () => {
+    const run = () => {
       mayHappen = true
-      try {
-        const notAfter = notAfterOf(budget.leftMs)
-        creation = Promise.resolve(this.#store.create(id, record, { ...options, notAfter }))
-        return await creation
-      } catch (error) {
+      const notAfter = notAfterOf(budget.leftMs)
+      creation = startWork(() => this.#store.create(id, record, { notAfter, ...options }))
+      creation.catch((error) => {
         mayHappen = !this.#config.isRefused?.(error)
-        throw error
-      }
+      })
+      return creation
     }
-    const endAbandoned = () => this.endLater(id, 'revoked', options.expiresAt)
-    try {
-      const result = await this.#guard.call({ kind: 'write', id, budget, run, check: check.checkCreated })
-      const { tokens } = options
-      if (result === 'created' && tokens !== undefined && this.#config.mayIgnoreTokens) {
-        // False: `create()` has stored the tokens.
-        await this.writeTokens(id, tokens, null, budget)
-      }
-      return result
-    } catch (error) {
+    const created = this.#guard.call({ kind: 'write', id, budget, run, check: check.checkCreated })
+    const { tokens } = options
+    const stored =
+      tokens !== undefined && this.#config.mayIgnoreTokens
+        ? created.then((result) => this.#storeTokens(id, tokens, { result, budget }))
+        : created
+    stored.catch(() => {
+      const endAbandoned = () => this.endLater(id, 'revoked', options.expiresAt)
       if (mayHappen) endAbandoned()
       // Some stores forget the reason of an end that arrives before the opening.
       void creation?.then((reply) => reply === 'created' && endAbandoned(), ignore)
-      throw error
-    }
+    })
+    return stored
   }
 
   find(id: string, budget?: TimeBudget): Promise<FoundRecord | null> {
@@ -201,6 +197,16 @@ class GuardedSessions implements OpenedGuardedStore {
 
   close(): void {
     this.#abandoned.close()
+  }
+
+  /** Stores the tokens that `create()` may have ignored. `writeTokens()` is false when `create()` has stored them. */
+  async #storeTokens(
+    id: string,
+    tokens: string,
+    { result, budget }: { result: CreateResult; budget: TimeBudget }
+  ): Promise<CreateResult> {
+    if (result === 'created') await this.writeTokens(id, tokens, null, budget)
+    return result
   }
 
   async #canFind(): Promise<boolean> {

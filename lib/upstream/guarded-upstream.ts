@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { ClientGoneError, isUpstreamError, UpstreamTimeoutError, UpstreamUnavailableError } from '../errors.js'
 import { ALWAYS_PRESENT, type ClientPresence } from '../http/client-presence.js'
 import { AbortableCall } from '../internal/abortable-call.js'
-import { type Breaker, BreakerError, type Circuit, type Outcome } from '../internal/circuit-breaker.js'
+import type { Breaker, BreakerError, Circuit, Outcome, SettleCall } from '../internal/circuit-breaker.js'
 import { PlainCause } from '../internal/redact-error.js'
 import type { Session } from '../model/session.js'
 import type { Refresh } from './refresh.js'
@@ -92,36 +92,38 @@ export class GuardedUpstream {
     return this.#run({ operation: 'login', breaker, request }, (call) => this.#client.login(credentials, call))
   }
 
-  async #run<T>(guarded: GuardedCall, run: (call: UpstreamCall) => Promise<T>): Promise<T> {
-    const { operation, breaker } = guarded
-    const { presence } = guarded.request
+  async #run<T>({ operation, breaker, request }: GuardedCall, run: (call: UpstreamCall) => Promise<T>): Promise<T> {
+    const { presence } = request
     if (presence.isGone) throw new ClientGoneError()
+    const settle = admit(breaker)
+    const call = new AbortableCall(this.#guards.timeoutMs)
+    presence.onGone(() => call.abort(() => new ClientGoneError()))
     try {
-      const result = await breaker.run(
-        () => this.#runInTime(guarded, run),
-        (error) => (presence.isGone ? 'abandoned' : outcomeOf(error))
-      )
+      const result = await call.run(() => run(new CallContext(request, call)))
+      settle('response')
       if (!presence.isGone) return result
-    } catch (error) {
+    } catch (thrown) {
+      const isLate = call.hasTimedOut && !isRejection(thrown)
+      const error = isLate ? createTimeout(operation) : thrown
+      settle(presence.isGone ? 'abandoned' : outcomeOf(error))
       if (presence.isGone) throw new ClientGoneError()
-      if (error instanceof BreakerError) throw new UpstreamUnavailableError(error)
       throw toUpstreamError(operation, error instanceof NotSentError ? error.reason : error)
     }
     throw new ClientGoneError()
   }
+}
 
-  #runInTime<T>({ operation, request }: GuardedCall, run: (call: UpstreamCall) => Promise<T>): Promise<T> {
-    const { headers, ip, presence } = request
-    const call = new AbortableCall(this.#guards.timeoutMs)
-    presence.onGone(() => call.abort(() => new ClientGoneError()))
-    const context = new CallContext({ headers, ip }, call)
-    return call
-      .run(() => run(context))
-      .catch((error: unknown) => {
-        if (!call.hasTimedOut || isRejection(error)) throw error
-        throw new UpstreamTimeoutError(new PlainCause(`${operation}: the upstream did not answer in time`))
-      })
+/** @throws {UpstreamUnavailableError} the circuit breaker has not admitted the call */
+function admit(breaker: Breaker): SettleCall {
+  try {
+    return breaker.admit()
+  } catch (error) {
+    throw new UpstreamUnavailableError(error as BreakerError)
   }
+}
+
+function createTimeout(operation: UpstreamOperation): UpstreamTimeoutError {
+  return new UpstreamTimeoutError(new PlainCause(`${operation}: the upstream did not answer in time`))
 }
 
 /** A class: with the getter in an object literal V8 gives every call a hidden class, and a login costs 11 % more. */

@@ -8,14 +8,14 @@ export type ReadBody = { json: unknown } | { problem: string; code?: string }
 export const EMPTY = 'EMPTY'
 
 /** Reads and parses a JSON body. Never rejects. */
-export async function readJson(response: UpstreamResponse): Promise<ReadBody> {
-  let bytes: Uint8Array | undefined
-  try {
-    bytes = await response.readBody()
-  } catch (error) {
+export function readJson(response: UpstreamResponse): Promise<ReadBody> {
+  return response.readBody().then(parseBody, (error: unknown) => {
     const { message, code } = redactError(error)
     return { problem: `was cut off: ${message}`, code }
-  }
+  })
+}
+
+function parseBody(bytes: Uint8Array | undefined): ReadBody {
   if (bytes === undefined) return { problem: 'is larger than `upstream.maxResponseBytes`' }
   if (bytes.length === 0) return { problem: 'is empty', code: EMPTY }
   try {

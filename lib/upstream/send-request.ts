@@ -1,6 +1,6 @@
 import { PlainCause, redactError } from '../internal/redact-error.js'
 import type { Transport } from './open-transport.js'
-import { type BodyMapping, createRequestBody } from './request-body.js'
+import { type BodyMapping, createRequestBody, type RequestBody } from './request-body.js'
 import { createRequestHeaders } from './request-headers.js'
 import type { UpstreamCall, UpstreamOperation } from './upstream-client.js'
 import type { HttpUpstreamConfig } from './upstream-config.js'
@@ -28,19 +28,18 @@ export type SendRequest = (request: UpstreamPost, call: UpstreamCall) => Promise
 export function createSendRequest(config: HttpUpstreamConfig, transport: Transport): SendRequest {
   const requestHeaders = createRequestHeaders(config)
 
-  return async ({ operation, path, body, mapping }, call) => {
-    const created = createRequestBody(operation, body, mapping)
-    const { contentType, text } = created instanceof Promise ? await created : created
-    try {
-      const headers = requestHeaders(call, contentType)
-      const timeouts = { headersTimeout: 0, bodyTimeout: 0 } as const
-      return await transport.send(
-        { origin: config.origin, path, method: 'POST', headers, body: text, ...timeouts },
-        call
-      )
-    } catch (error) {
+  function send({ operation, path }: UpstreamPost, body: RequestBody, call: UpstreamCall): Promise<UpstreamResponse> {
+    const headers = requestHeaders(call, body.contentType)
+    const timeouts = { headersTimeout: 0, bodyTimeout: 0 } as const
+    const request = { origin: config.origin, path, method: 'POST', headers, body: body.text, ...timeouts } as const
+    return transport.send(request, call).catch((error: unknown) => {
       const { message, code } = redactError(error)
       throw new PlainCause(`${operation}: the request to the upstream failed: ${message}`, code)
-    }
+    })
+  }
+
+  return (post, call) => {
+    const body = createRequestBody(post.operation, post.body, post.mapping)
+    return body instanceof Promise ? body.then((created) => send(post, created, call)) : send(post, body, call)
   }
 }

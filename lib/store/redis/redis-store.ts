@@ -13,7 +13,7 @@ import { trackRedis } from './change-tracking.js'
 import { isCluster, isIoRedis, type RedisClient } from './client.js'
 import { type BeatDurations, type BeatReply, watchDowntime } from './downtime-watch.js'
 import { createReconnectingClient } from './reconnecting-client.js'
-import { NEW_GENERATION, NO_SESSION, NO_TOKENS, parseReply, type ScriptCall, type ScriptReply } from './script-call.js'
+import { NEW_GENERATION, NO_SESSION, NO_TOKENS, type ScriptCall, type ScriptReply } from './script-call.js'
 import { TOKENS_SUFFIX } from './script-helpers.js'
 import { type ScriptClient, ScriptRunner } from './script-runner.js'
 import { createServers, type Servers, type SessionServer } from './servers.js'
@@ -81,7 +81,8 @@ export class RedisStore {
   async create(id: string, record: string, options: CreateOptions): Promise<CreateResult> {
     const { expiresAt, startedMsAgo, notAfter, limit, replaces, tokens = NO_TOKENS } = options
     const [tag, random] = splitSessionId(id)
-    const startedAt = await this.scripts.toServerTime(performance.now() - startedMsAgo, this.#placeOf(tag))
+    const converted = this.scripts.toServerTime(performance.now() - startedMsAgo, this.#placeOf(tag))
+    const startedAt = typeof converted === 'number' ? converted : await converted
     const ttlMs = Math.ceil(expiresAt - Date.now())
     if (ttlMs <= 0) return 'too_late'
     const replaced = randomOf(replaces === id ? null : replaces, tag)
@@ -171,17 +172,17 @@ export class RedisStore {
     await this.#run(tag, ['ping'])
   }
 
-  async #beat(
-    { name, tag }: SessionServer,
-    { gapAfterMs, failedForMs, rememberMs }: BeatDurations
-  ): Promise<BeatReply> {
-    const call: ScriptCall = ['beat', String(gapAfterMs), String(failedForMs), String(rememberMs)]
-    return parseReply(call[0], await this.scripts.run({ key: `${headOf(tag)}beat`, server: name, call }))
+  #beat({ name, tag }: SessionServer, { gapAfterMs, failedForMs, rememberMs }: BeatDurations): Promise<BeatReply> {
+    return this.scripts.run({
+      key: `${headOf(tag)}beat`,
+      server: name,
+      call: ['beat', String(gapAfterMs), String(failedForMs), String(rememberMs)]
+    })
   }
 
   /** Runs the call again, on the current master, and waits for its replicas. */
   async #acknowledge(replicated: ScriptRunner, tag: string, call: ScriptCall): Promise<void> {
-    parseReply(call[0], await replicated.run({ ...this.#placeOf(tag), call }))
+    await replicated.run({ ...this.#placeOf(tag), call })
   }
 
   /** MGET returns null for a key of another type too. Without this check such a key would log its user out. */
@@ -190,9 +191,8 @@ export class RedisStore {
     if (head !== seen.head || own !== seen.own) throw new UnexpectedReplyError('A key exists and cannot be read')
   }
 
-  async #run<Call extends ScriptCall>(tag: string, call: Call, notAfter?: number): Promise<ScriptReply<Call[0]>> {
-    const { key, server } = this.#placeOf(tag)
-    return parseReply(call[0], await this.scripts.run({ key, server, call, notAfter }))
+  #run<Call extends ScriptCall>(tag: string, call: Call, notAfter?: number): Promise<ScriptReply<Call[0]>> {
+    return this.scripts.run({ ...this.#placeOf(tag), call, notAfter })
   }
 
   #placeOf(tag: string): { key: string; server: string } {

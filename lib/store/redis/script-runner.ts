@@ -1,6 +1,6 @@
 import { UnexpectedReplyError } from '../check-reply.js'
 import type { RedisClient } from './client.js'
-import { NO_DEADLINE, type ScriptCall } from './script-call.js'
+import { NO_DEADLINE, parseReply, type ScriptCall, type ScriptReply } from './script-call.js'
 import { SCRIPT, SCRIPT_SHA } from './session-script.js'
 
 /** A client that can run the script. */
@@ -10,14 +10,20 @@ export interface ScriptClient extends Pick<RedisClient, 'evalsha' | 'eval'> {
 }
 
 /** A call of the script, with its key and its deadline. */
-export interface ScriptRun {
+export interface ScriptRun<Call extends ScriptCall = ScriptCall> {
   /** The head of a user, without the client's `keyPrefix`. */
   key: string
-  call: ScriptCall
+  call: Call
   /** By `performance.now()`: the deadline after which the call must change nothing. Default: no deadline. */
   notAfter?: number | undefined
   /** The name of the server that runs the call. Each server has a clock. */
   server: string
+}
+
+/** The result of a call, without the time before it, and a sample of the offset of the server's clock. */
+interface TimedReply {
+  result: string[]
+  offset: number
 }
 
 /** A slower reply is a bad sample of the difference between two clocks. */
@@ -40,17 +46,18 @@ export class ScriptRunner {
     this.#client = client
   }
 
-  /** @returns the result, without the time before it. `parseReply()` reads the result. */
-  async run(run: ScriptRun): Promise<string[]> {
-    const { notAfter } = run
-    if (notAfter === undefined) return (await this.#send(run, NO_DEADLINE)).result
-    const known = this.#knownOffset(run.server) ?? (await this.#sampleOffset(run))
-    const { result, offset } = await this.#send(run, formatTime(notAfter + known))
+  /** @throws {UnexpectedReplyError} not a reply of this operation */
+  async run<Call extends ScriptCall>(run: ScriptRun<Call>): Promise<ScriptReply<Call[0]>> {
+    const { call, server, notAfter } = run
+    const known = notAfter === undefined ? 0 : (this.#knownOffset(server) ?? (await this.#sampleOffset(run)))
+    let reply = await this.#send(run, formatTime(notAfter, known))
     // Too late by the clock of Redis, in time by the local clock: the clock of Redis was set, or the server has
     // changed.
-    if (result[0] !== 'too_late' || performance.now() > notAfter) return result
-    this.#offsets.set(run.server, offset)
-    return (await this.#send(run, formatTime(notAfter + offset))).result
+    if (notAfter !== undefined && reply.result[0] === 'too_late' && performance.now() <= notAfter) {
+      this.#offsets.set(server, reply.offset)
+      reply = await this.#send(run, formatTime(notAfter, reply.offset))
+    }
+    return parseReply(call[0], reply.result)
   }
 
   /** Converts a time of `performance.now()` to epoch milliseconds by the clock of the server. */
@@ -78,13 +85,16 @@ export class ScriptRunner {
     return offset
   }
 
-  async #send({ key, call: [operation, ...args], server }: ScriptRun, notAfter: string) {
+  /** Promises in place of async functions: each of the latter would allocate a kilobyte for every login. */
+  #send({ key, call: [operation, ...args], server }: ScriptRun, notAfter: string): Promise<TimedReply> {
     const sentAt = performance.now()
-    const texts = checkReply(await this.#evaluate([key, operation, notAfter, ...args]))
-    this.#forgetFormerClocks()
-    const offset = Number(texts[0]) - sentAt
-    if (offset < (this.#offsets.get(server) ?? Number.POSITIVE_INFINITY)) this.#offsets.set(server, offset)
-    return { result: texts.slice(1), offset }
+    return this.#evaluate([key, operation, notAfter, ...args]).then((reply) => {
+      const texts = checkReply(reply)
+      this.#forgetFormerClocks()
+      const offset = Number(texts[0]) - sentAt
+      if (offset < (this.#offsets.get(server) ?? Number.POSITIVE_INFINITY)) this.#offsets.set(server, offset)
+      return { result: texts.slice(1), offset }
+    })
   }
 
   /** Forgets the offsets when the connection has changed. */
@@ -103,8 +113,9 @@ export class ScriptRunner {
   }
 }
 
-function formatTime(time: number): string {
-  return Number.isFinite(time) ? time.toFixed(3) : NO_DEADLINE
+/** @param offset milliseconds to add for the clock of Redis */
+function formatTime(localTime = Number.POSITIVE_INFINITY, offset = 0): string {
+  return localTime === Number.POSITIVE_INFINITY ? NO_DEADLINE : (localTime + offset).toFixed(3)
 }
 
 /**
