@@ -11,14 +11,14 @@ import type { Authentication } from './authenticate.js'
 export function createVerifyToken(authentication: Authentication, newBudget: () => TimeBudget) {
   async function load(token: string, slide: boolean): Promise<Session> {
     if (typeof token !== 'string') throw new SessionEndedError('invalid_token')
-    return authentication.load(token, { ...ANY_AGE, slide }, newBudget())
+    return authentication.load(token, { slide, ...ANY_AGE }, newBudget())
   }
 
   return async (token: string, options?: VerifyOptions): Promise<Session> => {
     const fields = checkFields('options', orDefaultEmpty(options), ['slide'])
     const slide = checkBoolean('slide', fields.slide, true)
     const verification = startVerification(null)
-    const cached = typeof token === 'string' ? authentication.findCached(token, { ...ANY_AGE, slide }) : undefined
+    const cached = typeof token === 'string' ? authentication.findCached(token, { slide, ...ANY_AGE }) : undefined
     if (cached !== undefined) verification?.succeed({ cached: true })
     const session = cached ?? (await observeLoading(verification, load(token, slide)))
     // A cached session is shared with requests.

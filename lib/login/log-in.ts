@@ -117,7 +117,8 @@ export function createLogIn({ sessions, transport, accessTokens, errorReplies }:
     // The new user of a shared browser must not find the data of the previous user.
     if (otherUsers !== null) errorReplies.setClearSiteData(request, reply)
     const expiresIn = (expiresAt - createdAt) / 1_000
-    return { ...transport.write(request, reply, { token, expiresIn }), expires_in: expiresIn, user: session.user }
+    const fields = transport.write(request, reply, { token, expiresIn })
+    return Object.assign(fields, { expires_in: expiresIn, user: session.user })
   }
 }
 

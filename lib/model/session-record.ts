@@ -26,15 +26,17 @@ export function encodeRecord(session: Session): string {
   return toRecord(session).text
 }
 
+/** What a record of this release has. */
+const OWN_ELEMENTS = { version: VERSION, unknownElements: [] }
+
 /** The record of the session, as this release writes it; another release may have written the session otherwise. */
 export function toRecord(session: Session): DecodedRecord {
-  const record = { session, version: VERSION, unknownElements: [] }
-  return { ...record, text: encode(record) }
+  return { text: encode(session), session, ...OWN_ELEMENTS }
 }
 
 /** The record with the user and the `data` of the changed session. */
 export function encodeUpdate(record: DecodedRecord, session: Session): string {
-  return encode({ ...record, session })
+  return encode(session, record)
 }
 
 /** The record with a later activity; the rest of the text stays the same. */
@@ -43,13 +45,17 @@ export function encodeActivity({ text, session }: DecodedRecord, lastSeenAt: num
   return text.slice(0, start) + (lastSeenAt - session.createdAt).toString(36) + text.slice(text.indexOf(' ', start))
 }
 
-function encode({ session, version, unknownElements }: Omit<DecodedRecord, 'text'>): string {
+function encode(
+  session: Session,
+  { version, unknownElements }: Pick<DecodedRecord, 'version' | 'unknownElements'> = OWN_ELEMENTS
+): string {
   const { user, data, createdAt, expiresAt, lastSeenAt, ip, userAgent } = session
-  const times = [expiresAt, (expiresAt - createdAt) / 1_000, lastSeenAt - createdAt].map((time) => time.toString(36))
-  const isDataNeeded = unknownElements.length > 0 || Object.keys(data).length > 0
-  const agent = userAgent === null ? null : shortenUserAgent(userAgent)
-  const elements = [version, user, ip, agent, ...(isDataNeeded ? [data, ...unknownElements] : [])]
-  return `${times.join(' ')} ${JSON.stringify(elements).slice(1, -1)}`
+  const ttlSeconds = (expiresAt - createdAt) / 1_000
+  const activeMs = lastSeenAt - createdAt
+  const elements: unknown[] = [version, user, ip, userAgent === null ? null : shortenUserAgent(userAgent)]
+  if (unknownElements.length > 0 || Object.keys(data).length > 0) elements.push(data, ...unknownElements)
+  const json = JSON.stringify(elements).slice(1, -1)
+  return `${expiresAt.toString(36)} ${ttlSeconds.toString(36)} ${activeMs.toString(36)} ${json}`
 }
 
 /** Null for a corrupt record, an unsupported version, or a user that does not match the schema. */

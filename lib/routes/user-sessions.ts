@@ -33,7 +33,7 @@ function mountList(scope: FastifyInstance, { path, config }: Route, deps: RouteD
 
   scope.get(path, { schema, config, preHandler: verifySession }, async ({ session: current }) => {
     const found = await sessions.list(current.user.id, budgetOf(current))
-    return found.map((session) => ({ ...toBody(session), current: session.id === current.id }))
+    return found.map((session) => Object.assign(toBody(session), { current: session.id === current.id }))
   })
 }
 
