@@ -34,7 +34,7 @@ export function mountLogin(scope: FastifyInstance, { path, config, schema }: Bod
       const sealTokens = receiveTokens(custody, login?.tokens)
       const answer = await logIn(request, reply, { user, data: login?.data, sealTokens, watch }).catch(blameUpstream)
       // A hook of the host may have set another status in advance.
-      reply.code(200)
+      if (reply.statusCode !== 200) reply.code(200)
       attempt?.succeed()
       return answer
     })

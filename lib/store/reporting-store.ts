@@ -13,7 +13,10 @@ export function createReportingStore(
 ): GuardedStore {
   function change<T>(tag: string, pending: Promise<T>): Promise<T> {
     feed.changing(tag)
-    return pending.finally(() => feed.changed(tag))
+    const changed = () => feed.changed(tag)
+    // Before the caller goes on. Not `finally()`, which costs three more turns of the microtask queue.
+    pending.then(changed, changed)
+    return pending
   }
 
   return {
