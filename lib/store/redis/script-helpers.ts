@@ -49,9 +49,17 @@ local function parseHead(text)
     return {}
   end
   local generation, rest = string.match(text, '^(%w%w%w%w%w%w%w%w)(.*)$')
-  local lag, session = string.match(rest or '', '^!(%w*)(.*)$')
-  local member, record = string.match(session or rest or '', '^ (%S+) (.+)$')
-  return { generation = generation, lag = lag, member = member, record = record, isCorrupt = not generation }
+  local lag, afterLag = string.match(rest or '', '^!(%w*)(.*)$')
+  local earliest, afterTime = string.match(afterLag or rest or '', '^~(%d+)(.*)$')
+  local member, record = string.match(afterTime or afterLag or rest or '', '^ (%S+) (.+)$')
+  return {
+    generation = generation,
+    lag = lag,
+    earliest = earliest and tonumber(earliest),
+    member = member,
+    record = record,
+    isCorrupt = not generation
+  }
 end
 
 local function readUser()
@@ -70,7 +78,13 @@ end
 
 local function formatHead(user)
   local text = user.lag and user.generation .. '!' .. user.lag or user.generation
-  return user.member and text .. ' ' .. user.member .. ' ' .. user.record or text
+  if user.member then return text .. ' ' .. user.member .. ' ' .. user.record end
+  return user.earliest and text .. '~' .. string.format('%.0f', user.earliest) or text
+end
+
+-- A millisecond early: the clock of a key's expiry has whole milliseconds.
+local function expiryOf(ttl)
+  return math.floor(now + ttl) - 1
 end
 
 -- The generation and the record of a session with its own key.
@@ -87,13 +101,15 @@ local function recordOf(user, member)
   return recordIn(user, get(head .. member))
 end
 
+-- Returns 1 for a new member, or 0.
 local function addToSet(set, member, score, ttl)
-  redis.call('ZADD', set, string.format('%.0f', score), member)
+  local added = redis.call('ZADD', set, string.format('%.0f', score), member)
   if redis.call('PTTL', set) < ttl then redis.call('PEXPIRE', set, math.floor(ttl)) end
+  return added
 end
 
 local function addToIndex(member, at, ttl)
-  addToSet(index, member, at * 1000, ttl)
+  return addToSet(index, member, at * 1000, ttl)
 end
 
 local function tokensOf(member)
@@ -143,30 +159,39 @@ local function keysOf(members, from)
   return keys
 end
 
--- The live sessions without the replaced session, the oldest activity first; and the members of the index without a
--- key.
+-- The number of live sessions without the replaced session, and the oldest of them, when no member has expired: as
+-- many as a new session may replace, and one more.
+local function readOldest(members, replaces, max)
+  local replaced = get(head .. replaces)
+  local count = replaced and not isTombstone(replaced) and members - 1 or members
+  local oldest = {}
+  for _, member in ipairs(redis.call('ZRANGE', index, 0, members + 1 - max)) do
+    if member ~= replaces then oldest[#oldest + 1] = member end
+  end
+  return count, oldest
+end
+
+-- The live sessions without the replaced session, the oldest activity first; the members of the index without a key;
+-- and the earliest expiry.
 local function readMembers(user, replaces)
   if user.member then return user.member == replaces and {} or { user.member }, {} end
-  local live, dead, members = {}, {}, readIndex()
-  for from = 1, #members, ${CHUNK} do
-    local keys = keysOf(members, from)
-    -- One command for many keys: most often all keys exist.
-    local allExist = redis.call('EXISTS', unpack(keys)) == #keys
-    for i = from, from + #keys - 1 do
-      local member = members[i]
-      if not allExist and redis.call('EXISTS', head .. member) == 0 then dead[#dead + 1] = member
-      elseif member ~= replaces then live[#live + 1] = member end
+  local live, dead, earliest = {}, {}, nil
+  for _, member in ipairs(readIndex()) do
+    if redis.call('PTTL', head .. member) == -2 then dead[#dead + 1] = member
+    else
+      earliest = math.min(earliest or math.huge, expiryOf(ttlOf(head .. member)))
+      if member ~= replaces then live[#live + 1] = member end
     end
   end
-  return live, dead
+  return live, dead, earliest
 end
 
 -- Ends the first sessions of the list. No member of the index is a tombstone: a session that ends leaves the index.
-local function evict(live, count)
+local function evict(oldest, count)
   for i = 1, count do
-    setKeepingTtl(head .. live[i], 'replaced')
-    deleteTokens(live[i])
+    setKeepingTtl(head .. oldest[i], 'replaced')
+    deleteTokens(oldest[i])
   end
-  for from = 1, count, ${CHUNK} do redis.call('ZREM', index, unpack(live, from, math.min(from + ${CHUNK - 1}, count))) end
+  for from = 1, count, ${CHUNK} do redis.call('ZREM', index, unpack(oldest, from, math.min(from + ${CHUNK - 1}, count))) end
 end
 `

@@ -13,8 +13,8 @@ const MAX_PERIODS = 64
  */
 export const OPERATIONS = `
 if operation == 'create' then
-  local random, record, ttlMs, startedAt, max, onFull, replaces, tokens = unpack(ARGV, 3)
-  local ttl = tonumber(ttlMs)
+  local random, record, ttlMs, startedAt, maxText, onFull, replaces, tokens = unpack(ARGV, 3)
+  local ttl, max = tonumber(ttlMs), tonumber(maxText)
   local text, own = unpack(redis.call('MGET', head, head .. random))
   local user = parseHead(text)
   -- The client has sent the call again, because the connection was lost before the reply.
@@ -22,11 +22,16 @@ if operation == 'create' then
   if own then return { time, 'too_late' } end
   if tonumber(startedAt) < revokedAt(user) then return { time, 'revoked' } end
 
-  local count, live, dead = redis.call('ZCARD', index), {}, {}
+  local members, live, oldest, dead, earliest = redis.call('ZCARD', index), 0, {}, {}, user.earliest
   -- Below the limit several sessions need no count.
-  local isCounted = count < 2 or count >= tonumber(max)
-  if isCounted and (text or count > 0) then live, dead = readMembers(user, replaces) end
-  local surplus = #live + 1 - tonumber(max)
+  local isCounted = members < 2 or members >= max
+  if members > 1 and isCounted and onFull ~= '${REJECT}' and earliest and now < earliest then
+    live, oldest = readOldest(members, replaces, max)
+  elseif isCounted and (text or members > 0) then
+    oldest, dead, earliest = readMembers(user, replaces)
+    live = #oldest
+  end
+  local surplus = live + 1 - max
   if surplus > 0 and onFull == '${REJECT}' then return { time, 'full' } end
   surplus = math.min(math.max(surplus, 0), ${MAX_EVICTIONS})
 
@@ -34,7 +39,7 @@ if operation == 'create' then
   local only = { member = user.member, record = user.record }
   local hasReplaced = only.member == replaces
   if not user.generation then user.generation = base36(math.floor(now)) end
-  local isAlone = isCounted and #live == surplus and ttl >= headTtl
+  local isAlone = isCounted and live == surplus and ttl >= headTtl
 
   -- A full Redis refuses the first write of a script, and no later write. So the first write is a SET: nothing has
   -- changed.
@@ -52,13 +57,16 @@ if operation == 'create' then
     addToIndex(only.member, now - 1, headTtl)
   end
   if not isAlone then
+    if only.member then earliest = expiryOf(headTtl) end
+    -- Without a count the expiry of the other members may be unknown.
+    if isCounted or earliest then user.earliest = math.min(earliest or math.huge, expiryOf(ttl)) end
     redis.call('SET', head, formatHead(user), 'PX', math.max(ttl, headTtl))
     addToIndex(random, now, ttl)
   end
   if replaces ~= '${NO_SESSION}' then
     hasReplaced = endRecord(user, replaces, 'logged_in_again') ~= nil or hasReplaced
   end
-  if not (only.member and isAlone) then evict(live, surplus) end
+  if not (only.member and isAlone) then evict(oldest, surplus) end
   for _, member in ipairs(dead) do redis.call('ZREM', index, member) end
   if tokens ~= '${NO_TOKENS}' then storeTokens(random, tokens, ttl) end
   return { time, 'created', surplus, hasReplaced and 1 or 0 }
@@ -75,8 +83,11 @@ if operation == 'replace' then
     if recordOf(user, random) ~= record then return { time, 'conflict' } end
     local key = head .. random
     setKeepingTtl(key, user.generation .. ' ' .. next)
-    -- Also when Redis has evicted the index.
-    addToIndex(random, now, ttlOf(key))
+    -- Redis may have evicted the index: then the earliest expiry of its members is unknown.
+    if addToIndex(random, now, ttlOf(key)) == 1 then
+      user.earliest = nil
+      setKeepingTtl(head, formatHead(user))
+    end
   end
   return { time, 'replaced' }
 end

@@ -37,11 +37,13 @@ import { OPERATIONS } from './script-operations.js'
  * Keys of a user, `{tag}` being the hash tag:
  * - `fjs:{tag}`, the head: `generation`, then `!lag` if a `revokeAll()` has raised the generation; then
  *   ` random record` of the only session, because most users have one session and a second key would cost more memory
- *   than the record. The TTL is then the TTL of the session. A head outlives every session of the user.
+ *   than the record. The TTL is then the TTL of the session. With several sessions, `~time`: before that time none of
+ *   them expires. A head outlives every session of the user.
  * - `fjs:{tag}random`, the session's own key when the user has several sessions: `generation record`; for any session
  *   that has ended, the reason (a tombstone).
  * - `fjs:{tag}i`, the index: a sorted set of the `random`s of several sessions, by the last written activity. Only
- *   `list` and the limit depend on the index.
+ *   `list` and the limit depend on the index. The limit counts the members, and reads each session only after the
+ *   earliest expiry, or to reject a login.
  * - `fjs:{tag}random.t`: the upstream's tokens of the session, with the TTL of the session. The operation that ends the
  *   session deletes the key.
  * - `fjs:{tag}.t`: a sorted set of the `random`s of sessions with tokens, by the end of their TTL, for `endAll`. Most

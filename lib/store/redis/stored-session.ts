@@ -1,8 +1,8 @@
 import { UnexpectedReplyError } from '../check-reply.js'
 import { END_REASONS, type FoundRecord } from '../session-store.js'
 
-/** A generation, `!lag` if a `revokeAll()` has raised the generation, then nothing more or the only session. */
-const HEAD = /^[0-9a-z]{8}(?:![0-9a-z]*)?(?: |$)/
+/** A generation, with `!lag` after a `revokeAll()`; then the only session, or the earliest expiry of several sessions. */
+const HEAD = /^[0-9a-z]{8}(?:![0-9a-z]*)?(?:~\d+)?(?: |$)/
 const OWN = /^[0-9a-z]{8} ./
 const GENERATION_LENGTH = 8
 
