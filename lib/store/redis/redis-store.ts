@@ -81,8 +81,6 @@ export class RedisStore {
   async create(id: string, record: string, options: CreateOptions): Promise<CreateResult> {
     const { expiresAt, startedMsAgo, notAfter, limit, replaces, tokens = NO_TOKENS } = options
     const [tag, random] = splitSessionId(id)
-    const converted = this.scripts.toServerTime(performance.now() - startedMsAgo, this.#placeOf(tag))
-    const startedAt = typeof converted === 'number' ? converted : await converted
     const ttlMs = Math.ceil(expiresAt - Date.now())
     if (ttlMs <= 0) return 'too_late'
     const replaced = randomOf(replaces === id ? null : replaces, tag)
@@ -93,7 +91,7 @@ export class RedisStore {
         random,
         record,
         String(ttlMs),
-        startedAt.toFixed(3),
+        { localMs: performance.now() - startedMsAgo },
         String(limit.max),
         limit.onFull,
         replaced,

@@ -2,6 +2,11 @@ import { UnexpectedReplyError } from '../check-reply.js'
 import type { CreateResult, EndReason } from '../session-store.js'
 import type { BeatReply } from './downtime-watch.js'
 
+/** A time by `performance.now()`. The script gets the time by the clock of Redis. */
+export interface LocalTime {
+  localMs: number
+}
+
 /** The operations of the script, each with its arguments and its reply. `session-script.ts` explains the operations. */
 export interface ScriptOperations {
   create: {
@@ -9,7 +14,7 @@ export interface ScriptOperations {
       random: string,
       record: string,
       ttlMs: string,
-      startedAt: string,
+      startedAt: LocalTime,
       max: string,
       onFull: 'evict' | 'reject',
       replaces: string,

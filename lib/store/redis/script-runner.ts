@@ -14,7 +14,10 @@ export interface ScriptRun<Call extends ScriptCall = ScriptCall> {
   /** The head of a user, without the client's `keyPrefix`. */
   key: string
   call: Call
-  /** By `performance.now()`: the deadline after which the call must change nothing. Default: no deadline. */
+  /**
+   * By `performance.now()`: the deadline after which the call must change nothing. Required for a call with a
+   * {@link LocalTime}. Default: no deadline.
+   */
   notAfter?: number | undefined
   /** The name of the server that runs the call. Each server has a clock. */
   server: string
@@ -50,21 +53,14 @@ export class ScriptRunner {
   async run<Call extends ScriptCall>(run: ScriptRun<Call>): Promise<ScriptReply<Call[0]>> {
     const { call, server, notAfter } = run
     const known = notAfter === undefined ? 0 : (this.#knownOffset(server) ?? (await this.#sampleOffset(run)))
-    let reply = await this.#send(run, formatTime(notAfter, known))
+    let reply = await this.#send(run, known)
     // Too late by the clock of Redis, in time by the local clock: the clock of Redis was set, or the server has
     // changed.
     if (notAfter !== undefined && reply.result[0] === 'too_late' && performance.now() <= notAfter) {
       this.#offsets.set(server, reply.offset)
-      reply = await this.#send(run, formatTime(notAfter, reply.offset))
+      reply = await this.#send(run, reply.offset)
     }
     return parseReply(call[0], reply.result)
-  }
-
-  /** Converts a time of `performance.now()` to epoch milliseconds by the clock of the server. */
-  toServerTime(localTime: number, place: Pick<ScriptRun, 'key' | 'server'>): number | Promise<number> {
-    const known = this.#knownOffset(place.server)
-    if (known !== undefined) return localTime + known
-    return this.#sampleOffset(place).then((offset) => localTime + offset)
   }
 
   #knownOffset(server: string): number | undefined {
@@ -77,7 +73,7 @@ export class ScriptRunner {
     let isUnknown = true
     for (let i = 0; isUnknown && i < MAX_SAMPLES; i++) {
       const sentAt = performance.now()
-      const sample = await this.#send({ key, call: ['ping'], server }, NO_DEADLINE)
+      const sample = await this.#send({ key, call: ['ping'], server }, 0)
       offset = Math.min(offset, sample.offset)
       // The call may have waited for a connection. A second call is a better sample, and the smaller offset counts.
       isUnknown = performance.now() - sentAt > SLOW_SAMPLE_MS
@@ -85,16 +81,30 @@ export class ScriptRunner {
     return offset
   }
 
-  /** Promises in place of async functions: each of the latter would allocate a kilobyte for every login. */
-  #send({ key, call: [operation, ...args], server }: ScriptRun, notAfter: string): Promise<TimedReply> {
+  /**
+   * Promises in place of an async function, which would allocate a kilobyte for every login.
+   *
+   * @param offset milliseconds to add to local times for the clock of Redis
+   */
+  #send({ key, call: [operation, ...args], server, notAfter }: ScriptRun, offset: number): Promise<TimedReply> {
+    const deadline = notAfter === undefined ? NO_DEADLINE : formatTime(notAfter + offset)
+    const texts = args.map((arg) => (typeof arg === 'string' ? arg : formatTime(arg.localMs + offset)))
+    const keyAndArguments = [key, operation, deadline, ...texts]
     const sentAt = performance.now()
-    return this.#evaluate([key, operation, notAfter, ...args]).then((reply) => {
-      const texts = checkReply(reply)
-      this.#forgetFormerClocks()
-      const offset = Number(texts[0]) - sentAt
-      if (offset < (this.#offsets.get(server) ?? Number.POSITIVE_INFINITY)) this.#offsets.set(server, offset)
-      return { result: texts.slice(1), offset }
+    const read = (reply: unknown) => this.#read(reply, sentAt, server)
+    return this.#client.evalsha(SCRIPT_SHA, 1, ...keyAndArguments).then(read, (error: unknown) => {
+      // The server does not know the script yet, or has lost the script.
+      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT '))) throw error
+      return this.#client.eval(SCRIPT, 1, ...keyAndArguments).then(read)
     })
+  }
+
+  #read(reply: unknown, sentAt: number, server: string): TimedReply {
+    const texts = checkReply(reply)
+    this.#forgetFormerClocks()
+    const offset = Number(texts[0]) - sentAt
+    if (offset < (this.#offsets.get(server) ?? Number.POSITIVE_INFINITY)) this.#offsets.set(server, offset)
+    return { result: texts.slice(1), offset }
   }
 
   /** Forgets the offsets when the connection has changed. */
@@ -103,19 +113,10 @@ export class ScriptRunner {
     if (connection !== this.#connection) this.#offsets.clear()
     this.#connection = connection
   }
-
-  #evaluate(keyAndArguments: string[]): Promise<unknown> {
-    return this.#client.evalsha(SCRIPT_SHA, 1, ...keyAndArguments).catch((error: unknown) => {
-      // The server does not know the script yet, or has lost the script.
-      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT '))) throw error
-      return this.#client.eval(SCRIPT, 1, ...keyAndArguments)
-    })
-  }
 }
 
-/** @param offset milliseconds to add for the clock of Redis */
-function formatTime(localTime = Number.POSITIVE_INFINITY, offset = 0): string {
-  return localTime === Number.POSITIVE_INFINITY ? NO_DEADLINE : (localTime + offset).toFixed(3)
+function formatTime(time: number): string {
+  return Number.isFinite(time) ? time.toFixed(3) : NO_DEADLINE
 }
 
 /**

@@ -162,21 +162,33 @@ t.test('the clock is read again after a reconnect, which may lead to another ser
 })
 
 t.test('the clocks of two servers are stored separately', async (t) => {
-  const { runner } = createServer(() => 1e12)
-  await runner.run({ ...PLACE, notAfter: performance.now() + 500 })
-  t.equal(Math.round((await runner.toServerTime(0, PLACE)) / 1e6), 1e6)
-  let isFirst = true
-  const other = createServer(() => 2e12)
-  const evalsha: RedisClient['evalsha'] = async () => {
-    const reply = [(performance.now() + (isFirst ? 1e12 : 2e12)).toFixed(3), 'done']
-    isFirst = false
-    return reply
+  let isOther = false
+  const { calls, runner } = createServer(() => (isOther ? 2e12 : 1e12))
+  const notAfter = performance.now() + 60_000
+  for (const [server, millions] of [
+    ['a', 1e6],
+    ['b', 2e6],
+    ['a', 1e6]
+  ] as const) {
+    isOther = server === 'b'
+    t.equal(await runner.run({ ...PLACE, server, notAfter }), 'replaced')
+    t.equal(Math.round((Number(calls.at(-1)?.[1]) - notAfter) / 1e6), millions)
   }
-  const two = new ScriptRunner({ evalsha, eval: evalsha })
-  t.equal(Math.round((await two.toServerTime(0, PLACE)) / 1e6), 1e6)
-  t.equal(Math.round((await two.toServerTime(0, { ...PLACE, server: 'b' })) / 1e6), 2e6)
-  t.equal(Math.round((await two.toServerTime(0, PLACE)) / 1e6), 1e6)
-  t.ok(other)
+  t.equal(calls.filter(([operation]) => operation === 'replace').length, 3, 'no deadline has passed by a wrong clock')
+})
+
+t.test('a local time is sent in the time of the Redis clock, also after the clock was set', async (t) => {
+  let aheadMs = 1e12
+  const { calls, runner } = createServer(() => aheadMs)
+  const localMs = performance.now() - 100
+  const create: ScriptCall = ['create', 'r', 'record', '1000', { localMs }, '10', 'evict', 'none', '']
+  for (const changeMs of [0, 60_000]) {
+    aheadMs += changeMs
+    await t.rejects(runner.run({ ...PLACE, call: create, notAfter: performance.now() + 500 }), {
+      code: 'UNEXPECTED_REPLY'
+    })
+    t.ok(Math.abs(Number(calls.at(-1)?.[5]) - (localMs + aheadMs)) < 100)
+  }
 })
 
 t.test('a client without slots for a master has no tag on this master', async (t) => {
