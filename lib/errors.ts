@@ -140,7 +140,7 @@ export class SessionEndedError extends JwtSessionError {
   }
 
   override toJSON(): ErrorBody {
-    return { ...super.toJSON(), reason: this.reason }
+    return Object.assign(super.toJSON(), { reason: this.reason })
   }
 }
 

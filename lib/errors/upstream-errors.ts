@@ -79,7 +79,7 @@ export class RegistrationRejectedError extends UpstreamError {
 
   override toJSON(): ErrorBody {
     const { details } = this
-    return details === undefined ? super.toJSON() : { ...super.toJSON(), details }
+    return details === undefined ? super.toJSON() : Object.assign(super.toJSON(), { details })
   }
 }
 
