@@ -14,7 +14,7 @@ const keyOf = (id: string) => `fjs:{${splitSessionId(id)[0]}}${splitSessionId(id
 t.test('a session that has expired among others makes room for a login', async (t) => {
   for (const isUsed of [false, true]) {
     const user = createUser(store)
-    const brief = await user.open({ lifeMs: SHORT_LIFE_MS })
+    const brief = await user.open({ lifeMs: 2 * SHORT_LIFE_MS })
     const others = await user.openMany(2)
     // The most recent activity: the oldest activity would be evicted first in any case.
     if (isUsed) t.ok(await store.replace(brief.id, brief.record, brief.record))
