@@ -34,9 +34,13 @@ local function isTombstone(value)
   return value and string.find(value, '^[%l_]+$')
 end
 
+-- The result of PTTL as a TTL that a key may get.
+local function toTtl(left)
+  return left == -1 and ${TTL_OF_PERSISTED_MS} or math.max(1, left)
+end
+
 local function ttlOf(key)
-  local ttl = redis.call('PTTL', key)
-  return ttl == -1 and ${TTL_OF_PERSISTED_MS} or math.max(1, ttl)
+  return toTtl(redis.call('PTTL', key))
 end
 
 local function setKeepingTtl(key, value)
@@ -177,9 +181,10 @@ local function readMembers(user, replaces)
   if user.member then return user.member == replaces and {} or { user.member }, {} end
   local live, dead, earliest = {}, {}, nil
   for _, member in ipairs(readIndex()) do
-    if redis.call('PTTL', head .. member) == -2 then dead[#dead + 1] = member
+    local left = redis.call('PTTL', head .. member)
+    if left == -2 then dead[#dead + 1] = member
     else
-      earliest = math.min(earliest or math.huge, expiryOf(ttlOf(head .. member)))
+      earliest = math.min(earliest or math.huge, expiryOf(toTtl(left)))
       if member ~= replaces then live[#live + 1] = member end
     end
   end
