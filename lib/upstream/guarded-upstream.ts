@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { ClientGoneError, isUpstreamError, UpstreamTimeoutError, UpstreamUnavailableError } from '../errors.js'
 import { ALWAYS_PRESENT, type ClientPresence } from '../http/client-presence.js'
 import { AbortableCall } from '../internal/abortable-call.js'
-import type { Breaker, BreakerError, Circuit, Outcome, SettleCall } from '../internal/circuit-breaker.js'
+import type { Breaker, Circuit, Outcome, SettleCall } from '../internal/circuit-breaker.js'
 import { PlainCause } from '../internal/redact-error.js'
 import type { Session } from '../model/session.js'
 import type { Refresh } from './refresh.js'
@@ -118,7 +118,7 @@ function admit(breaker: Breaker): SettleCall {
   try {
     return breaker.admit()
   } catch (error) {
-    throw new UpstreamUnavailableError(error as BreakerError)
+    throw new UpstreamUnavailableError(error)
   }
 }
 

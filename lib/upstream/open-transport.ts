@@ -26,7 +26,7 @@ export function openTransport(config: HttpUpstreamConfig): Transport {
   if (dispatcher !== undefined) {
     return {
       async send(request, { signal }) {
-        const response = await dispatcher.request({ ...request, signal })
+        const response = await dispatcher.request({ signal, ...request })
         const { statusCode, headers, body } = response
         return {
           statusCode,

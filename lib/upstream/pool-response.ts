@@ -53,7 +53,7 @@ class PoolResponse implements UpstreamResponse, Dispatcher.DispatchHandler {
       this.#onEnd = () => {
         if (this.#isTooLarge) resolve(undefined)
         else if (this.#end?.error) reject(this.#end.error)
-        else resolve(joinChunks(this.#chunks))
+        else resolve(Buffer.concat(this.#chunks))
       }
       if (this.#end !== undefined) this.#onEnd()
     })
@@ -104,9 +104,4 @@ class PoolResponse implements UpstreamResponse, Dispatcher.DispatchHandler {
     this.#end = { error }
     this.#onEnd()
   }
-}
-
-function joinChunks(chunks: Uint8Array[]): Uint8Array {
-  const [first] = chunks
-  return first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks)
 }
