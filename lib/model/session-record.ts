@@ -23,7 +23,7 @@ export interface DecodedRecord {
  * unnamed fields and a shortened user agent save memory in every session.
  */
 export function encodeRecord(session: Session): string {
-  return toRecord(session).text
+  return encode(session)
 }
 
 /** What a record of this release has. */
