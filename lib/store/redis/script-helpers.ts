@@ -23,10 +23,10 @@ local function get(key)
   return redis.call('MGET', key, head)[1]
 end
 
--- With get(): on a Cluster master without the index, ZRANGE alone would find no members.
+-- With get(): on a Cluster master without the index, LRANGE alone would find no members.
 local function readIndex()
   get(index)
-  return redis.call('ZRANGE', index, 0, -1)
+  return redis.call('LRANGE', index, 0, -1)
 end
 
 -- A tombstone is the reason in the place of a record.
@@ -105,15 +105,19 @@ local function recordOf(user, member)
   return recordIn(user, get(head .. member))
 end
 
--- Returns 1 for a new member, or 0.
-local function addToSet(set, member, score, ttl)
-  local added = redis.call('ZADD', set, string.format('%.0f', score), member)
-  if redis.call('PTTL', set) < ttl then redis.call('PEXPIRE', set, math.floor(ttl)) end
-  return added
+local function keepFor(key, ttl)
+  if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, math.floor(ttl)) end
 end
 
-local function addToIndex(member, at, ttl)
-  return addToSet(index, member, at * 1000, ttl)
+-- The member is not in the index.
+local function addToIndex(member, ttl)
+  redis.call('RPUSH', index, member)
+  keepFor(index, ttl)
+end
+
+-- Returns the number of removed members. From the end: a session that ends or is active was mostly active lately.
+local function removeFromIndex(member)
+  return redis.call('LREM', index, -1, member)
 end
 
 local function tokensOf(member)
@@ -126,12 +130,19 @@ local function storeTokens(member, tokens, ttl)
   for _, oldest in ipairs(redis.call('ZRANGE', holders, 0, 1)) do
     if redis.call('EXISTS', tokensOf(oldest)) == 0 then redis.call('ZREM', holders, oldest) end
   end
-  addToSet(holders, member, now + ttl, ttl)
+  redis.call('ZADD', holders, string.format('%.0f', now + ttl), member)
+  keepFor(holders, ttl)
 end
 
 local function deleteTokens(member)
   redis.call('ZREM', holders, member)
   redis.call('DEL', tokensOf(member))
+end
+
+-- Removes a session from the keys that name several sessions.
+local function forget(member)
+  removeFromIndex(member)
+  deleteTokens(member)
 end
 
 -- Moves the only session from the head to its own key.
@@ -140,21 +151,19 @@ local function moveOutOfHead(user, ttl)
   user.member, user.record = nil, nil
 end
 
--- Ends a corrupt record too. A record of another generation has ended before.
+-- With forget(). Ends a corrupt record too. A record of another generation has ended before.
 local function endRecord(user, member, reason)
   local value = get(head .. member)
   local generation, record = parseOwn(value)
   local isCurrent = generation == nil or generation == user.generation
   if value and not isTombstone(value) and isCurrent then setKeepingTtl(head .. member, reason) end
-  redis.call('ZREM', index, member)
-  deleteTokens(member)
   return isCurrent and record or nil
 end
 
 -- WAIT waits for the last write of its connection: so there is a write, also when all sessions had ended before.
 local function touchForWait()
-  redis.pcall('ZADD', index, 0, '')
-  redis.pcall('ZREM', index, '')
+  redis.pcall('RPUSH', index, '')
+  redis.pcall('LREM', index, -1, '')
 end
 
 local function keysOf(members, from)
@@ -169,7 +178,7 @@ local function readOldest(members, replaces, max)
   local replaced = get(head .. replaces)
   local count = replaced and not isTombstone(replaced) and members - 1 or members
   local oldest = {}
-  for _, member in ipairs(redis.call('ZRANGE', index, 0, members + 1 - max)) do
+  for _, member in ipairs(redis.call('LRANGE', index, 0, members + 1 - max)) do
     if member ~= replaces then oldest[#oldest + 1] = member end
   end
   return count, oldest
@@ -195,8 +204,8 @@ end
 local function evict(oldest, count)
   for i = 1, count do
     setKeepingTtl(head .. oldest[i], 'replaced')
+    redis.call('LREM', index, 1, oldest[i])
     deleteTokens(oldest[i])
   end
-  for from = 1, count, ${CHUNK} do redis.call('ZREM', index, unpack(oldest, from, math.min(from + ${CHUNK - 1}, count))) end
 end
 `

@@ -22,7 +22,7 @@ if operation == 'create' then
   if own then return { time, 'too_late' } end
   if tonumber(startedAt) < revokedAt(user) then return { time, 'revoked' } end
 
-  local members, live, oldest, dead, earliest = redis.call('ZCARD', index), 0, {}, {}, user.earliest
+  local members, live, oldest, dead, earliest = redis.call('LLEN', index), 0, {}, {}, user.earliest
   -- Below the limit several sessions need no count.
   local isCounted = members < 2 or members >= max
   if members > 1 and isCounted and onFull ~= '${REJECT}' and earliest and now < earliest then
@@ -54,20 +54,21 @@ if operation == 'create' then
     deleteTokens(only.member)
   elseif only.member then
     moveOutOfHead(user, headTtl)
-    addToIndex(only.member, now - 1, headTtl)
+    addToIndex(only.member, headTtl)
   end
   if not isAlone then
     if only.member then earliest = expiryOf(headTtl) end
     -- Without a count the expiry of the other members may be unknown.
     if isCounted or earliest then user.earliest = math.min(earliest or math.huge, expiryOf(ttl)) end
     redis.call('SET', head, formatHead(user), 'PX', math.max(ttl, headTtl))
-    addToIndex(random, now, ttl)
+    addToIndex(random, ttl)
   end
   if replaces ~= '${NO_SESSION}' then
+    forget(replaces)
     hasReplaced = endRecord(user, replaces, 'logged_in_again') ~= nil or hasReplaced
   end
   if not (only.member and isAlone) then evict(oldest, surplus) end
-  for _, member in ipairs(dead) do redis.call('ZREM', index, member) end
+  for _, member in ipairs(dead) do redis.call('LREM', index, 1, member) end
   if tokens ~= '${NO_TOKENS}' then storeTokens(random, tokens, ttl) end
   return { time, 'created', surplus, hasReplaced and 1 or 0 }
 end
@@ -84,10 +85,11 @@ if operation == 'replace' then
     local key = head .. random
     setKeepingTtl(key, user.generation .. ' ' .. next)
     -- Redis may have evicted the index: then the earliest expiry of its members is unknown.
-    if addToIndex(random, now, ttlOf(key)) == 1 then
+    if removeFromIndex(random) == 0 then
       user.earliest = nil
       setKeepingTtl(head, formatHead(user))
     end
+    addToIndex(random, ttlOf(key))
   end
   return { time, 'replaced' }
 end
@@ -105,9 +107,8 @@ end
 if operation == 'endOne' then
   local random, reason, wait = unpack(ARGV, 3)
   local user = readUser()
-  -- A full Redis does not refuse ZREM, and refuses no write after the first: a logout works with a full Redis too.
-  redis.call('ZREM', index, random)
-  deleteTokens(random)
+  -- First: a full Redis does not refuse LREM, and refuses no write after the first. So a logout works with it too.
+  forget(random)
   local record
   if user.member == random then
     record = user.record
@@ -139,7 +140,7 @@ if operation == 'endAll' then
     redis.call('SET', head, formatHead(user), 'PX', math.max(headTtl, ${REVOCATION_MS}))
     if spared then
       setKeepingTtl(head .. except, user.generation .. ' ' .. spared)
-      addToIndex(except, now, ttlOf(head .. except))
+      addToIndex(except, ttlOf(head .. except))
     end
   end
   if wait then touchForWait() end
@@ -160,8 +161,8 @@ if operation == 'list' then
       if value and string.sub(value, 1, #prefix) == prefix then
         found[#found + 1], found[#found + 2] = member, string.sub(value, #prefix + 1)
       elseif not value then
-        -- The session has expired. A read-only server refuses ZREM and keeps the member.
-        redis.pcall('ZREM', index, member)
+        -- The session has expired. A read-only server refuses LREM and keeps the member.
+        redis.pcall('LREM', index, 1, member)
       end
     end
   end

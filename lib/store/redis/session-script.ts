@@ -41,8 +41,8 @@ import { OPERATIONS } from './script-operations.js'
  *   them expires. A head outlives every session of the user.
  * - `fjs:{tag}random`, the session's own key when the user has several sessions: `generation record`; for any session
  *   that has ended, the reason (a tombstone).
- * - `fjs:{tag}i`, the index: a sorted set of the `random`s of several sessions, by the last written activity. Only
- *   `list` and the limit depend on the index. The limit counts the members, and reads each session only after the
+ * - `fjs:{tag}l`, the index: a list of the `random`s of several sessions, the oldest written activity first. A sorted
+ *   set would take five times the memory. Only `list` and the limit depend on the index. The limit counts the members, and reads each session only after the
  *   earliest expiry, or to reject a login.
  * - `fjs:{tag}random.t`: the upstream's tokens of the session, with the TTL of the session. The operation that ends the
  *   session deletes the key.
@@ -56,7 +56,7 @@ import { OPERATIONS } from './script-operations.js'
  * characters, unless the generation is ahead).
  */
 export const SCRIPT = `
-local head, index, holders = KEYS[1], KEYS[1] .. 'i', KEYS[1] .. '${TOKENS_SUFFIX}'
+local head, index, holders = KEYS[1], KEYS[1] .. 'l', KEYS[1] .. '${TOKENS_SUFFIX}'
 local operation, notAfter = ARGV[1], ARGV[2]
 
 local clock = redis.call('TIME')

@@ -107,7 +107,7 @@ async function testMove(t: Test, count: number, arrived: (keys: string[]) => str
   const [refused, opened] = [newId(), newId()]
   const head = `fjs:{${tag}}`
   const own = [...ids, refused, opened].map((id) => head + splitSessionId(id)[1])
-  const keys = [head, `${head}i`, ...own, `${head}.t`, ...own.map((key) => `${key}.t`)]
+  const keys = [head, `${head}l`, ...own, `${head}.t`, ...own.map((key) => `${key}.t`)]
   const tokens = 'the tokens of the first session'
   const [first = ''] = ids
   await store.writeTokens?.(first, tokens, null)

@@ -44,7 +44,7 @@ t.test('a login that fails between two writes is undone', async (t) => {
   const admin = redis.client()
   const app = await createApp(t, { upstream, redis: { url: redis.socketPath } })
   const [{ session }] = [await app.sessions.create({ id: 'ada' }), await app.sessions.create({ id: 'ada' })]
-  const [index = ''] = await admin.keys('*}i')
+  const [index = ''] = await admin.keys('*}l')
   await admin.del(index)
   await admin.set(index, 'a text', 'PX', 60_000)
   await t.rejects(app.sessions.create({ id: 'ada' }), { code: 'FST_JWT_SESSION_STORE_UNAVAILABLE' })
