@@ -1,6 +1,8 @@
 // All types of ioredis clients in this project. The types are structural, so that ioredis 5, ioredis 6 and wrapped
 // clients fit.
 
+import type { Writable } from 'node:stream'
+
 /** The commands of the session store, all that {@link createRedisStore} needs. */
 export interface RedisClient {
   mget(...keys: string[]): Promise<(string | null)[]>
@@ -28,6 +30,8 @@ interface Connected extends RedisClient {
 /** An ioredis `Redis`: a client of one server, or of the master that Sentinel names. */
 export interface RedisServer extends Connected {
   readonly options: RedisServerOptions
+  /** The socket. Absent before the first connection, and with other clients than ioredis. */
+  readonly stream?: Pick<Writable, 'cork' | 'uncork'> | undefined
   duplicate(options: object): RedisServer
   select(db: number): Promise<unknown>
   client(...args: string[]): Promise<unknown>

@@ -5,6 +5,7 @@ import { longestWaitMs, waitUntilReady } from '../wait-until-ready.js'
 import { checkServers, checkSettings } from './check-client.js'
 import { type IoRedis, isIoRedis, type RedisClient, type RedisServerOptions } from './client.js'
 import { duplicateClient } from './duplicate-client.js'
+import { JoinedWrites } from './join-writes.js'
 import { openRedis } from './open-client.js'
 import { Readiness } from './readiness.js'
 import { createReconnectingClient } from './reconnecting-client.js'
@@ -78,6 +79,7 @@ function openWriter(fastify: FastifyInstance, client: IoRedis, timeoutMs: number
   const writer = duplicateClient(client, timeoutMs)
   fastify.addHook('onClose', async () => writer.disconnect())
   const { evalsha, eval: evaluate, connectionNumber } = createReconnectingClient(writer)
+  const writes = new JoinedWrites(writer)
   const leaveReplica = (error: unknown) => {
     if (isReadonly(error) && mayReconnect(client, error)) {
       // Only when ready: ioredis would permanently end a client that is connecting.
@@ -86,8 +88,12 @@ function openWriter(fastify: FastifyInstance, client: IoRedis, timeoutMs: number
     throw error
   }
   return {
-    evalsha: (...args) => evalsha(...args).catch(leaveReplica),
+    evalsha: (...args) => {
+      writes.join()
+      return evalsha(...args).catch(leaveReplica)
+    },
     eval: (...args) => evaluate(...args).catch(leaveReplica),
+    flush: () => writes.flush(),
     ...(connectionNumber && { connectionNumber })
   }
 }

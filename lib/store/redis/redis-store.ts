@@ -55,7 +55,11 @@ export class RedisStore {
 
   constructor({ client, writer, replicated, timeoutMs = Number.POSITIVE_INFINITY }: RedisStoreDeps) {
     const commands = createReconnectingClient(client)
-    const mget: RedisClient['mget'] = (...keys) => commands.mget(...keys)
+    const mget: RedisClient['mget'] = (...keys) => {
+      // A read that follows the end of a session must not overtake the end, on its way to Redis.
+      writer?.flush?.()
+      return commands.mget(...keys)
+    }
     this.#mget = mget
     this.servers = createServers(client)
     this.scripts = new ScriptRunner(writer ?? commands)
