@@ -1,10 +1,11 @@
-// Started by the run as a separate process: `fill.ts <Redis socket> create <sessions> <number of tokens to return>`, or
-// `fill.ts <Redis socket> use` and a message with tokens, which are sent once each.
+// Started by the run as a separate process: `fill.ts <Redis socket> create <sessions> <number of tokens to return> <users>`,
+// or `fill.ts <Redis socket> use` and a message with tokens, which are sent once each.
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import { BROWSER } from './load/requests.js'
+import { filledUser } from './measure/filled-redis.js'
 import { SECRET } from './servers/bench-server.js'
 import { fastifyJwtSession, userSchema } from './servers/plugin-strict.js'
 
@@ -16,7 +17,7 @@ const IDLE_TIMEOUT_SECONDS = 60
 const FIRST_SESSIONS = 200
 
 const [socketPath = '', kind, ...numbers] = process.argv.slice(2)
-const [count = 0, samples = 0] = numbers.map(Number)
+const [count = 0, samples = 0, users = 0] = numbers.map(Number)
 
 process.send?.(await (kind === 'use' ? useReceived() : createInTwoSteps()), () => process.disconnect?.())
 
@@ -27,10 +28,10 @@ async function useReceived(): Promise<string[]> {
 }
 
 async function createInTwoSteps(): Promise<string[]> {
-  await withPlugin((app) => createAll(app, 'first', FIRST_SESSIONS))
+  await withPlugin((app) => createAll(app, (index) => `first-${index}`, FIRST_SESSIONS))
   process.send?.([])
   await once(process, 'message')
-  return withPlugin((app) => createAll(app, 'filled', count))
+  return withPlugin((app) => createAll(app, (index) => filledUser(index % users), count))
 }
 
 /** Closes all connections to Redis at the end, so that the run sees the memory of the sessions alone. */
@@ -43,7 +44,7 @@ async function withPlugin<Result>(work: (app: FastifyInstance) => Promise<Result
     redis,
     userSchema,
     storeTimeoutMs: 60_000,
-    session: { idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS }
+    session: { idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS, maxPerUser: 1_000 }
   })
   app.get('/use', { preHandler: app.verifySession }, async () => 'used')
   await app.ready()
@@ -54,11 +55,11 @@ async function withPlugin<Result>(work: (app: FastifyInstance) => Promise<Result
 }
 
 /** @returns the tokens of the samples */
-async function createAll(app: FastifyInstance, prefix: string, total: number): Promise<string[]> {
+async function createAll(app: FastifyInstance, idOf: (index: number) => string, total: number): Promise<string[]> {
   const every = Math.ceil(total / samples)
   const created: string[] = []
   await inBatches(total, async (index) => {
-    const id = `${prefix}-${index}`
+    const id = idOf(index)
     const { token } = await app.sessions.create({ id, name: `User ${id}`, email: `${id}@example.com` }, DETAILS)
     if (index % every === 0) created.push(token)
   })

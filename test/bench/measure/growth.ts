@@ -2,7 +2,7 @@ import { credentialOf, loginRequests, toRequest } from '../load/requests.js'
 import { measure, type RunningServer, startServer } from '../running-server.js'
 import { rotate } from '../stats.js'
 import { type Bench, grouped, type Round, toRound } from './bench.js'
-import { fillRedis } from './filled-redis.js'
+import { filledUser, fillRedis } from './filled-redis.js'
 
 /** The results of a server with a number of sessions in a separate Redis. */
 export interface Growth {
@@ -37,6 +37,7 @@ const SAMPLES = 50_000
 const FEW_SAMPLES = 1_000
 /** The largest `maxPerUser`. */
 const SESSIONS_OF_ONE_USER = 1_000
+const FULL_USERS = 50
 /** Logins of about the same time have no order, so some of the newest sessions may have been evicted. */
 const SURE_SESSIONS = 900
 const USERS_PER_SECOND_OF_A_ROUND = 500
@@ -89,28 +90,27 @@ async function fillWithUsers(bench: Bench, sessions: number): Promise<Filled> {
   }
 }
 
-/** One user with as many sessions as the plugin allows; each further login ends the oldest session. */
+/**
+ * Users with as many sessions as the plugin allows. Only the first user is measured, by further logins that end the oldest
+ * session; the others make the bytes of a session exact.
+ */
 async function fillWithOneUser(bench: Bench): Promise<Filled> {
-  // The sessions of another user, so that the measurement starts as the one of many users does.
-  const { redis } = await fillRedis(bench, 1, 1)
+  const sessions = SESSIONS_OF_ONE_USER
+  const { redis, bytesPerSession, tokens } = await fillRedis(bench, FULL_USERS * sessions, sessions, FULL_USERS)
+  bench.report(`${grouped(sessions)} sessions of one user: ${grouped(bytesPerSession)} bytes of Redis each`)
   const server = await startPlugin({ ...bench, redis })
   const own = { ...bench, redis, server }
-  const logIn = (count: number) =>
-    measure(own, { requests: loginRequests(count, () => 'filled-000000'), keepAnswers: true })
-  const toVerifications = (answers: string[]) =>
-    answers.map((answer) => toVerification(credentialOf(answer, undefined)))
-
-  const before = await redis.usedBytes()
-  let requests = toVerifications((await logIn(SESSIONS_OF_ONE_USER)).answers)
-  const bytesPerSession = ((await redis.usedBytes()) - before) / SESSIONS_OF_ONE_USER
+  let requests = tokens.slice(-SURE_SESSIONS).map((token) => toVerification({ authorization: `Bearer ${token}` }))
   const manyTokens = 0
   return {
-    growth: { sessions: SESSIONS_OF_ONE_USER, isOneUser: true, bytesPerSession, manyTokens, rounds: [] },
+    growth: { sessions, isOneUser: true, bytesPerSession, manyTokens, rounds: [] },
     bench: own,
     async measureRound() {
       const verified = await verify(own, requests)
-      const login = await logIn(usersOf(bench))
-      requests = [...requests, ...toVerifications(login.answers)].slice(-SURE_SESSIONS)
+      const logins = loginRequests(usersOf(bench), () => filledUser(0))
+      const login = await measure(own, { requests: logins, keepAnswers: true })
+      const opened = login.answers.map((answer) => toVerification(credentialOf(answer, undefined)))
+      requests = [...requests, ...opened].slice(-SURE_SESSIONS)
       return { verify: verified, login: toRound(login) }
     },
     end: () => end(own)
