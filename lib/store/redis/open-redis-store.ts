@@ -9,10 +9,9 @@ import { JoinedWrites } from './join-writes.js'
 import { openRedis } from './open-client.js'
 import { Readiness } from './readiness.js'
 import { createReconnectingClient } from './reconnecting-client.js'
-import { RedisStore } from './redis-store.js'
+import { RedisStore, type ScriptWriter } from './redis-store.js'
 import { isRefusal } from './refusal.js'
 import { openReplicaAcks } from './replica-acks.js'
-import type { ScriptClient } from './script-runner.js'
 
 /**
  * Opens a store in Redis with its connections: for reads, for writes, and for waiting for replicas. The app closes the
@@ -75,7 +74,7 @@ function createStores(fastify: FastifyInstance, client: RedisClient, config: Sto
  * Opens a connection for the script alone: while writes are paused, for example in a planned failover, Redis blocks all
  * commands of a connection after a write.
  */
-function openWriter(fastify: FastifyInstance, client: IoRedis, timeoutMs: number): ScriptClient {
+function openWriter(fastify: FastifyInstance, client: IoRedis, timeoutMs: number): ScriptWriter {
   const writer = duplicateClient(client, timeoutMs)
   fastify.addHook('onClose', async () => writer.disconnect())
   const { evalsha, eval: evaluate, connectionNumber } = createReconnectingClient(writer)

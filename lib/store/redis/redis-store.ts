@@ -30,12 +30,18 @@ export function createRedisStore(client: RedisClient): SessionStore {
   return new RedisStore({ client }).methods
 }
 
+/** A connection for the script alone. */
+export interface ScriptWriter extends ScriptClient {
+  /** Sends the calls that wait for the end of a turn of the event loop. */
+  flush(): void
+}
+
 /** The connections of a store. */
 export interface RedisStoreDeps {
   /** For reads. */
   client: RedisClient
   /** For the script, so that writes that Redis has paused do not delay reads. Default: the client. */
-  writer?: ScriptClient
+  writer?: ScriptWriter
   /** Runs the script and waits for acknowledgements of replicas. Default: no replica is waited for. */
   replicated?: ScriptClient
   /** Milliseconds after which `replace()`, `writeTokens()` and `endAll()` change nothing. Default: no deadline. */
@@ -57,7 +63,7 @@ export class RedisStore {
     const commands = createReconnectingClient(client)
     const mget: RedisClient['mget'] = (...keys) => {
       // A read that follows the end of a session must not overtake the end, on its way to Redis.
-      writer?.flush?.()
+      writer?.flush()
       return commands.mget(...keys)
     }
     this.#mget = mget

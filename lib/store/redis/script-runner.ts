@@ -7,8 +7,6 @@ import { SCRIPT, SCRIPT_SHA } from './session-script.js'
 export interface ScriptClient extends Pick<RedisClient, 'evalsha' | 'eval'> {
   /** Changes with each new connection, which may lead to another server with another clock. */
   connectionNumber?(): number
-  /** Sends the calls that wait for the end of a turn of the event loop. */
-  flush?(): void
 }
 
 /** A call of the script, with its key and its deadline. */

@@ -42,8 +42,8 @@ import { OPERATIONS } from './script-operations.js'
  * - `fjs:{tag}random`, the session's own key when the user has several sessions: `generation record`; for any session
  *   that has ended, the reason (a tombstone).
  * - `fjs:{tag}l`, the index: a list of the `random`s of several sessions, the oldest written activity first. A sorted
- *   set would take five times the memory. Only `list` and the limit depend on the index. The limit counts the members, and reads each session only after the
- *   earliest expiry, or to reject a login.
+ *   set would take five times the memory. Only `list` and the limit depend on the index. The limit counts the members,
+ *   and reads each session only after the earliest expiry, or to reject a login.
  * - `fjs:{tag}random.t`: the upstream's tokens of the session, with the TTL of the session. The operation that ends the
  *   session deletes the key.
  * - `fjs:{tag}.t`: a sorted set of the `random`s of sessions with tokens, by the end of their TTL, for `endAll`. Most

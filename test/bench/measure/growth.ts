@@ -37,6 +37,7 @@ const SAMPLES = 50_000
 const FEW_SAMPLES = 1_000
 /** The largest `maxPerUser`. */
 const SESSIONS_OF_ONE_USER = 1_000
+/** With fewer users, what does not depend on the sessions would add bytes to each. */
 const FULL_USERS = 50
 /** Logins of about the same time have no order, so some of the newest sessions may have been evicted. */
 const SURE_SESSIONS = 900
@@ -91,8 +92,8 @@ async function fillWithUsers(bench: Bench, sessions: number): Promise<Filled> {
 }
 
 /**
- * Users with as many sessions as the plugin allows. Only the first user is measured, by further logins that end the oldest
- * session; the others make the bytes of a session exact.
+ * Users with as many sessions as the plugin allows. Requests are those of the first user, whose further logins each end
+ * the oldest session. The bytes of a session are those of all users.
  */
 async function fillWithOneUser(bench: Bench): Promise<Filled> {
   const sessions = SESSIONS_OF_ONE_USER
