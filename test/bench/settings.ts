@@ -2,7 +2,9 @@ import { SERVERS, type ServerName } from './servers/index.js'
 
 export interface Settings {
   rounds: number
-  /** Measured seconds of a server in a round. */
+  /** Turns of a server in a round of verifications. */
+  turns: number
+  /** Measured seconds of a server in a round of other operations. */
   seconds: number
   /** Numbers of sessions in Redis, with a measurement for each number; empty: no measurement of growth. */
   sessionCounts: number[]
@@ -15,15 +17,18 @@ export interface Settings {
 export const MIN_ROUNDS = 5
 /** Many short rounds: a temporary slowdown affects few rounds, and both sides of a comparison. */
 const ROUNDS = 9
+/** A machine that is half as fast for some seconds, again and again, is about as fast in each round of so many turns. */
+const TURNS = 30
 const SECONDS = 0.6
 
 /**
- * `BENCH_ROUNDS` (9), `BENCH_SECONDS` (0.6), `BENCH_SESSIONS` (`1000,100000,1000000`, or `none`) and `BENCH_SERVERS` (names
- * of files in `servers/`, default all; `bare` and `bare-copy` are always measured).
+ * `BENCH_ROUNDS` (9), `BENCH_TURNS` (30), `BENCH_SECONDS` (0.6), `BENCH_SESSIONS` (`1000,100000,1000000`, or `none`) and
+ * `BENCH_SERVERS` (names of files in `servers/`, default all; `bare` and `bare-copy` are always measured).
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   return {
     rounds: readNumber(env, 'BENCH_ROUNDS', ROUNDS),
+    turns: readNumber(env, 'BENCH_TURNS', TURNS),
     seconds: readNumber(env, 'BENCH_SECONDS', SECONDS),
     sessionCounts: readCounts(env.BENCH_SESSIONS ?? '1000,100000,1000000'),
     servers: readServers(env.BENCH_SERVERS),

@@ -5,7 +5,7 @@ import type { VerificationRound } from './verification.js'
 export interface Noise {
   /** From the 10th to the 90th percentile of the bare server's requests per second in all rounds. */
   bare: number
-  /** The same of the copy's requests per second, relative to the bare server just before. */
+  /** The same of the copy's requests per second, relative to the bare server in the same round. */
   copies: number
   /** By how much the median of the copy differs from the bare server. */
   difference: number
@@ -36,8 +36,8 @@ export function describeNoise({ bare, copies, difference, cpu }: Noise): string 
   const percent = (share: number) => `${(share * 100).toFixed(1)} %`
   return (
     `Noise of the machine: the bare server's requests per second spread over ${percent(bare)} of the median (10th to 90th ` +
-    `percentile; CPU time per request: ${percent(cpu)}). A second copy of the bare server, each time right behind the ` +
-    `first, spreads over ${percent(copies)} and differs by ${percent(difference)} in the median. ` +
+    `percentile; CPU time per request: ${percent(cpu)}). A second copy of the bare server, relative to the first in each ` +
+    `round, spreads over ${percent(copies)} and differs by ${percent(difference)} in the median. ` +
     `Above ${percent(MAX_NOISE)} results are not written.`
   )
 }

@@ -1,20 +1,24 @@
 import { credentialOf, loginRequests, toRequest } from '../load/requests.js'
 import { measure, type RunningServer } from '../running-server.js'
-import { rotate } from '../stats.js'
+import { quantileOf, rotate } from '../stats.js'
 import { type Bench, grouped, type Round, toRound } from './bench.js'
 
 /** Number of sessions of the requests. */
 const SESSIONS = 1_000
 const FIRST_WARM_UP_SECONDS = 3
-const WARM_UP_SECONDS = 0.3
+const WARM_UP_SECONDS = 0.05
+export const TURN_SECONDS = 0.1
 
-/** A server in a round, and the bare server just before: a slow machine slows both. */
+/** A server in a round, and the bare server in the same round: a slow machine slows both. */
 export interface VerificationRound {
   bare: Round
   own: Round
 }
 
-/** Measures `GET /me` with a session: all servers in sequence in each round, the first server is bare. */
+/**
+ * Measures `GET /me` with a session. In a round each server has many short turns, between those of the other servers: a
+ * machine that is slow for seconds slows a part of each server's round.
+ */
 export async function measureVerification(
   bench: Bench,
   servers: RunningServer[]
@@ -23,22 +27,23 @@ export async function measureVerification(
   const requests = new Map<RunningServer, string[]>()
   for (const server of servers) {
     requests.set(server, await openSessions(bench, server))
-    const warmUp = { port: server.port, seconds: Math.min(FIRST_WARM_UP_SECONDS, settings.seconds) }
-    await generator.run({ ...warmUp, requests: requests.get(server) ?? [] })
+    await generator.run({ port: server.port, seconds: FIRST_WARM_UP_SECONDS, requests: requests.get(server) ?? [] })
   }
 
-  async function measureOne(server: RunningServer): Promise<Round> {
-    const job = { requests: requests.get(server) ?? [], warmUpSeconds: WARM_UP_SECONDS, seconds: settings.seconds }
+  async function measureTurn(server: RunningServer): Promise<Round> {
+    const job = { requests: requests.get(server) ?? [], warmUpSeconds: WARM_UP_SECONDS, seconds: TURN_SECONDS }
     return toRound(await measure({ ...bench, server }, job))
   }
 
-  const [first, ...others] = servers as [RunningServer, ...RunningServer[]]
   const rounds = new Map<RunningServer, VerificationRound[]>(servers.map((server) => [server, []]))
   for (let round = 0; round < settings.rounds; round++) {
-    for (const server of rotate(others, round)) {
-      const bare = await measureOne(first)
-      const own = await measureOne(server)
-      rounds.get(first)?.push({ bare, own: bare })
+    const turns = new Map<RunningServer, Round[]>(servers.map((server) => [server, []]))
+    for (let turn = 0; turn < settings.turns; turn++) {
+      for (const server of rotate(servers, turn)) turns.get(server)?.push(await measureTurn(server))
+    }
+    const [bare, ...others] = servers.map((server) => toOneRound(turns.get(server) ?? [])) as [Round, ...Round[]]
+    for (const [index, own] of [bare, ...others].entries()) {
+      const server = servers[index] as RunningServer
       rounds.get(server)?.push({ bare, own })
       report(
         `round ${round + 1}, verify, ${server.title}: ${grouped(own.perSecond)} requests a second, ` +
@@ -47,6 +52,26 @@ export async function measureVerification(
     }
   }
   return rounds
+}
+
+/** The figures of all turns. Latencies and bytes are medians of the turns. */
+function toOneRound(turns: readonly Round[]): Round {
+  const sum = (figure: (turn: Round) => number) => turns.reduce((total, turn) => total + figure(turn), 0)
+  const median = (figure: (turn: Round) => number) => quantileOf(turns.map(figure), 0.5)
+  const [count, seconds] = [sum((turn) => turn.count), sum((turn) => turn.seconds)]
+  const serverCpuMicros = sum((turn) => turn.cpuMicrosPerRequest * turn.count)
+  return {
+    count,
+    seconds,
+    perSecond: count / seconds,
+    cpuMicros: sum((turn) => turn.cpuMicros),
+    cpuMicrosPerRequest: serverCpuMicros / count,
+    redisCpuMicrosPerRequest: sum((turn) => turn.redisCpuMicrosPerRequest * turn.count) / count,
+    p50Ms: median((turn) => turn.p50Ms),
+    p99Ms: median((turn) => turn.p99Ms),
+    rssBytes: median((turn) => turn.rssBytes),
+    busy: serverCpuMicros / 1e6 / seconds
+  }
 }
 
 async function openSessions({ generator }: Bench, { port, tokenHeader }: RunningServer): Promise<string[]> {

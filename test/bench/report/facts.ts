@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem, type } from 'node:os'
 import type { Bench } from '../measure/bench.js'
+import { TURN_SECONDS } from '../measure/verification.js'
 
 /** The environment of the figures. */
 export interface Facts {
@@ -15,7 +16,7 @@ export interface Facts {
 }
 
 export function collectFacts({ settings, cores, redis }: Bench, packages: Iterable<string>): Facts {
-  const { rounds, seconds, connections } = settings
+  const { rounds, turns, connections } = settings
   const [{ model = 'unknown CPU' } = {}] = cpus()
   const gib = Math.round(totalmem() / 2 ** 30)
   return {
@@ -27,7 +28,7 @@ export function collectFacts({ settings, cores, redis }: Bench, packages: Iterab
         ? 'not pinned: server, load generator and Redis share the cores'
         : 'the server has a core of its own; load generator, Redis and upstream share another one',
     loadAverageBefore: loadavg()[0]?.toFixed(2) ?? '',
-    method: `${connections} keep-alive connections, ${rounds} rounds of ${seconds} s each, each server right behind the bare one`,
+    method: `${connections} keep-alive connections, ${rounds} rounds of ${turns} turns of ${TURN_SECONDS} s, the servers in turn`,
     packages: [...new Set(packages)]
       .toSorted()
       .map((name) => `${name} ${versionOf(name)}`)
