@@ -14,7 +14,7 @@ export interface RunningServer {
   tokenHeader: string | undefined
   endsAtLogout: boolean
   usage(): Promise<Usage>
-  /** Bytes of the heap after a garbage collection. The server needs the Node option `--expose-gc`. */
+  /** Bytes of the heap after a full garbage collection. */
   heapBytes(): Promise<number>
   /** Opens the process' own connections for publications; again: has no effect. */
   subscribe(): Promise<void>
@@ -35,11 +35,12 @@ export interface Place {
  * process a quarter slower than another process of the same server.
  */
 const SAME_YOUNG_GENERATION = '--min-semi-space-size=16'
+const GARBAGE_COLLECTION = '--expose-gc'
 
 /** @returns the reason when the server does not work with the installed versions */
 export async function startServer(name: ServerName, place: Place): Promise<RunningServer | { notAvailable: string }> {
   const { redis, upstreamUrl, core } = place
-  const nodeOptions = [...(place.nodeOptions ?? []), SAME_YOUNG_GENERATION]
+  const nodeOptions = [...(place.nodeOptions ?? []), SAME_YOUNG_GENERATION, GARBAGE_COLLECTION]
   const child = new Child({ file: 'serve', args: [name, redis.socketPath, upstreamUrl], nodeOptions, core })
   const started = await child.next<Started>()
   if ('notAvailable' in started) {

@@ -11,7 +11,7 @@ export type Started =
 export interface Order {
   /**
    * - `usage`: reply with {@link Usage}
-   * - `heap`: collect garbage, which needs `--expose-gc`, and reply with {@link Usage}
+   * - `heap`: collect garbage, and reply with {@link Usage}
    * - `subscribe`: answer publications of other processes from now on, and reply with {@link PubSub}
    * - `publish`: publish, wait for the answers of the other processes, and reply with {@link PubSub}
    */

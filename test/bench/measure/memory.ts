@@ -31,8 +31,7 @@ export async function measureMemory(bench: Bench): Promise<Memory> {
 async function measureHeap(bench: Bench): Promise<Pick<Memory, 'heap' | 'heapUsed'>> {
   const sessions = WARM_UP_SESSIONS + HEAP_SESSIONS
   const { redis, tokens } = await fillRedis(bench, sessions, sessions)
-  const place = { ...bench, redis, core: bench.cores?.server, nodeOptions: ['--expose-gc'] }
-  const server = await startServer('plugin-cache', place)
+  const server = await startServer('plugin-cache', { ...bench, redis, core: bench.cores?.server })
   if ('notAvailable' in server) throw new Error(server.notAvailable)
   try {
     const requests = tokens.map((token) => toRequest('GET', '/me', { authorization: `Bearer ${token}` }))

@@ -1,11 +1,12 @@
 import { credentialOf, loginRequests, toRequest } from '../load/requests.js'
 import { measure, type RunningServer } from '../running-server.js'
-import { quantileOf, rotate } from '../stats.js'
+import { quantileOf, shuffled } from '../stats.js'
 import { type Bench, grouped, type Round, toRound } from './bench.js'
 
 /** Number of sessions of the requests. */
 const SESSIONS = 1_000
 const FIRST_WARM_UP_SECONDS = 3
+const WARM_UP_PASSES = 2
 const WARM_UP_SECONDS = 0.05
 export const TURN_SECONDS = 0.1
 
@@ -25,9 +26,14 @@ export async function measureVerification(
 ): Promise<Map<RunningServer, VerificationRound[]>> {
   const { settings, report, generator } = bench
   const requests = new Map<RunningServer, string[]>()
-  for (const server of servers) {
-    requests.set(server, await openSessions(bench, server))
-    await generator.run({ port: server.port, seconds: FIRST_WARM_UP_SECONDS, requests: requests.get(server) ?? [] })
+  for (const server of servers) requests.set(server, await openSessions(bench, server))
+  for (let pass = 0; pass < WARM_UP_PASSES; pass++) {
+    for (const server of servers) {
+      const warmUp = { port: server.port, seconds: FIRST_WARM_UP_SECONDS, requests: requests.get(server) ?? [] }
+      await generator.run(warmUp)
+      // Collects garbage. Otherwise V8 does so in the middle of the run, and discards compiled code of one server at a time.
+      await server.heapBytes()
+    }
   }
 
   async function measureTurn(server: RunningServer): Promise<Round> {
@@ -36,11 +42,13 @@ export async function measureVerification(
   }
 
   const rounds = new Map<RunningServer, VerificationRound[]>(servers.map((server) => [server, []]))
-  for (let round = 0; round < settings.rounds; round++) {
+  // After the last garbage collection V8 compiles again: the first round does not count.
+  for (let round = -1; round < settings.rounds; round++) {
     const turns = new Map<RunningServer, Round[]>(servers.map((server) => [server, []]))
     for (let turn = 0; turn < settings.turns; turn++) {
-      for (const server of rotate(servers, turn)) turns.get(server)?.push(await measureTurn(server))
+      for (const server of shuffled(servers)) turns.get(server)?.push(await measureTurn(server))
     }
+    if (round < 0) continue
     const [bare, ...others] = servers.map((server) => toOneRound(turns.get(server) ?? [])) as [Round, ...Round[]]
     for (const [index, own] of [bare, ...others].entries()) {
       const server = servers[index] as RunningServer
