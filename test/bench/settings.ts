@@ -19,6 +19,8 @@ export const MIN_ROUNDS = 5
 const ROUNDS = 9
 /** A machine that is half as fast for some seconds, again and again, is about as fast in each round of so many turns. */
 const TURNS = 30
+/** Measured seconds of a turn. */
+export const TURN_SECONDS = 0.1
 const SECONDS = 0.6
 
 /**

@@ -1,6 +1,7 @@
 import { credentialOf, loginRequests, toRequest } from '../load/requests.js'
 import { measure, type RunningServer } from '../running-server.js'
-import { quantileOf, shuffled } from '../stats.js'
+import { TURN_SECONDS } from '../settings.js'
+import { shuffled, spreadBy } from '../stats.js'
 import { type Bench, grouped, type Round, toRound } from './bench.js'
 
 /** Number of sessions of the requests. */
@@ -8,7 +9,6 @@ const SESSIONS = 1_000
 const FIRST_WARM_UP_SECONDS = 3
 const WARM_UP_PASSES = 2
 const WARM_UP_SECONDS = 0.05
-export const TURN_SECONDS = 0.1
 
 /** A server in a round, and the bare server in the same round: a slow machine slows both. */
 export interface VerificationRound {
@@ -16,44 +16,27 @@ export interface VerificationRound {
   own: Round
 }
 
-/**
- * Measures `GET /me` with a session. In a round each server has many short turns, between those of the other servers: a
- * machine that is slow for seconds slows a part of each server's round.
- */
+/** The requests of each server, in the order of the servers. */
+type Requests = Map<RunningServer, string[]>
+
+/** Measures `GET /me` with a session. The first server is bare. */
 export async function measureVerification(
   bench: Bench,
   servers: RunningServer[]
 ): Promise<Map<RunningServer, VerificationRound[]>> {
-  const { settings, report, generator } = bench
-  const requests = new Map<RunningServer, string[]>()
+  const requests: Requests = new Map()
   for (const server of servers) requests.set(server, await openSessions(bench, server))
-  for (let pass = 0; pass < WARM_UP_PASSES; pass++) {
-    for (const server of servers) {
-      const warmUp = { port: server.port, seconds: FIRST_WARM_UP_SECONDS, requests: requests.get(server) ?? [] }
-      await generator.run(warmUp)
-      // Collects garbage. Otherwise V8 does so in the middle of the run, and discards compiled code of one server at a time.
-      await server.heapBytes()
-    }
-  }
-
-  async function measureTurn(server: RunningServer): Promise<Round> {
-    const job = { requests: requests.get(server) ?? [], warmUpSeconds: WARM_UP_SECONDS, seconds: TURN_SECONDS }
-    return toRound(await measure({ ...bench, server }, job))
-  }
+  await warmUp(bench, requests)
+  // After the last garbage collection V8 compiles again: this round does not count.
+  await measureRound(bench, requests)
 
   const rounds = new Map<RunningServer, VerificationRound[]>(servers.map((server) => [server, []]))
-  // After the last garbage collection V8 compiles again: the first round does not count.
-  for (let round = -1; round < settings.rounds; round++) {
-    const turns = new Map<RunningServer, Round[]>(servers.map((server) => [server, []]))
-    for (let turn = 0; turn < settings.turns; turn++) {
-      for (const server of shuffled(servers)) turns.get(server)?.push(await measureTurn(server))
-    }
-    if (round < 0) continue
-    const [bare, ...others] = servers.map((server) => toOneRound(turns.get(server) ?? [])) as [Round, ...Round[]]
-    for (const [index, own] of [bare, ...others].entries()) {
-      const server = servers[index] as RunningServer
+  for (let round = 0; round < bench.settings.rounds; round++) {
+    const measured = await measureRound(bench, requests)
+    const [bare] = [...measured.values()] as [Round]
+    for (const [server, own] of measured) {
       rounds.get(server)?.push({ bare, own })
-      report(
+      bench.report(
         `round ${round + 1}, verify, ${server.title}: ${grouped(own.perSecond)} requests a second, ` +
           `${(own.perSecond / bare.perSecond).toFixed(2)} of bare`
       )
@@ -62,10 +45,35 @@ export async function measureVerification(
   return rounds
 }
 
+/** Collects garbage as well: otherwise V8 does so during the run, and discards compiled code of one server at a time. */
+async function warmUp({ generator }: Bench, requests: Requests): Promise<void> {
+  for (let pass = 0; pass < WARM_UP_PASSES; pass++) {
+    for (const [server, sent] of requests) {
+      await generator.run({ port: server.port, requests: sent, seconds: FIRST_WARM_UP_SECONDS })
+      await server.heapBytes()
+    }
+  }
+}
+
+/**
+ * Measures each server in many short turns, between those of the other servers: a machine that is slow for seconds slows a
+ * part of each server's round.
+ */
+async function measureRound(bench: Bench, requests: Requests): Promise<Map<RunningServer, Round>> {
+  const turns = new Map<RunningServer, Round[]>([...requests.keys()].map((server) => [server, []]))
+  for (let turn = 0; turn < bench.settings.turns; turn++) {
+    for (const [server, sent] of shuffled([...requests])) {
+      const job = { requests: sent, warmUpSeconds: WARM_UP_SECONDS, seconds: TURN_SECONDS }
+      turns.get(server)?.push(toRound(await measure({ ...bench, server }, job)))
+    }
+  }
+  return new Map([...turns].map(([server, own]) => [server, toOneRound(own)]))
+}
+
 /** The figures of all turns. Latencies and bytes are medians of the turns. */
-function toOneRound(turns: readonly Round[]): Round {
+function toOneRound(turns: Round[]): Round {
   const sum = (figure: (turn: Round) => number) => turns.reduce((total, turn) => total + figure(turn), 0)
-  const median = (figure: (turn: Round) => number) => quantileOf(turns.map(figure), 0.5)
+  const median = (figure: (turn: Round) => number) => spreadBy(turns, figure).median
   const [count, seconds] = [sum((turn) => turn.count), sum((turn) => turn.seconds)]
   const serverCpuMicros = sum((turn) => turn.cpuMicrosPerRequest * turn.count)
   return {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem, type } from 'node:os'
 import type { Bench } from '../measure/bench.js'
-import { TURN_SECONDS } from '../measure/verification.js'
+import { TURN_SECONDS } from '../settings.js'
 
 /** The environment of the figures. */
 export interface Facts {
