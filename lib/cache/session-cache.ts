@@ -67,10 +67,7 @@ export class SessionCache<Value> implements CachedReader<Value> {
     reads.pending++
     try {
       const value = await read()
-      if (!reads.hasChanged) {
-        this.#entries.set(token, { value, tag })
-        this.#addToken(tag, token)
-      }
+      if (!reads.hasChanged) this.#addToken(tag, this.#entries.set(token, { value, tag }))
       return value
     } finally {
       reads.pending--

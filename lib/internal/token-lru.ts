@@ -39,14 +39,16 @@ export class TokenMap<Value> {
     return entry.value
   }
 
-  set(token: string, value: Value): void {
+  /** @returns the copy of the token in the map, see {@link detach} */
+  set(token: string, value: Value): string {
     const key = keyOf(token)
     const previous = this.#entries.get(key)
     if (previous !== undefined) this.#evict(previous)
-    const entry = { token, value, older: null, newer: null }
+    const entry = { token: detach(token), value, older: null, newer: null }
     this.#entries.set(key, entry)
     this.#append(entry)
     if (this.#entries.size > this.#maxEntries && this.#oldest !== null) this.#evict(this.#oldest)
+    return entry.token
   }
 
   delete(token: string): void {
@@ -87,4 +89,9 @@ export class TokenMap<Value> {
 
 function keyOf(token: string): string {
   return token.slice(-KEY_LENGTH)
+}
+
+/** A copy of a token, which is ASCII. A slice of a header or of a URL would retain the whole text. */
+function detach(token: string): string {
+  return Buffer.from(token, 'latin1').toString('latin1')
 }

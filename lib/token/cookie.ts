@@ -1,5 +1,3 @@
-import { detach } from './detach.js'
-
 /**
  * Maximum length of name and value of a cookie, in bytes (RFC 6265bis 5.6). A browser drops a longer cookie without a
  * notice.
@@ -25,7 +23,7 @@ export function readCookie(header: string, name: string): string | null {
     const end = header.indexOf(';', at)
     value = header.slice(at + start.length, end === -1 ? undefined : end)
   }
-  return value === null || value === '' ? null : detach(value)
+  return value === '' ? null : value
 }
 
 /** Whether a cookie starts here: a value may contain the name of another cookie. */

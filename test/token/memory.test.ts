@@ -1,9 +1,11 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import { TokenMap } from '../../lib/internal/token-lru.js'
 import { readBearer } from '../../lib/token/bearer.js'
 import { readCookie } from '../../lib/token/cookie.js'
 import { createApp, logout } from '../fixtures/app.js'
+import { COOKIE } from '../fixtures/cookie-app.js'
 import { listen } from '../fixtures/listen.js'
 import { connectRedis } from '../fixtures/redis/start-redis.js'
 
@@ -22,45 +24,64 @@ async function heapOf(work: () => unknown): Promise<number> {
   return process.memoryUsage().heapUsed - before
 }
 
-t.test('a stored token does not retain the spaces in front of the token', async (t) => {
-  const stored: (string | null)[] = []
+/** Asserts that 1,000 stored tokens retain none of the text from which they were read. */
+async function assertNothingElseRetained(t: Test, readToken: (index: number) => string | null): Promise<void> {
+  const stored = new TokenMap<number>(1_000)
   const grown = await heapOf(() => {
-    for (let index = 0; index < 1_000; index++) {
-      const authorization = Buffer.from(`Bearer ${PADDING}a-long-token-${index}`).toString('latin1')
-      stored.push(readBearer({ headers: { authorization } }))
+    for (let index = 1_000; index < 2_000; index++) {
+      const token = readToken(index)
+      if (token !== `a-long-token-${index}`) t.fail(`read ${token}`)
+      else stored.set(token, index)
     }
   })
-  t.equal(stored[999], 'a-long-token-999')
+  t.equal(stored.get('a-long-token-1999'), 1_999)
   t.ok(grown < 1_000 * 1_000, `${grown} bytes for 1,000 tokens`)
+}
+
+t.test('a stored token does not retain the spaces in front of the token', async (t) => {
+  await assertNothingElseRetained(t, (index) => {
+    const authorization = Buffer.from(`Bearer ${PADDING}a-long-token-${index}`).toString('latin1')
+    return readBearer({ headers: { authorization } })
+  })
 })
 
 t.test('a stored token does not retain the other cookies of the client', async (t) => {
-  const stored: (string | null)[] = []
-  const grown = await heapOf(() => {
-    for (let index = 0; index < 1_000; index++) {
-      const header = Buffer.from(`a=${PADDING}; session=a-long-token-${index}; b=1`).toString('latin1')
-      stored.push(readCookie(header, 'session'))
-    }
+  await assertNothingElseRetained(t, (index) => {
+    const header = Buffer.from(`a=${PADDING}; session=a-long-token-${index}; b=1`).toString('latin1')
+    return readCookie(header, 'session')
   })
-  t.equal(stored[999], 'a-long-token-999')
-  t.ok(grown < 1_000 * 1_000, `${grown} bytes for 1,000 tokens`)
 })
 
-t.test('a cached session does not retain the padding of the header', async (t) => {
-  const app = await createApp(t, { redis: await connectRedis(t), cache: true })
+t.test('a cached session does not retain the text around the token', async (t) => {
+  const app = await createApp(t, { redis: await connectRedis(t), cache: true, cookie: {} })
   const { origin } = await listen(t, app)
-  async function visit(count: number, padding: string): Promise<void> {
-    for (let index = 0; index < count; index++) {
-      const { token } = await app.sessions.create({ id: `user-${index}` })
-      const headers = { authorization: `Bearer ${padding}${token}` }
-      const { status } = await fetch(`${origin}/me`, { headers })
-      if (status !== 200) t.fail(`answered ${status}`)
-    }
+  async function visit(headers: Record<string, string>): Promise<void> {
+    const { status } = await fetch(`${origin}/me`, { headers })
+    if (status !== 200) t.fail(`answered ${status}`)
   }
-  // The first requests allocate memory once.
-  await visit(50, '')
-  const grown = await heapOf(() => visit(200, PADDING))
-  t.ok(grown < 200 * 7_500, `${grown} bytes for 200 sessions`)
+  const ways: Record<string, (token: string, padding: string) => Promise<unknown>> = {
+    header: (token, padding) => visit({ authorization: `Bearer ${padding}${token}` }),
+    cookie: (token, padding) => visit({ cookie: `a=${padding}; ${COOKIE}=${token}` }),
+    // Such as a slice of the URL of a socket.
+    verify: (token, padding) =>
+      app.sessions.verify(
+        Buffer.from(padding + token)
+          .toString()
+          .slice(padding.length)
+      )
+  }
+  for (const [name, way] of Object.entries(ways)) {
+    const open = async (count: number, padding: string) => {
+      for (let index = 0; index < count; index++) {
+        const { token } = await app.sessions.create({ id: `${name}-${padding.length}-${index}` })
+        await way(token, padding)
+      }
+    }
+    // The first requests allocate memory once.
+    await open(50, '')
+    const grown = await heapOf(() => open(200, PADDING))
+    t.ok(grown < 200 * 7_500, `${name}: ${grown} bytes for 200 sessions`)
+  }
 })
 
 t.test('a logout with an empty or unset token is 204', async (t) => {
