@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
 import { Redis } from 'ioredis'
 import { RedisProcess } from '../fixtures/redis/redis-process.js'
 import { type Cores, pin } from './cores.js'
@@ -46,10 +49,15 @@ export async function startRedis(cores: Cores | null): Promise<BenchRedis> {
       await client.flushall()
     },
     async commandsDuring(work) {
-      const monitor = await client.monitor()
+      // The monitor of ioredis fails when a command arrives together with the reply to MONITOR.
+      const socket = connect(server.socketPath)
+      const lines = createInterface(socket)
+      socket.write('MONITOR\r\n')
+      await once(lines, 'line')
       const names: string[] = []
       const seen = new Promise<void>((resolve) => {
-        monitor.on('monitor', (_time: string, [name = '', argument]: string[], source: string) => {
+        lines.on('line', (line) => {
+          const [, source, name = '', argument] = MONITORED.exec(line) ?? []
           if (argument === END) resolve()
           // Commands of scripts and heartbeats do not count.
           else if (source !== 'lua' && name.toLowerCase() !== 'ping') names.push(name.toUpperCase())
@@ -58,7 +66,7 @@ export async function startRedis(cores: Cores | null): Promise<BenchRedis> {
       await work()
       await client.echo(END)
       await seen
-      monitor.disconnect()
+      socket.destroy()
       return names
     },
     async close() {
@@ -77,3 +85,6 @@ function toMap(reply: unknown): Map<unknown, unknown> {
 }
 
 const END = 'that was all'
+
+/** A line of MONITOR: time, database and source, the command and its first argument. */
+const MONITORED = /^\+\S+ \[\d+ (.+?)\] "(.+?)"(?: "(.*?)")?/
