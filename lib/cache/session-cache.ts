@@ -16,12 +16,6 @@ export interface CachedReader<Value> {
   readonly stats: CacheStats | null
 }
 
-interface Entry<Value> {
-  value: Value
-  /** The user's tag. */
-  tag: string
-}
-
 /** The reads of one user that have not settled, between two changes. */
 interface Reads {
   pending: number
@@ -31,7 +25,8 @@ interface Reads {
 /** A cache that is notified of changes by the user's tag. A change removes all entries of the user. */
 export class SessionCache<Value> implements CachedReader<Value> {
   readonly #isCurrent: (tag: string) => boolean
-  readonly #entries: TokenMap<Entry<Value>>
+  /** With the user's tag as the owner. */
+  readonly #entries: TokenMap<Value, string>
   /**
    * The tokens of a user's entries, 1,000 at most, by tag. No array for a single token: most users have one, and an
    * array takes 56 bytes.
@@ -48,12 +43,12 @@ export class SessionCache<Value> implements CachedReader<Value> {
    */
   constructor(maxEntries: number, isCurrent: (tag: string) => boolean) {
     this.#isCurrent = isCurrent
-    this.#entries = new TokenMap(maxEntries, (token, { tag }) => this.#removeToken(tag, token))
+    this.#entries = new TokenMap(maxEntries, ({ owner, token }) => this.#removeToken(owner, token))
   }
 
   get(token: string): Value | undefined {
     const entry = this.#entries.get(token)
-    if (entry !== undefined && this.#isCurrent(entry.tag)) {
+    if (entry !== undefined && this.#isCurrent(entry.owner)) {
       this.#hits++
       return entry.value
     }
@@ -67,7 +62,7 @@ export class SessionCache<Value> implements CachedReader<Value> {
     reads.pending++
     try {
       const value = await read()
-      if (!reads.hasChanged) this.#addToken(tag, this.#entries.set(token, { value, tag }))
+      if (!reads.hasChanged) this.#addToken(tag, this.#entries.set(token, value, tag).token)
       return value
     } finally {
       reads.pending--

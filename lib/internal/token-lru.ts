@@ -1,8 +1,15 @@
-interface Entry<Value> {
-  token: string
-  value: Value
-  older: Entry<Value> | null
-  newer: Entry<Value> | null
+/** An entry of a {@link TokenMap}. */
+export interface TokenEntry<Value, Owner> {
+  /** A copy of the token, see {@link detach}. */
+  readonly token: string
+  readonly value: Value
+  /** The user of the token; a field of its own, because an object around value and owner would take 40 bytes. */
+  readonly owner: Owner
+}
+
+interface Entry<Value, Owner> extends TokenEntry<Value, Owner> {
+  older: Entry<Value, Owner> | null
+  newer: Entry<Value, Owner> | null
 }
 
 /** Characters of a key: 72 bits of the HMAC at the end of a token. On a collision the later token stays. */
@@ -13,14 +20,14 @@ const KEY_LENGTH = 12
  * speed up the hot path: the key is the end of the token, because hashing the whole token takes longer, and the order
  * of use is a linked list, because moving a key to the end of a `Map` takes longer.
  */
-export class TokenMap<Value> {
-  readonly #entries = new Map<string, Entry<Value>>()
+export class TokenMap<Value, Owner = undefined> {
+  readonly #entries = new Map<string, Entry<Value, Owner>>()
   readonly #maxEntries: number
-  readonly #onEvicted: ((token: string, value: Value) => void) | undefined
-  #oldest: Entry<Value> | null = null
-  #newest: Entry<Value> | null = null
+  readonly #onEvicted: ((entry: TokenEntry<Value, Owner>) => void) | undefined
+  #oldest: Entry<Value, Owner> | null = null
+  #newest: Entry<Value, Owner> | null = null
 
-  constructor(maxEntries: number, onEvicted?: (token: string, value: Value) => void) {
+  constructor(maxEntries: number, onEvicted?: (entry: TokenEntry<Value, Owner>) => void) {
     this.#maxEntries = maxEntries
     this.#onEvicted = onEvicted
   }
@@ -29,26 +36,25 @@ export class TokenMap<Value> {
     return this.#entries.size
   }
 
-  get(token: string): Value | undefined {
+  get(token: string): TokenEntry<Value, Owner> | undefined {
     const entry = this.#find(token)
     if (entry === undefined) return undefined
     if (entry !== this.#newest) {
       this.#unlink(entry)
       this.#append(entry)
     }
-    return entry.value
+    return entry
   }
 
-  /** @returns the copy of the token in the map, see {@link detach} */
-  set(token: string, value: Value): string {
+  set(token: string, value: Value, owner: Owner): TokenEntry<Value, Owner> {
     const key = keyOf(token)
     const previous = this.#entries.get(key)
     if (previous !== undefined) this.#evict(previous)
-    const entry = { token: detach(token), value, older: null, newer: null }
+    const entry = { token: detach(token), value, owner, older: null, newer: null }
     this.#entries.set(key, entry)
     this.#append(entry)
     if (this.#entries.size > this.#maxEntries && this.#oldest !== null) this.#evict(this.#oldest)
-    return entry.token
+    return entry
   }
 
   delete(token: string): void {
@@ -56,22 +62,22 @@ export class TokenMap<Value> {
     if (entry !== undefined) this.#remove(entry)
   }
 
-  #find(token: string): Entry<Value> | undefined {
+  #find(token: string): Entry<Value, Owner> | undefined {
     const entry = this.#entries.get(keyOf(token))
     return entry?.token === token ? entry : undefined
   }
 
-  #evict(entry: Entry<Value>): void {
+  #evict(entry: Entry<Value, Owner>): void {
     this.#remove(entry)
-    this.#onEvicted?.(entry.token, entry.value)
+    this.#onEvicted?.(entry)
   }
 
-  #remove(entry: Entry<Value>): void {
+  #remove(entry: Entry<Value, Owner>): void {
     this.#entries.delete(keyOf(entry.token))
     this.#unlink(entry)
   }
 
-  #append(entry: Entry<Value>): void {
+  #append(entry: Entry<Value, Owner>): void {
     entry.older = this.#newest
     entry.newer = null
     if (this.#newest === null) this.#oldest = entry
@@ -79,7 +85,7 @@ export class TokenMap<Value> {
     this.#newest = entry
   }
 
-  #unlink({ older, newer }: Entry<Value>): void {
+  #unlink({ older, newer }: Entry<Value, Owner>): void {
     if (older === null) this.#oldest = newer
     else older.newer = newer
     if (newer === null) this.#newest = older

@@ -102,7 +102,7 @@ class JwtAccessTokens implements AccessTokens {
       const token = this.#keys[0].sign({ ...(claims && copyClaims(claims(structuredClone(user)))), ...registered })
       if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('Too long')
       // The first request with the token mostly comes soon, and verifying takes as long as signing.
-      this.#verified.set(token, registered)
+      this.#verified.set(token, registered, undefined)
       return token
     } catch (error) {
       throw new InvalidClaimsError(error)
@@ -123,12 +123,12 @@ class JwtAccessTokens implements AccessTokens {
   /** The claims of a token with the format of issued tokens and a valid signature; null for other tokens. */
   #verifySignature(token: string): RegisteredClaims | null {
     const verified = this.#verified.get(token)
-    if (verified !== undefined) return verified
+    if (verified !== undefined) return verified.value
     const payload = this.#verifyPayload(token)
     if (payload === null) return null
     const { sub, jti, iat, exp, nbf, iss, aud } = payload
     const claims = { sub, jti, iat, exp, nbf, iss, aud }
-    this.#verified.set(token, claims)
+    this.#verified.set(token, claims, undefined)
     return claims
   }
 
