@@ -20,7 +20,7 @@ const KEY_LENGTH = 12
  * speed up the hot path: the key is the end of the token, because hashing the whole token takes longer, and the order
  * of use is a linked list, because moving a key to the end of a `Map` takes longer.
  */
-export class TokenMap<Value, Owner = undefined> {
+export class TokenMap<Value, Owner = void> {
   readonly #entries = new Map<string, Entry<Value, Owner>>()
   readonly #maxEntries: number
   readonly #onEvicted: ((entry: TokenEntry<Value, Owner>) => void) | undefined

@@ -102,7 +102,7 @@ class JwtAccessTokens implements AccessTokens {
       const token = this.#keys[0].sign({ ...(claims && copyClaims(claims(structuredClone(user)))), ...registered })
       if (token.length > MAX_TOKEN_LENGTH) throw new RangeError('Too long')
       // The first request with the token mostly comes soon, and verifying takes as long as signing.
-      this.#verified.set(token, registered, undefined)
+      this.#verified.set(token, registered)
       return token
     } catch (error) {
       throw new InvalidClaimsError(error)
@@ -128,7 +128,7 @@ class JwtAccessTokens implements AccessTokens {
     if (payload === null) return null
     const { sub, jti, iat, exp, nbf, iss, aud } = payload
     const claims = { sub, jti, iat, exp, nbf, iss, aud }
-    this.#verified.set(token, claims, undefined)
+    this.#verified.set(token, claims)
     return claims
   }
 
